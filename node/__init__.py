@@ -1,0 +1,1 @@
+"""The room with I/O: daemon, sessions, store, transport, local API and CLI."""

@@ -1,0 +1,163 @@
+"""The table of operations: each line is a route of the server, a call of the client and a method of the Service.
+
+A `{field}` of the path is filled from the request; what remains goes into the query string of a GET and into the
+JSON body of a POST.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from node.api import schema
+
+RequestT = TypeVar("RequestT", bound=schema.Request)
+ReplyT = TypeVar("ReplyT", bound=schema.Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[RequestT, ReplyT]):
+    """One thing the daemon can be asked to do; `name` is also its method of the Service."""
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    request: type[RequestT]
+    reply: type[ReplyT]
+    doc: str
+    is_stream: bool = False  # answers text/event-stream: one reply after another until the client leaves
+
+
+STATUS = Operation(
+    "status", "GET", "/v1/status", schema.Nothing, schema.NodeStatus, "What the node is doing: peers, groups, health."
+)
+IDENTITY = Operation(
+    "identity", "GET", "/v1/identity", schema.Nothing, schema.Identity, "Who the node is and where it can be dialled."
+)
+PEERS = Operation("peers", "GET", "/v1/peers", schema.Nothing, schema.PeerList, "The peers connected right now.")
+CONNECT = Operation(
+    "connect", "POST", "/v1/connect", schema.ConnectRequest, schema.PeerInfo, "Dial a peer by its multiaddr."
+)
+SHUTDOWN = Operation("shutdown", "POST", "/v1/shutdown", schema.Nothing, schema.Done, "Stop the daemon cleanly.")
+
+GROUP_LIST = Operation("group_list", "GET", "/v1/groups", schema.Nothing, schema.GroupList, "All groups of this node.")
+GROUP_CREATE = Operation(
+    "group_create", "POST", "/v1/groups", schema.GroupCreateRequest, schema.GroupDetail, "Found a group."
+)
+GROUP_SHOW = Operation(
+    "group_show",
+    "GET",
+    "/v1/groups/{group}",
+    schema.GroupRequest,
+    schema.GroupDetail,
+    "Members, committee, epoch and health of one group.",
+)
+GROUP_ADD = Operation(
+    "group_add",
+    "POST",
+    "/v1/groups/{group}/add",
+    schema.GroupAddRequest,
+    schema.IntentResult,
+    "Add a peer; answers when the change is certified.",
+)
+GROUP_REMOVE = Operation(
+    "group_remove",
+    "POST",
+    "/v1/groups/{group}/remove",
+    schema.GroupRemoveRequest,
+    schema.IntentResult,
+    "Remove a member; answers when the change is certified.",
+)
+GROUP_UPDATE = Operation(
+    "group_update",
+    "POST",
+    "/v1/groups/{group}/update",
+    schema.ChangeRequest,
+    schema.IntentResult,
+    "Refresh our own keys; answers when the change is certified.",
+)
+GROUP_OPT_IN = Operation(
+    "group_opt_in",
+    "POST",
+    "/v1/groups/{group}/opt-in",
+    schema.ChangeRequest,
+    schema.IntentResult,
+    "Offer this node as a voter.",
+)
+GROUP_OPT_OUT = Operation(
+    "group_opt_out",
+    "POST",
+    "/v1/groups/{group}/opt-out",
+    schema.ChangeRequest,
+    schema.IntentResult,
+    "Stop being a voter.",
+)
+GROUP_INTENT = Operation(
+    "group_intent",
+    "GET",
+    "/v1/groups/{group}/intents/{intent_id}",
+    schema.IntentRequest,
+    schema.IntentResult,
+    "How a change asked for earlier is doing; waits for its end.",
+)
+GROUP_SEND = Operation(
+    "group_send",
+    "POST",
+    "/v1/groups/{group}/messages",
+    schema.GroupSendRequest,
+    schema.SendResult,
+    "Send a message to all members.",
+)
+GROUP_READ = Operation(
+    "group_read",
+    "GET",
+    "/v1/groups/{group}/messages",
+    schema.GroupReadRequest,
+    schema.MessagePage,
+    "Messages received and sent, oldest first.",
+)
+GROUP_LOG = Operation(
+    "group_log",
+    "GET",
+    "/v1/groups/{group}/log",
+    schema.GroupLogRequest,
+    schema.LogPage,
+    "The decided chain: one line per epoch, and who certified it.",
+)
+GROUP_LOG_EXPORT = Operation(
+    "group_log_export",
+    "GET",
+    "/v1/groups/{group}/log/export",
+    schema.GroupRequest,
+    schema.LogExport,
+    "The decided chain with its certificates, as one portable piece.",
+)
+EVENTS = Operation(
+    "events",
+    "GET",
+    "/v1/events",
+    schema.EventsRequest,
+    schema.EventBatch,
+    "What happens, as it happens (server-sent events; resumes by Last-Event-ID).",
+    is_stream=True,
+)
+
+OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    STATUS,
+    IDENTITY,
+    PEERS,
+    CONNECT,
+    SHUTDOWN,
+    GROUP_LIST,
+    GROUP_CREATE,
+    GROUP_SHOW,
+    GROUP_ADD,
+    GROUP_REMOVE,
+    GROUP_UPDATE,
+    GROUP_OPT_IN,
+    GROUP_OPT_OUT,
+    GROUP_INTENT,
+    GROUP_SEND,
+    GROUP_READ,
+    GROUP_LOG,
+    GROUP_LOG_EXPORT,
+    EVENTS,
+)

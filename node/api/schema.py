@@ -1,0 +1,389 @@
+"""What the local API says and hears: every request, reply and event, as frozen msgspec structs.
+
+Ids, hashes and keys are lower-case hex, peer ids base58, times unix seconds, durations seconds with `_s` in the name.
+A request refuses fields it does not know; a reply may grow fields, and readers skip those they do not know.
+Nothing here is secret except message texts.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+NAME_SIZE_MAX = 64  # characters of a group's local name
+TEXT_SIZE_MAX = 32 * 1024  # characters of one message: fits a gossip frame after sealing
+PAGE_SIZE_MAX = 1000  # rows in one reply
+WAIT_S_MAX = 600.0  # longest time one request waits for a certificate
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_SIZE_MAX)]
+Reference = Annotated[str, Meta(min_length=1, max_length=512)]  # what a person typed for a group, member, peer
+Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+PageSize = Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX)]
+WaitS = Annotated[float, Meta(ge=0, le=WAIT_S_MAX)]
+
+Model = Literal["byzantine", "crash"]
+Health = Literal[
+    "ok",
+    "unconfirmed",  # joined, but voters we elected ourselves have not answered yet
+    "catching_up",
+    "no_quorum",  # too few voters are reachable: messages flow, membership waits
+    "abstaining",  # our guard is older than our votes: we may read and send, not vote
+    "cut_off",  # the last commit could not be opened by us
+    "frozen",  # contradicting certificates: membership never changes again here
+    "removed",  # no longer a member: what was received can be read
+]
+IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "policy"]
+IntentState = Literal["pending", "certified", "already", "refused"]
+ChangeKind = Literal["create", "add", "remove", "update", "opt_in", "opt_out", "policy"]
+EventKind = Literal["message", "decision", "intent", "group", "health", "gap"]
+
+
+class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of what a client asks; a field nobody knows is an error, not a silence."""
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """Base of what the daemon answers."""
+
+
+# Requests
+
+
+class Nothing(Request, frozen=True, kw_only=True):
+    """The request of operations that need no argument."""
+
+
+class ConnectRequest(Request, frozen=True, kw_only=True):
+    """Dial a multiaddr that ends in /p2p/<peer id>."""
+
+    address: Reference
+
+
+class GroupCreateRequest(Request, frozen=True, kw_only=True):
+    """Found a group with ourselves as its only member and only voter."""
+
+    name: Name
+    suite: Annotated[int, Meta(ge=1, le=0xFFFF)] = 1  # RFC 9420 §17.1
+    model: Model = "byzantine"
+    committee_max: Annotated[int, Meta(ge=1, le=31)] = 7
+
+
+class GroupRequest(Request, frozen=True, kw_only=True):
+    """One group, by its local name or by a prefix of its id."""
+
+    group: Reference
+
+
+class ChangeRequest(GroupRequest, frozen=True, kw_only=True):
+    """A change of one group. The reply comes when the change is certified, or after `timeout_s`, or at once.
+
+    The intent is durable before any reply and goes on after it: a timeout loses nothing.
+    """
+
+    wait: bool = True
+    timeout_s: WaitS = 30.0
+
+
+class GroupAddRequest(ChangeRequest, frozen=True, kw_only=True):
+    """Add a peer, by peer id (already connected) or by multiaddr (dialled first)."""
+
+    peer: Reference
+
+
+class GroupRemoveRequest(ChangeRequest, frozen=True, kw_only=True):
+    """Remove a member, by petname, by a prefix of its peer id, or by `#` and its leaf index."""
+
+    member: Reference
+
+
+class GroupSendRequest(GroupRequest, frozen=True, kw_only=True):
+    """One message to all members."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=TEXT_SIZE_MAX)]
+
+
+class GroupReadRequest(GroupRequest, frozen=True, kw_only=True):
+    """Messages of one group with a feed number above `after_seq`, oldest first."""
+
+    after_seq: Seq = 0
+    limit: PageSize = 100
+
+
+class GroupLogRequest(GroupRequest, frozen=True, kw_only=True):
+    """Decisions that began an epoch above `after_epoch`, oldest first."""
+
+    after_epoch: Seq = 0
+    limit: PageSize = 100
+
+
+class IntentRequest(ChangeRequest, frozen=True, kw_only=True):
+    """How an earlier change is doing; waits for its end unless `wait` is false."""
+
+    intent_id: Reference
+
+
+class EventsRequest(Request, frozen=True, kw_only=True):
+    """Feed events above `after_seq`, oldest first; without it, those from now on.
+
+    Waits up to `wait_s` for the first one. The event stream asks this again and again.
+    """
+
+    after_seq: Seq | None = None
+    group: Reference | None = None
+    limit: PageSize = 100
+    wait_s: WaitS = 15.0
+
+
+# Replies
+
+
+class ErrorBody(Reply, frozen=True, kw_only=True):
+    """Why something was not done; `code` is one of node.api.errors.ErrorCode."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class ErrorReply(Reply, frozen=True, kw_only=True):
+    """The body of every answer that is not a 2xx."""
+
+    error: ErrorBody
+
+
+class Done(Reply, frozen=True, kw_only=True):
+    """It was done and there is nothing more to say."""
+
+
+class Identity(Reply, frozen=True, kw_only=True):
+    """Who this node is."""
+
+    peer_id: str
+    addresses: tuple[str, ...]  # shareable: each ends in /p2p/<peer id>
+    name: str = ""
+
+
+class PeerInfo(Reply, frozen=True, kw_only=True):
+    """One peer we are connected to."""
+
+    peer_id: str
+    name: str = ""
+    addresses: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()  # ids of the groups we share
+
+
+class PeerList(Reply, frozen=True, kw_only=True):
+    peers: tuple[PeerInfo, ...]
+
+
+class GroupSummary(Reply, frozen=True, kw_only=True):
+    """One group in one line."""
+
+    group_id: str
+    name: str
+    epoch: int
+    member_count: int
+    committee_size: int
+    quorum: int
+    voters_heard: int  # seats heard lately, ourselves included
+    is_member: bool
+    is_voter: bool  # we hold a seat in this epoch
+    unread_count: int
+    health: Health
+    health_text: str  # one sentence
+    next_step: str = ""  # what to do about it; empty when nothing
+
+
+class GroupList(Reply, frozen=True, kw_only=True):
+    groups: tuple[GroupSummary, ...]
+
+
+class NodeStatus(Reply, frozen=True, kw_only=True):
+    """The daemon at one glance."""
+
+    version: str
+    pid: int
+    data_dir: str
+    identity: Identity
+    uptime_s: float
+    always_on: bool  # opts in as a voter by itself
+    peers: tuple[PeerInfo, ...]
+    groups: tuple[GroupSummary, ...]
+
+
+class Member(Reply, frozen=True, kw_only=True):
+    """One leaf of the group's tree."""
+
+    leaf_index: int
+    peer_id: str
+    name: str
+    is_self: bool
+    is_willing: bool  # opted in: may be elected
+    seat: int | None  # index in this epoch's committee
+    is_connected: bool
+    last_heard_s: float | None  # ago; absent when never
+
+
+class PendingIntent(Reply, frozen=True, kw_only=True):
+    """A change asked for here that is not certified yet."""
+
+    intent_id: str
+    kind: IntentKind
+    text: str  # "add 12D3…ab"
+    age_s: float
+    attempts: int  # candidates built for it so far
+
+
+class GroupDetail(GroupSummary, frozen=True, kw_only=True):
+    """Everything `group show` tells."""
+
+    suite: int
+    suite_name: str
+    model: Model
+    committee_max: int
+    faults: int  # f: how many voters may lie
+    survives: str  # what the present committee survives, in words (node.api.words.survives)
+    view: int  # of the running instance
+    awake: bool  # a change is being decided right now
+    candidate_count: int
+    epoch_fingerprint: str  # equal at every member that is in the same epoch of the same group
+    decided_id: str  # the candidate that began this epoch; empty in the first
+    is_confirmed: bool
+    members: tuple[Member, ...]
+    pending: tuple[PendingIntent, ...]
+
+
+class IntentResult(Reply, frozen=True, kw_only=True):
+    """How a change ended, or that it has not ended yet."""
+
+    intent_id: str
+    group_id: str
+    kind: IntentKind
+    state: IntentState
+    text: str  # "added 12D3…ab", "still trying: 1 of 3 voters heard"
+    epoch: int | None = None  # the epoch in which it holds, once it does
+    candidate_id: str = ""  # the certified commit; empty until then and when it was already so
+    error: ErrorBody | None = None  # why, when refused
+    latency_s: float | None = None  # from the intent to the certificate
+
+
+class SendResult(Reply, frozen=True, kw_only=True):
+    """The message is durable and on its way."""
+
+    message_id: str
+    seq: int
+    epoch: int
+
+
+class MessageItem(Reply, frozen=True, kw_only=True):
+    """One message in the feed."""
+
+    seq: int  # this node's durable feed number: the same one its event carries
+    message_id: str  # equal at every member
+    group_id: str
+    epoch: int
+    sender_leaf: int
+    sender: str  # peer id
+    sender_name: str
+    is_own: bool
+    at: float  # when this node received or sent it
+    text: str
+
+
+class MessagePage(Reply, frozen=True, kw_only=True):
+    """Messages, and where to go on: `after_seq=last_seq` misses none and repeats none."""
+
+    messages: tuple[MessageItem, ...]
+    last_seq: int
+    has_more: bool
+
+
+class Change(Reply, frozen=True, kw_only=True):
+    """One thing a commit changed."""
+
+    kind: ChangeKind
+    text: str  # "added bob (leaf 3)"
+    leaf_index: int | None = None
+    peer_id: str = ""
+
+
+class LogEntry(Reply, frozen=True, kw_only=True):
+    """One decision: the commit that ended epoch − 1 and began `epoch`, and who certified it."""
+
+    epoch: int
+    candidate_id: str
+    committer_leaf: int
+    committer: str  # peer id
+    committer_name: str
+    changes: tuple[Change, ...]
+    view: int
+    voters: tuple[str, ...]  # peer ids of the seats whose Finalize is in our copy of the certificate
+    quorum: int
+    committee_size: int
+    at: float  # when this node stored it
+    latency_s: float | None = None  # first heard of the candidate until decided; absent when caught up later
+    is_own: bool = False
+
+
+class LogPage(Reply, frozen=True, kw_only=True):
+    group_id: str
+    entries: tuple[LogEntry, ...]
+    has_more: bool
+
+
+class LogExport(Reply, frozen=True, kw_only=True):
+    """The decided chain as one portable piece (base64 in JSON), checkable without this node."""
+
+    version: int
+    group_id: str
+    first_epoch: int
+    last_epoch: int
+    chain: bytes
+
+
+class Event(Reply, frozen=True, kw_only=True):
+    """Something that happened; `seq` is durable, grows, and is what a reader resumes from.
+
+    A `gap` says that events before `seq` are no longer kept: read the state again.
+    """
+
+    seq: int
+    kind: EventKind
+    at: float
+    text: str  # for people; message texts are in `message` only
+    group_id: str = ""
+    message: MessageItem | None = None
+    decision: LogEntry | None = None
+    intent: IntentResult | None = None
+
+
+class EventBatch(Reply, frozen=True, kw_only=True):
+    """Events, and the number to resume from: `last_seq` is the feed's head when there are no more."""
+
+    events: tuple[Event, ...]
+    last_seq: int
+
+
+# The offline check (`conclave log verify`)
+
+
+class VerifyProblem(Reply, frozen=True, kw_only=True):
+    """One thing that does not check out."""
+
+    epoch: int
+    text: str
+
+
+class VerifyReport(Reply, frozen=True, kw_only=True):
+    """What re-checking a stored chain from its anchor found; `ok` means every decision is certified and linked."""
+
+    group_id: str
+    name: str
+    ok: bool
+    anchor: str  # where the check starts, in words: "genesis", "joined at epoch 7"
+    first_epoch: int  # epochs begun by the first and last decision checked
+    last_epoch: int
+    decision_count: int
+    signature_count: int
+    head_id: str  # candidate id of the last decision
+    epoch_fingerprint: str = ""  # of the stored group value; empty when it is gone (removed)
+    problems: tuple[VerifyProblem, ...] = ()
