@@ -1,0 +1,412 @@
+"""Wire types: how a field's annotation becomes the lines of code that read and write it.
+
+`mls.codec` is the public face. Here each wire type knows how to emit straight-line Python for itself, so that a
+struct's decoder is one function with no dispatch left in it: decoding a tree of a thousand leaves is dominated by
+slicing bytes, not by asking what comes next.
+
+Emitted readers share four local names: `data` (the whole input), `pos` (next byte), `end` (first byte that does not
+belong to the enclosing structure) and `stop` (where the present field ends). A length is compared with `end` before
+anything is sliced or allocated (V004).
+"""
+
+import struct as _struct
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from mls.errors import MalformedError, MisuseError
+
+_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """Marker: an unsigned integer of so many bytes, big-endian."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Marker: exactly so many bytes, without a length."""
+
+    size: int
+
+
+class VarBytes:
+    """Marker: `opaque x<V>`."""
+
+
+class VarVector:
+    """Marker: `T x<V>`, its length counted in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Marker: `select (struct.discriminant)`; each case is a wire annotation, or None for an empty case.
+
+    A discriminant without a case has no known extent and is malformed (V210).
+    """
+
+    discriminant: str
+    cases: Mapping[int, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Marker: a field that is there only for these values of an earlier field, and None otherwise."""
+
+    discriminant: str
+    values: tuple[int, ...]
+
+    def __init__(self, discriminant: str, *values: int) -> None:
+        object.__setattr__(self, "discriminant", discriminant)
+        object.__setattr__(self, "values", values)
+
+
+# --- errors and varints shared by emitted and hand-written readers ----------------------------------------------------
+
+
+def overrun() -> MalformedError:
+    return MalformedError("a field runs past the end of its enclosing structure (V004)")
+
+
+def partial() -> MalformedError:
+    return MalformedError("a vector of fixed-size elements ends within an element (V005)")
+
+
+def unknown(name: str, value: int) -> MalformedError:
+    return MalformedError(f"{value} is no known {name} (V007, V210)")
+
+
+def bad_presence(octet: int) -> MalformedError:
+    return MalformedError(f"presence octet {octet} is neither 0 nor 1 (V001)")
+
+
+def read_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
+    """A variable-size length (RFC 9420 §2.1.2) and the position after it."""
+    if pos >= end:
+        raise overrun()
+    first = data[pos]
+    if first < 0x40:
+        return first, pos + 1
+    if first >= 0xC0:
+        raise MalformedError("a vector length has the reserved prefix 11 (V002)")
+    size = 2 if first < 0x80 else 4
+    if pos + size > end:
+        raise overrun()
+    value = int.from_bytes(data[pos : pos + size], "big") & (0x3FFF if size == 2 else 0x3FFFFFFF)
+    if value < (0x40 if size == 2 else 0x4000):
+        raise MalformedError("a vector length is not in its shortest form (V003)")
+    return value, pos + size
+
+
+def put_varint(out: bytearray, value: int) -> None:
+    if value < 0x40:
+        out.append(value)
+    elif value < 0x4000:
+        out += (value | 0x4000).to_bytes(2, "big")
+    elif value < 0x40000000:
+        out += (value | 0x80000000).to_bytes(4, "big")
+    else:
+        raise MisuseError("a vector longer than 2^30 - 1 bytes has no encoding")
+
+
+# --- emitting ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Source:
+    """Lines being written, and the objects they refer to by name."""
+
+    names: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        helpers = (overrun, partial, unknown, bad_presence, read_varint, put_varint)
+        self.names.update({helper.__name__: helper for helper in helpers})
+        self.names.update(from_numbers=_struct.pack, to_numbers=_struct.unpack)
+
+    def put(self, *lines: str) -> None:
+        self.lines += ["    " * self.depth + line for line in lines]
+
+    def bind(self, value: object) -> str:
+        """A name under which the emitted code finds `value`."""
+        name = f"k{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def fresh(self) -> str:
+        return f"t{len(self.lines)}_{self.depth}"
+
+    def block(self, head: str) -> "_Block":
+        self.put(head)
+        return _Block(self)
+
+    def function(self, signature: str) -> Callable[..., Any]:
+        name = signature.partition("(")[0]
+        code = "\n".join([f"def {signature}:", *self.lines])
+        exec(compile(code, f"<struct codec {name}>", "exec"), self.names)  # noqa: S102 (our own text, built above)
+        made: Callable[..., Any] = self.names[name]
+        return made
+
+
+@dataclass(slots=True)
+class _Block:
+    source: Source
+
+    def __enter__(self) -> None:
+        self.source.depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.source.depth -= 1
+
+
+class WireType:
+    """One way of laying a value out in bytes."""
+
+    def emit_read(self, source: Source, target: str) -> None:
+        raise NotImplementedError
+
+    def emit_write(self, source: Source, value: str) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class UintType(WireType):
+    size: int
+
+    def emit_read(self, source: Source, target: str) -> None:
+        if self.size == 1:
+            source.put("if pos >= end: raise overrun()", f"{target} = data[pos]", "pos += 1")
+            return
+        source.put(f"stop = pos + {self.size}", "if stop > end: raise overrun()")
+        if self.size == 2:
+            source.put(f"{target} = data[pos] << 8 | data[pos + 1]", "pos = stop")
+        else:
+            source.put(f"{target} = int.from_bytes(data[pos:stop], 'big')", "pos = stop")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        source.put(f"out += {value}.to_bytes({self.size}, 'big')")
+
+
+@dataclass(frozen=True, slots=True)
+class EnumType(WireType):
+    kind: type[IntEnum]
+    size: int
+    is_open: bool
+
+    def emit_read(self, source: Source, target: str) -> None:
+        number = source.fresh()
+        UintType(self.size).emit_read(source, number)
+        known = source.bind({int(member): member for member in self.kind})
+        source.put(f"{target} = {known}.get({number})")
+        with source.block(f"if {target} is None:"):
+            if self.is_open:
+                source.put(f"{target} = {source.bind(self.kind)}({number})")
+            else:
+                source.put(f"raise unknown({self.kind.__name__!r}, {number})")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        UintType(self.size).emit_write(source, value)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedType(WireType):
+    size: int
+
+    def emit_read(self, source: Source, target: str) -> None:
+        source.put(f"stop = pos + {self.size}", "if stop > end: raise overrun()")
+        source.put(f"{target} = data[pos:stop]", "pos = stop")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        with source.block(f"if len({value}) != {self.size}:"):
+            source.put("raise OverflowError('a fixed-size field of another size')")
+        source.put(f"out += {value}")
+
+
+def _emit_length(source: Source) -> None:
+    """Read a vector length inline (one byte being the common case) and set `stop`."""
+    with source.block("if pos < end and data[pos] < 64:"):
+        source.put("stop = pos + 1 + data[pos]", "pos += 1")
+    with source.block("else:"):
+        source.put("stop, pos = read_varint(data, pos, end)", "stop += pos")
+    source.put("if stop > end: raise overrun()")
+
+
+class OpaqueType(WireType):
+    def emit_read(self, source: Source, target: str) -> None:
+        _emit_length(source)
+        source.put(f"{target} = data[pos:stop]", "pos = stop")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        source.put(f"put_varint(out, len({value}))", f"out += {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class VectorType(WireType):
+    element: WireType
+
+    def emit_read(self, source: Source, target: str) -> None:
+        _emit_length(source)
+        if isinstance(self.element, UintType):
+            size, letter = self.element.size, _FORMATS[self.element.size]
+            if size > 1:
+                source.put(f"if (stop - pos) % {size}: raise partial()")
+            source.put(f"{target} = to_numbers(f'>{{(stop - pos) // {size}}}{letter}', data[pos:stop])", "pos = stop")
+            return
+        saved, items, item = source.fresh() + "e", source.fresh() + "v", source.fresh() + "i"
+        source.put(f"{saved} = end", "end = stop", f"{items} = []")
+        with source.block("while pos < end:"):
+            self.element.emit_read(source, item)
+            source.put(f"{items}.append({item})")
+        source.put(f"end = {saved}", f"{target} = tuple({items})")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        if isinstance(self.element, UintType):
+            size, letter = self.element.size, _FORMATS[self.element.size]
+            source.put(f"put_varint(out, len({value}) * {size})")
+            source.put(f"out += from_numbers(f'>{{len({value})}}{letter}', *{value})")
+            return
+        saved, item = source.fresh() + "o", source.fresh() + "i"
+        source.put(f"{saved} = out", "out = bytearray()")
+        with source.block(f"for {item} in {value}:"):
+            self.element.emit_write(source, item)
+        source.put(f"put_varint({saved}, len(out))", f"{saved} += out", f"out = {saved}")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalType(WireType):
+    element: WireType
+
+    def emit_read(self, source: Source, target: str) -> None:
+        octet = source.fresh()
+        UintType(1).emit_read(source, octet)
+        with source.block(f"if {octet} == 1:"):
+            self.element.emit_read(source, target)
+        with source.block(f"elif {octet} == 0:"):
+            source.put(f"{target} = None")
+        with source.block("else:"):
+            source.put(f"raise bad_presence({octet})")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        with source.block(f"if {value} is None:"):
+            source.put("out.append(0)")
+        with source.block("else:"):
+            source.put("out.append(1)")
+            self.element.emit_write(source, value)
+
+
+@dataclass(frozen=True, slots=True)
+class NestedType(WireType):
+    kind: Any  # a class with `unpack` and `pack`
+
+    def emit_read(self, source: Source, target: str) -> None:
+        source.put(f"{target}, pos = {source.bind(self.kind.unpack)}(data, pos, end)")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        source.put(f"{source.bind(self.kind.pack)}({value}, out)")
+
+
+@dataclass(frozen=True, slots=True)
+class SelectType(WireType):
+    """Cases chosen by an earlier field, which emitted readers and writers find as a local `f_<name>`."""
+
+    discriminant: str
+    cases: tuple[tuple[int, WireType | None], ...]
+    fallback_none: bool  # `When`: any other value means that the field is absent
+
+    def emit_read(self, source: Source, target: str) -> None:
+        for word, (value, case) in self._branches():
+            with source.block(f"{word} f_{self.discriminant} == {value}:"):
+                if case is None:
+                    source.put(f"{target} = None")
+                else:
+                    case.emit_read(source, target)
+        with source.block("else:"):
+            if self.fallback_none:
+                source.put(f"{target} = None")
+            else:
+                source.put(f"raise unknown({self.discriminant!r}, f_{self.discriminant})")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        for word, (number, case) in self._branches():
+            with source.block(f"{word} f_{self.discriminant} == {number}:"):
+                if case is None:
+                    source.put(f"if {value} is not None: raise TypeError('an empty case holds None')")
+                else:
+                    case.emit_write(source, value)
+        with source.block("else:"):
+            if self.fallback_none:
+                source.put(f"if {value} is not None: raise TypeError('{self.discriminant} leaves this field out')")
+            else:
+                source.put(f"raise TypeError('no case of {self.discriminant} for this value')")
+
+    def _branches(self) -> list[tuple[str, tuple[int, WireType | None]]]:
+        return [("elif" if index else "if", case) for index, case in enumerate(self.cases)]
+
+
+# --- annotations ------------------------------------------------------------------------------------------------------
+
+
+def wire_type(annotation: Any) -> WireType:
+    """The wire type an annotation stands for."""
+    if hasattr(annotation, "__metadata__"):  # Annotated[base, marker]
+        base, marker = annotation.__origin__, annotation.__metadata__[-1]
+        match marker:
+            case Width(size):
+                return UintType(size)
+            case Fixed(size):
+                return FixedType(size)
+            case VarBytes():
+                return OpaqueType()
+            case VarVector():
+                return VectorType(wire_type(typing.get_args(base)[0]))
+            case Select(discriminant, cases):
+                kinds = tuple((int(k), None if v is None else wire_type(v)) for k, v in cases.items())
+                return SelectType(discriminant, kinds, fallback_none=False)
+            case When(discriminant, values):
+                kind = wire_type(_without_none(base))
+                return SelectType(discriminant, tuple((int(value), kind) for value in values), fallback_none=True)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return OptionalType(wire_type(_without_none(annotation)))
+    if isinstance(annotation, type):
+        if issubclass(annotation, IntEnum):
+            return EnumType(annotation, annotation.wire_size(), annotation.is_open())  # type: ignore[attr-defined]
+        if hasattr(annotation, "unpack"):
+            return NestedType(annotation)
+    raise TypeError(f"{annotation!r} says nothing about its layout in bytes")
+
+
+def _without_none(annotation: Any) -> Any:
+    inner = [each for each in typing.get_args(annotation) if each is not type(None)]
+    if len(inner) != 1:
+        raise TypeError(f"{annotation!r} is not of the form `T | None`")
+    return inner[0]
+
+
+def compile_reader(kind: type, fields: dict[str, WireType]) -> Callable[[bytes, int, int], tuple[Any, int]]:
+    """`unpack(data, pos, end) -> (value, pos)` for a frozen slotted dataclass with these fields in wire order."""
+    source = Source()
+    new, owner = source.bind(object.__new__), source.bind(kind)
+    for name, each in fields.items():
+        each.emit_read(source, f"f_{name}")
+    source.put(f"made = {new}({owner})")
+    for name in fields:  # the slot's own setter: what the frozen class's __init__ does, without the detour
+        source.put(f"{source.bind(kind.__dict__[name].__set__)}(made, f_{name})")
+    source.put("return made, pos")
+    return source.function("unpack(data, pos, end)")
+
+
+def compile_writer(fields: dict[str, WireType]) -> Callable[[Any, bytearray], None]:
+    """`pack(value, out)`, appending the encoding of `value` to `out`."""
+    source = Source()
+    for name, each in fields.items():
+        source.put(f"f_{name} = value.{name}")
+        each.emit_write(source, f"f_{name}")
+    source.put("return None")
+    return source.function("pack(value, out)")
