@@ -1,0 +1,182 @@
+"""The node's encrypted database: one file, one writer, one transaction per step.
+
+SQLite with every page encrypted and authenticated (ChaCha20-Poly1305, SQLite3 Multiple Ciphers), the write-ahead
+log too. A transaction is synchronous on purpose: it is bounded by one fsync, and no other task can run in
+the middle of it. ``synchronous=FULL`` makes the end of the ``with`` block mean *durable*, which every "disk before
+wire" rule of the node leans on.
+
+``secure_delete`` overwrites deleted rows in the database file only; the log keeps old pages until it is
+truncated. So whoever deletes a secret (an epoch's keys) calls ``checkpoint()`` after that transaction.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from node.errors import NodeError, NodeMisuseError
+from node.store_reads import StoreReads
+from node.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
+from node.store_writes import ConflictError, GuardError, Transaction
+
+__all__ = [
+    "KEY_SIZE",
+    "ConflictError",
+    "GuardError",
+    "SchemaVersionError",
+    "Store",
+    "StoreError",
+    "StoreKeyError",
+    "Transaction",
+    "open_store",
+]
+
+KEY_SIZE: Final = 32
+APPLICATION_ID: Final = 0x434E4356  # "CNCV", so that another program's database is not taken for ours
+BUSY_TIMEOUT_MS: Final = 250  # only an offline reader can be in the way, and only of a checkpoint
+
+
+class StoreError(NodeError):
+    """The database could not do what was asked: disk full, file damaged, constraint broken."""
+
+
+class StoreKeyError(StoreError):
+    """The key does not open this file, or the file is no database."""
+
+
+class SchemaVersionError(StoreError):
+    """The file was written by another version of this program, and there is no way from there to here."""
+
+    def __init__(self, path: Path, found: int) -> None:
+        super().__init__(f"store {path} has schema version {found}; this program reads version {SCHEMA_VERSION}")
+        self.found = found
+        self.supported = SCHEMA_VERSION
+
+
+class Store(StoreReads):
+    """An open store. Questions may be asked at any time, changes go through ``transaction()``."""
+
+    __slots__ = ("_connection", "_path", "_transaction")
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._transaction: Transaction | None = None
+
+    def __repr__(self) -> str:
+        return f"Store({str(self._path)!r})"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """One atomic, durable step: everything in the block happens, or nothing of it did.
+
+        Must not contain an ``await``; a second one inside it, by whatever task, is a ``NodeMisuseError``.
+        """
+        if self._transaction is not None:
+            raise NodeMisuseError("a transaction is already open in this store; one step, one transaction")
+        self._rows("BEGIN IMMEDIATE")
+        transaction = self._transaction = Transaction(self._rows)
+        try:
+            yield transaction
+            self._rows("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk may have rolled it back already
+                self._rows("ROLLBACK")
+            raise
+        finally:
+            transaction.end()
+            self._transaction = None
+
+    def checkpoint(self) -> bool:
+        """Move the write-ahead log into the database and truncate it, so that deleted secrets leave the disk.
+
+        False when an offline reader was in the way; the next call tries again.
+        """
+        if self._transaction is not None:
+            raise NodeMisuseError("checkpoint inside a transaction")
+        busy, _, _ = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
+        return not busy
+
+    def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, bindings).fetchall()
+        except apsw.ConnectionClosedError as error:
+            raise NodeMisuseError("the store is closed") from error
+        except (apsw.Error, OverflowError) as error:
+            raise StoreError(f"store {self._path}: {error}") from error
+
+
+@contextmanager
+def open_store(path: Path, key: bytes, *, read_only: bool = False) -> Iterator[Store]:
+    """Open the store at ``path``, creating it (mode 0600) when it is not there, and close it at the end.
+
+    ``read_only`` is for tools beside a running node: nothing is created, migrated or changed. The exclusive
+    right to write belongs to whoever holds the lock of the data directory.
+    Raises ``StoreKeyError`` for a wrong key, ``SchemaVersionError`` for a version this program does not know,
+    ``StoreError`` for everything the disk refuses.
+    """
+    if len(key) != KEY_SIZE:
+        raise NodeMisuseError(f"a store key has {KEY_SIZE} bytes, not {len(key)}")
+    connection = _connect(path, read_only)
+    try:
+        _unlock(connection, path, key)
+        store = Store(connection, path)
+        _configure(store, read_only)
+        _bring_up_to_date(store, path, read_only)
+        yield store
+    finally:
+        connection.close()
+
+
+def _connect(path: Path, read_only: bool) -> apsw.Connection:
+    if not getattr(apsw, "mc_version", None):
+        raise StoreError("the installed apsw cannot encrypt; install apsw-sqlite3mc and remove apsw")
+    try:
+        if read_only:
+            return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # log and index inherit this mode
+        return apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    except (apsw.Error, OSError) as error:
+        raise StoreError(f"store {path} cannot be opened: {error}") from error
+
+
+def _unlock(connection: apsw.Connection, path: Path, key: bytes) -> None:
+    try:
+        connection.pragma("cipher", "chacha20")
+        connection.pragma("key", f"raw:{key.hex()}")  # already a uniform key: no passphrase stretching here
+    except apsw.Error:
+        raise StoreError(f"store {path}: the cipher could not be set up") from None  # the message may quote the key
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except apsw.NotADBError as error:
+        raise StoreKeyError(f"store {path}: the key does not open it, or it is no Conclave store") from error
+    except apsw.Error as error:
+        raise StoreError(f"store {path}: {error}") from error
+
+
+def _configure(store: Store, read_only: bool) -> None:
+    store._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    store._rows("PRAGMA temp_store = MEMORY")  # SQLite's own spill files would not be encrypted
+    if read_only:
+        return
+    store._rows("PRAGMA journal_mode = WAL")
+    store._rows("PRAGMA synchronous = FULL")
+    store._rows("PRAGMA secure_delete = ON")
+
+
+def _bring_up_to_date(store: Store, path: Path, read_only: bool) -> None:
+    version = int(store._rows("PRAGMA user_version")[0][0])
+    if version == SCHEMA_VERSION:
+        return
+    fresh = version == 0 and not store._rows("SELECT 1 FROM sqlite_schema LIMIT 1")
+    steps = [SCHEMA] if fresh else [MIGRATIONS.get(step) for step in range(version, SCHEMA_VERSION)]
+    if read_only or not steps or None in steps:
+        raise SchemaVersionError(path, version)
+    with store.transaction():
+        for script in steps:
+            store._rows(str(script))
+        store._rows(f"PRAGMA application_id = {APPLICATION_ID}")
+        store._rows(f"PRAGMA user_version = {SCHEMA_VERSION}")

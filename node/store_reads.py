@@ -1,0 +1,243 @@
+"""What can be asked of the store: one typed method per question.
+
+Both the store itself (between transactions) and an open transaction answer them; inside a transaction
+the answers include what it has written so far.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import msgpack
+
+from node.store_rows import (
+    EPOCH_MAX,
+    INTENT_FINAL_STATES,
+    KEY_PACKAGE_AVAILABLE,
+    CandidateRow,
+    DecisionRow,
+    FeedRow,
+    GroupRow,
+    GuardRow,
+    IntentRow,
+    KeyPackageRow,
+    MessageRow,
+    OutboxRow,
+    PeerRow,
+)
+
+PAGE_SIZE_MAX = 1000
+"""Most rows one paged question returns, whatever limit the caller names."""
+
+
+class StoreReads(ABC):
+    """The questions. The subclass knows how to run a statement."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
+        """Run one statement and return every row."""
+
+    # meta
+
+    def meta(self, key: str) -> bytes | None:
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", key)
+        return rows[0][0] if rows else None
+
+    # groups
+
+    def group(self, group_id: bytes) -> GroupRow | None:
+        rows = self._rows(f"{_GROUP} WHERE group_id = ?", group_id)
+        return _group(rows[0]) if rows else None
+
+    def groups(self) -> tuple[GroupRow, ...]:
+        """Every group, removed ones included, in the order they came into this store."""
+        return tuple(map(_group, self._rows(f"{_GROUP} ORDER BY rowid")))
+
+    # the undecided epoch
+
+    def candidate(self, group_id: bytes, epoch: int, candidate_id: bytes) -> CandidateRow | None:
+        rows = self._rows(
+            f"{_CANDIDATE} WHERE group_id = ? AND epoch = ? AND candidate_id = ?",
+            group_id,
+            epoch,
+            candidate_id,
+        )
+        return _candidate(rows[0]) if rows else None
+
+    def candidates(self, group_id: bytes, epoch: int) -> tuple[CandidateRow, ...]:
+        """The candidates of one epoch, by id."""
+        return tuple(
+            map(
+                _candidate,
+                self._rows(
+                    f"{_CANDIDATE} WHERE group_id = ? AND epoch = ? ORDER BY candidate_id",
+                    group_id,
+                    epoch,
+                ),
+            )
+        )
+
+    def ordering_records(self, group_id: bytes, epoch: int) -> tuple[tuple[str, bytes], ...]:
+        """``(key, body)`` of every record of one instance, in key order (by code point)."""
+        return tuple(
+            (key, body)
+            for key, body in self._rows(
+                "SELECT key, body FROM ordering_records WHERE group_id = ? AND epoch = ? ORDER BY key", group_id, epoch
+            )
+        )
+
+    def guard(self, group_id: bytes) -> GuardRow | None:
+        rows = self._rows(f"{_GUARD} WHERE group_id = ?", group_id)
+        return GuardRow(*rows[0]) if rows else None
+
+    # the decided chain
+
+    def decision(self, group_id: bytes, epoch: int) -> DecisionRow | None:
+        rows = self._rows(f"{_DECISION} WHERE group_id = ? AND epoch = ?", group_id, epoch)
+        return DecisionRow(*rows[0]) if rows else None
+
+    def decisions(self, group_id: bytes, from_epoch: int, limit: int) -> tuple[DecisionRow, ...]:
+        """At most ``limit`` decisions from ``from_epoch`` on, oldest first."""
+        rows = self._rows(
+            f"{_DECISION} WHERE group_id = ? AND epoch >= ? ORDER BY epoch LIMIT ?",
+            group_id,
+            min(from_epoch, EPOCH_MAX),
+            _page(limit),
+        )
+        return tuple(DecisionRow(*row) for row in rows)
+
+    def latest_decision(self, group_id: bytes) -> DecisionRow | None:
+        rows = self._rows(f"{_DECISION} WHERE group_id = ? ORDER BY epoch DESC LIMIT 1", group_id)
+        return DecisionRow(*rows[0]) if rows else None
+
+    # intents
+
+    def intent(self, intent_id: bytes) -> IntentRow | None:
+        rows = self._rows(f"{_INTENT} WHERE intent_id = ?", intent_id)
+        return IntentRow(*rows[0]) if rows else None
+
+    def open_intents(self, group_id: bytes) -> tuple[IntentRow, ...]:
+        """The intents still to be carried out, oldest first."""
+        return tuple(intent for intent in self.intents(group_id) if intent.state not in INTENT_FINAL_STATES)
+
+    def intents(self, group_id: bytes) -> tuple[IntentRow, ...]:
+        """Every intent of a group, oldest first."""
+        rows = self._rows(f"{_INTENT} WHERE group_id = ? ORDER BY created_ms, rowid", group_id)
+        return tuple(IntentRow(*row) for row in rows)
+
+    # the local feed
+
+    def feed(self, after_seq: int, limit: int, group_id: bytes | None = None) -> tuple[FeedRow, ...]:
+        """At most ``limit`` entries with a sequence number above ``after_seq``, of one group or of all."""
+        rows = (
+            self._rows(f"{_FEED} WHERE seq > ? ORDER BY seq LIMIT ?", after_seq, _page(limit))
+            if group_id is None
+            else self._rows(
+                f"{_FEED} WHERE group_id = ? AND seq > ? ORDER BY seq LIMIT ?",
+                group_id,
+                after_seq,
+                _page(limit),
+            )
+        )
+        return tuple(FeedRow(*row) for row in rows)
+
+    def feed_head(self) -> int:
+        """The sequence number of the newest entry, 0 when there is none."""
+        return int(self._rows("SELECT coalesce(max(seq), 0) FROM feed")[0][0])
+
+    # messages
+
+    def has_message(self, group_id: bytes, message_id: bytes) -> bool:
+        return bool(self._rows("SELECT 1 FROM messages WHERE group_id = ? AND message_id = ?", group_id, message_id))
+
+    def message_ids(self, group_id: bytes, epoch: int) -> tuple[bytes, ...]:
+        """The ids of the ciphertexts kept for one epoch, in byte order."""
+        if epoch > EPOCH_MAX:  # a peer may ask for any 64-bit epoch
+            return ()
+        rows = self._rows(
+            "SELECT message_id FROM messages WHERE group_id = ? AND epoch = ? ORDER BY message_id", group_id, epoch
+        )
+        return tuple(row[0] for row in rows)
+
+    def messages(self, group_id: bytes, message_ids: Sequence[bytes]) -> tuple[MessageRow, ...]:
+        """The kept ciphertexts among ``message_ids``, in that order; unknown ids are left out."""
+        sql = f"{_MESSAGE} WHERE group_id = ? AND message_id = ?"
+        return tuple(MessageRow(*row) for id_ in message_ids[:PAGE_SIZE_MAX] for row in self._rows(sql, group_id, id_))
+
+    def parked_count(self, group_id: bytes) -> int:
+        return int(self._rows("SELECT count(*) FROM parked WHERE group_id = ?", group_id)[0][0])
+
+    # the way out
+
+    def outbox(self, group_id: bytes | None = None) -> tuple[OutboxRow, ...]:
+        """What is still to be sent, oldest first, of one group or of all."""
+        rows = (
+            self._rows(f"{_OUTBOX} ORDER BY id LIMIT ?", PAGE_SIZE_MAX)
+            if group_id is None
+            else self._rows(f"{_OUTBOX} WHERE group_id = ? ORDER BY id LIMIT ?", group_id, PAGE_SIZE_MAX)
+        )
+        return tuple(OutboxRow(*row) for row in rows)
+
+    # key packages and peers
+
+    def key_package(self, reference: bytes) -> KeyPackageRow | None:
+        rows = self._rows(f"{_KEY_PACKAGE} WHERE reference = ?", reference)
+        return KeyPackageRow(*rows[0]) if rows else None
+
+    def key_packages(self, kind: str | None = None, state: str | None = None) -> tuple[KeyPackageRow, ...]:
+        """Our key packages, oldest first, narrowed by kind and state where given."""
+        rows = self._rows(
+            f"{_KEY_PACKAGE} WHERE kind = coalesce(?, kind) AND state = coalesce(?, state) ORDER BY arrival",
+            kind,
+            state,
+        )
+        return tuple(KeyPackageRow(*row) for row in rows)
+
+    def key_packages_available(self, kind: str) -> int:
+        return int(
+            self._rows("SELECT count(*) FROM key_packages WHERE kind = ? AND state = ?", kind, KEY_PACKAGE_AVAILABLE)[
+                0
+            ][0]
+        )
+
+    def peer(self, peer_id: str) -> PeerRow | None:
+        rows = self._rows(f"{_PEER} WHERE peer_id = ?", peer_id)
+        return _peer(rows[0]) if rows else None
+
+    def peers(self) -> tuple[PeerRow, ...]:
+        return tuple(map(_peer, self._rows(f"{_PEER} ORDER BY peer_id")))
+
+
+_GROUP = "SELECT group_id, name, epoch, snapshot, health, unconfirmed, removed, extra FROM groups"
+_CANDIDATE = "SELECT group_id, epoch, candidate_id, candidate, successor, intent_ids, ordinal FROM candidates"
+_GUARD = "SELECT group_id, epoch, view, step, kind, signed, signature FROM guards"
+_DECISION = "SELECT group_id, epoch, candidate_id, decision, candidate FROM decisions"
+_INTENT = "SELECT intent_id, group_id, kind, body, state, epoch, error, created_ms FROM intents"
+_FEED = "SELECT group_id, kind, epoch, sender, message_id, body, at_ms, seq FROM feed"
+_MESSAGE = "SELECT group_id, epoch, message_id, payload, at_ms FROM messages"
+_OUTBOX = "SELECT group_id, kind, epoch, recipient, payload, created_ms, id FROM outbox"
+_KEY_PACKAGE = "SELECT reference, bundle, kind, state FROM key_packages"
+_PEER = "SELECT peer_id, addresses, name FROM peers"
+
+
+def _page(limit: int) -> int:
+    return max(0, min(limit, PAGE_SIZE_MAX))
+
+
+def _group(row: tuple[Any, ...]) -> GroupRow:
+    group_id, name, epoch, snapshot, health, unconfirmed, removed, extra = row
+    return GroupRow(group_id, name, epoch, snapshot, health, bool(unconfirmed), bool(removed), extra)
+
+
+def _candidate(row: tuple[Any, ...]) -> CandidateRow:
+    group_id, epoch, candidate_id, candidate, successor, intent_ids, ordinal = row
+    return CandidateRow(
+        group_id, epoch, candidate_id, candidate, successor, msgpack.decode(intent_ids, type=tuple[bytes, ...]), ordinal
+    )
+
+
+def _peer(row: tuple[Any, ...]) -> PeerRow:
+    peer_id, addresses, name = row
+    return PeerRow(peer_id, msgpack.decode(addresses, type=tuple[str, ...]), name)

@@ -1,0 +1,155 @@
+"""The rows of the store, as frozen values.
+
+A field that may hold a secret, a plaintext, a name or simply much data stays out of ``repr``. Times are unix
+milliseconds, epochs fit SQLite's signed 64 bits (``EPOCH_MAX``), group ids and message ids are bytes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+EPOCH_MAX: Final = 2**63 - 1
+"""Greatest epoch the store can hold; RFC 9420 allows twice that, no group will reach either."""
+
+INTENT_FINAL_STATES: Final = ("done", "failed")
+"""The states an intent never leaves; every other state is *open* and survives a restart as work to do."""
+
+KEY_PACKAGE_AVAILABLE: Final = "available"
+KEY_PACKAGE_CLAIMED: Final = "claimed"
+KEY_PACKAGE_ONE_TIME: Final = "one-time"
+KEY_PACKAGE_LAST_RESORT: Final = "last-resort"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group this node is, was or is about to be a member of."""
+
+    group_id: bytes
+    name: str = field(repr=False)
+    epoch: int
+    snapshot: bytes | None = field(repr=False)  # Group.to_bytes(); None once removed, or before the join is done
+    health: str
+    unconfirmed: bool
+    removed: bool
+    extra: bytes = field(default=b"", repr=False)  # the session's own small state, its encoding is the session's
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """A durable candidate of an undecided epoch; ``successor`` only when the commit is our own."""
+
+    group_id: bytes
+    epoch: int
+    candidate_id: bytes
+    candidate: bytes = field(repr=False)
+    successor: bytes | None = field(default=None, repr=False)  # Group.to_bytes() after our own commit
+    intent_ids: tuple[bytes, ...] = ()
+    ordinal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GuardRow:
+    """The highest position this node has signed at in a group, and what it signed there."""
+
+    group_id: bytes
+    epoch: int
+    view: int
+    step: int
+    kind: int
+    signed: bytes = field(default=b"", repr=False)
+    signature: bytes = field(default=b"", repr=False)
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        return (self.epoch, self.view, self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """What ended an epoch; ``candidate`` is None while its bytes are still being fetched."""
+
+    group_id: bytes
+    epoch: int
+    candidate_id: bytes
+    decision: bytes = field(repr=False)
+    candidate: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRow:
+    """A change somebody asked for, kept until it is done or refused for good."""
+
+    intent_id: bytes
+    group_id: bytes
+    kind: str
+    body: bytes = field(repr=False)
+    state: str
+    epoch: int | None  # the epoch that carried it, once done
+    error: str | None
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRow:
+    """One entry of the local event feed; ``seq`` is 0 until the store has given it one."""
+
+    group_id: bytes
+    kind: str
+    epoch: int
+    sender: str | None = field(repr=False)
+    message_id: bytes | None  # unique per group; None for events that are no message
+    body: bytes = field(repr=False)
+    at_ms: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """An application message as it was on the wire, kept so that a peer who missed it can pull it."""
+
+    group_id: bytes
+    epoch: int
+    message_id: bytes
+    payload: bytes = field(repr=False)
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRow:
+    """A message of an epoch this node has not entered yet."""
+
+    group_id: bytes
+    epoch: int
+    message_id: bytes
+    payload: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Something to send, durable until it was sent; ``id`` is 0 until the store has given it one."""
+
+    group_id: bytes
+    kind: str
+    epoch: int
+    recipient: str | None  # a peer id; None means the group's topic
+    payload: bytes = field(repr=False)
+    created_ms: int
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPackageRow:
+    """One of our key packages with its private keys; handed out once, or last resort and handed out again."""
+
+    reference: bytes
+    bundle: bytes = field(repr=False)  # KeyPackageBundle.to_bytes()
+    kind: str = KEY_PACKAGE_ONE_TIME
+    state: str = KEY_PACKAGE_AVAILABLE
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRow:
+    """A peer this node knows an address or a name for."""
+
+    peer_id: str
+    addresses: tuple[str, ...]
+    name: str = field(default="", repr=False)

@@ -1,0 +1,139 @@
+"""The tables of the store and the steps from one schema version to the next.
+
+``PRAGMA user_version`` holds the version. A store of a version that is not here is refused, newer or older:
+guessing at rows that hold the guard could make this node vote twice.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+MIGRATIONS: Mapping[int, str] = {}
+"""``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
+
+SCHEMA: Final = """
+CREATE TABLE meta (
+    key TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE groups (
+    group_id BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    snapshot BLOB,
+    health TEXT NOT NULL,
+    unconfirmed INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    extra BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE candidates (
+    group_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    candidate_id BLOB NOT NULL,
+    candidate BLOB NOT NULL,
+    successor BLOB,
+    intent_ids BLOB NOT NULL,
+    ordinal INTEGER NOT NULL,
+    PRIMARY KEY (group_id, epoch, candidate_id)
+) STRICT;
+
+CREATE TABLE ordering_records (
+    group_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (group_id, epoch, key)
+) STRICT;
+
+-- Outlives its group: what was signed stays signed.
+CREATE TABLE guards (
+    group_id BLOB PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    view INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    signed BLOB NOT NULL,
+    signature BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE decisions (
+    group_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    candidate_id BLOB NOT NULL,
+    decision BLOB NOT NULL,
+    candidate BLOB,
+    PRIMARY KEY (group_id, epoch)
+) STRICT;
+
+CREATE TABLE intents (
+    intent_id BLOB PRIMARY KEY,
+    group_id BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT NOT NULL,
+    epoch INTEGER,
+    error TEXT,
+    created_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX intents_by_group ON intents (group_id, created_ms);
+
+CREATE TABLE feed (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    group_id BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    sender TEXT,
+    message_id BLOB,
+    body BLOB NOT NULL,
+    at_ms INTEGER NOT NULL,
+    UNIQUE (group_id, message_id)
+) STRICT;
+CREATE INDEX feed_by_group ON feed (group_id, seq);
+
+CREATE TABLE messages (
+    group_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    message_id BLOB NOT NULL,
+    payload BLOB NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (group_id, message_id)
+) STRICT;
+CREATE INDEX messages_by_epoch ON messages (group_id, epoch);
+
+CREATE TABLE parked (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    group_id BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    message_id BLOB NOT NULL,
+    payload BLOB NOT NULL,
+    UNIQUE (group_id, message_id)
+) STRICT;
+CREATE INDEX parked_by_epoch ON parked (group_id, epoch);
+
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    group_id BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    recipient TEXT,
+    payload BLOB NOT NULL,
+    created_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE key_packages (
+    arrival INTEGER PRIMARY KEY AUTOINCREMENT,
+    reference BLOB NOT NULL UNIQUE,
+    bundle BLOB NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE peers (
+    peer_id TEXT PRIMARY KEY,
+    addresses BLOB NOT NULL,
+    name TEXT NOT NULL
+) STRICT;
+"""

@@ -1,0 +1,341 @@
+"""What can be changed in the store, always inside one transaction.
+
+``Transaction`` is what ``Store.transaction()`` hands out: every question of ``StoreReads`` and every
+change. Its changes become durable together when the ``with`` block ends, or not at all.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from msgspec import msgpack
+
+from node.errors import NodeError, NodeMisuseError
+from node.store_reads import StoreReads
+from node.store_rows import (
+    EPOCH_MAX,
+    KEY_PACKAGE_AVAILABLE,
+    KEY_PACKAGE_CLAIMED,
+    KEY_PACKAGE_LAST_RESORT,
+    KEY_PACKAGE_ONE_TIME,
+    CandidateRow,
+    DecisionRow,
+    FeedRow,
+    GroupRow,
+    GuardRow,
+    IntentRow,
+    KeyPackageRow,
+    MessageRow,
+    OutboxRow,
+    ParkedRow,
+    PeerRow,
+)
+
+PARKED_PER_GROUP_MAX: Final = 1024
+"""Most messages of future epochs kept for one group; peers choose what arrives early."""
+
+PARKED_BYTES_PER_GROUP_MAX: Final = 8 * 2**20
+"""Most bytes of such messages kept for one group."""
+
+
+class GuardError(NodeError):
+    """A vote at or below a position already signed at: signing it could be equivocation."""
+
+
+class ConflictError(NodeError):
+    """A second, different decision for an epoch that has one: more liars than the committee tolerates."""
+
+
+class Transaction(StoreReads):
+    """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
+
+    __slots__ = ("_run",)
+
+    def __init__(self, run: Callable[..., list[tuple[Any, ...]]]) -> None:
+        self._run: Callable[..., list[tuple[Any, ...]]] | None = run
+
+    def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
+        if self._run is None:
+            raise NodeMisuseError("this transaction has ended; begin another one")
+        return self._run(sql, *bindings)
+
+    def end(self) -> None:
+        """Make every later use an error. Called by the store when the block is left."""
+        self._run = None
+
+    # meta
+
+    def put_meta(self, key: str, value: bytes) -> None:
+        self._rows("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value)
+
+    def delete_meta(self, key: str) -> None:
+        self._rows("DELETE FROM meta WHERE key = ?", key)
+
+    # groups
+
+    def put_group(self, row: GroupRow) -> None:
+        """Insert the group or replace all its fields."""
+        self._rows(
+            "INSERT INTO groups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (group_id) DO UPDATE SET"
+            " name = ?2, epoch = ?3, snapshot = ?4, health = ?5, unconfirmed = ?6, removed = ?7, extra = ?8",
+            row.group_id,
+            row.name,
+            row.epoch,
+            row.snapshot,
+            row.health,
+            row.unconfirmed,
+            row.removed,
+            row.extra,
+        )
+
+    def delete_group(self, group_id: bytes) -> None:
+        """Forget a group and everything of it, except the guard: what was signed stays signed."""
+        for table in (
+            "groups",
+            "candidates",
+            "ordering_records",
+            "decisions",
+            "intents",
+            "feed",
+            "messages",
+            "parked",
+            "outbox",
+        ):
+            self._rows(f"DELETE FROM {table} WHERE group_id = ?", group_id)  # noqa: S608 - names from the line above
+
+    # the undecided epoch
+
+    def put_candidate(self, row: CandidateRow) -> None:
+        """Insert or replace a candidate; a successor already stored under its id is kept when ``row`` has none."""
+        self._rows(
+            "INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            " ON CONFLICT (group_id, epoch, candidate_id) DO UPDATE SET candidate = ?4,"
+            " successor = coalesce(?5, successor), intent_ids = iif(?5 IS NULL, intent_ids, ?6), ordinal = ?7",
+            row.group_id,
+            row.epoch,
+            row.candidate_id,
+            row.candidate,
+            row.successor,
+            msgpack.encode(row.intent_ids),
+            row.ordinal,
+        )
+
+    def drop_candidates(self, group_id: bytes, before_epoch: int) -> None:
+        """Delete the candidates of every epoch below ``before_epoch``, own successors included."""
+        self._rows("DELETE FROM candidates WHERE group_id = ? AND epoch < ?", group_id, before_epoch)
+
+    def put_ordering_record(self, group_id: bytes, epoch: int, key: str, body: bytes) -> None:
+        """Insert the record or replace its body."""
+        self._rows("INSERT OR REPLACE INTO ordering_records VALUES (?, ?, ?, ?)", group_id, epoch, key, body)
+
+    def drop_ordering_records(self, group_id: bytes, before_epoch: int) -> None:
+        """Delete the records of every epoch below ``before_epoch``."""
+        self._rows("DELETE FROM ordering_records WHERE group_id = ? AND epoch < ?", group_id, before_epoch)
+
+    def put_guard(self, row: GuardRow) -> None:
+        """Advance the guard. The same row again is no change.
+
+        Raises ``GuardError`` for a lower position, or for the same position with anything else signed.
+        """
+        present = self.guard(row.group_id)
+        if present == row:
+            return
+        if present is not None and row.position <= present.position:
+            raise GuardError(
+                f"refused to sign at (epoch, view, step) {row.position}:"
+                f" already signed at {present.position} in this group"
+            )
+        self._rows(
+            "INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row.group_id,
+            row.epoch,
+            row.view,
+            row.step,
+            row.kind,
+            row.signed,
+            row.signature,
+        )
+
+    # the decided chain
+
+    def put_decision(self, row: DecisionRow) -> bool:
+        """Store what ended an epoch; True when it is new.
+
+        A decision already there stays as it is (certificates of one decision differ), except that missing
+        candidate bytes are filled in. Raises ``ConflictError`` when it decided another candidate.
+        """
+        present = self.decision(row.group_id, row.epoch)
+        if present is None:
+            self._rows(
+                "INSERT INTO decisions VALUES (?, ?, ?, ?, ?)",
+                row.group_id,
+                row.epoch,
+                row.candidate_id,
+                row.decision,
+                row.candidate,
+            )
+            return True
+        if present.candidate_id != row.candidate_id:
+            raise ConflictError(f"epoch {row.epoch} of this group is already decided, for another candidate")
+        if present.candidate is None and row.candidate is not None:
+            self._rows(
+                "UPDATE decisions SET candidate = ? WHERE group_id = ? AND epoch = ?",
+                row.candidate,
+                row.group_id,
+                row.epoch,
+            )
+        return False
+
+    def prune_decisions(self, group_id: bytes, before_epoch: int) -> None:
+        self._rows("DELETE FROM decisions WHERE group_id = ? AND epoch < ?", group_id, before_epoch)
+
+    # intents
+
+    def put_intent(self, row: IntentRow) -> None:
+        """Insert a new intent; an id already there is an error of ours."""
+        self._rows(
+            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            row.intent_id,
+            row.group_id,
+            row.kind,
+            row.body,
+            row.state,
+            row.epoch,
+            row.error,
+            row.created_ms,
+        )
+
+    def update_intent(self, intent_id: bytes, state: str, epoch: int | None = None, error: str | None = None) -> None:
+        """Set where an intent stands; ``epoch`` and ``error`` are replaced too."""
+        self._rows(
+            "UPDATE intents SET state = ?, epoch = ?, error = ? WHERE intent_id = ?", state, epoch, error, intent_id
+        )
+
+    # the local feed
+
+    def append_feed(self, row: FeedRow) -> int | None:
+        """Append an entry and return its sequence number; None, and no change, for a message id seen before."""
+        rows = self._rows(
+            "INSERT INTO feed (group_id, kind, epoch, sender, message_id, body, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (group_id, message_id) DO NOTHING RETURNING seq",
+            row.group_id,
+            row.kind,
+            row.epoch,
+            row.sender,
+            row.message_id,
+            row.body,
+            row.at_ms,
+        )
+        return rows[0][0] if rows else None
+
+    # messages
+
+    def put_message(self, row: MessageRow) -> bool:
+        """Keep a ciphertext for peers who missed it; False when it was there already."""
+        return bool(
+            self._rows(
+                "INSERT INTO messages VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+                row.group_id,
+                row.epoch,
+                row.message_id,
+                row.payload,
+                row.at_ms,
+            )
+        )
+
+    def prune_messages(self, group_id: bytes, before_epoch: int, before_ms: int) -> None:
+        """Delete ciphertexts that are both of an epoch below ``before_epoch`` and older than ``before_ms``."""
+        self._rows(
+            "DELETE FROM messages WHERE group_id = ? AND epoch < ? AND at_ms < ?", group_id, before_epoch, before_ms
+        )
+
+    def park(self, row: ParkedRow) -> bool:
+        """Keep a message until its epoch is entered; True when it is (or already was) kept.
+
+        At the bound the message of the farthest epoch gives way, so that a flood of far futures cannot push out
+        what is needed next.
+        """
+        if row.epoch > EPOCH_MAX or len(row.payload) > PARKED_BYTES_PER_GROUP_MAX:
+            return False
+        if self._rows("SELECT 1 FROM parked WHERE group_id = ? AND message_id = ?", row.group_id, row.message_id):
+            return True
+        while self._parked_is_full(row):
+            farthest = "SELECT arrival, epoch FROM parked WHERE group_id = ? ORDER BY epoch DESC, arrival DESC LIMIT 1"
+            arrival, epoch = self._rows(farthest, row.group_id)[0]
+            if epoch <= row.epoch:
+                return False
+            self._rows("DELETE FROM parked WHERE arrival = ?", arrival)
+        self._rows(
+            "INSERT INTO parked (group_id, epoch, message_id, payload) VALUES (?, ?, ?, ?)",
+            row.group_id,
+            row.epoch,
+            row.message_id,
+            row.payload,
+        )
+        return True
+
+    def _parked_is_full(self, row: ParkedRow) -> bool:
+        sql = "SELECT count(*), coalesce(sum(length(payload)), 0) FROM parked WHERE group_id = ?"
+        count, size = self._rows(sql, row.group_id)[0]
+        return bool(count >= PARKED_PER_GROUP_MAX or size + len(row.payload) > PARKED_BYTES_PER_GROUP_MAX)
+
+    def pop_parked(self, group_id: bytes, epoch: int) -> tuple[ParkedRow, ...]:
+        """Take the messages of one epoch out, in order of arrival; those of lower epochs are dropped."""
+        rows = self._rows(
+            "SELECT group_id, epoch, message_id, payload FROM parked WHERE group_id = ? AND epoch = ? ORDER BY arrival",
+            group_id,
+            epoch,
+        )
+        self._rows("DELETE FROM parked WHERE group_id = ? AND epoch <= ?", group_id, epoch)
+        return tuple(ParkedRow(*row) for row in rows)
+
+    # the way out
+
+    def put_outbox(self, row: OutboxRow) -> int:
+        """Queue something to send and return its id."""
+        rows = self._rows(
+            "INSERT INTO outbox (group_id, kind, epoch, recipient, payload, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
+            " RETURNING id",
+            row.group_id,
+            row.kind,
+            row.epoch,
+            row.recipient,
+            row.payload,
+            row.created_ms,
+        )
+        return int(rows[0][0])
+
+    def delete_outbox(self, ids: Sequence[int]) -> None:
+        for id_ in ids:
+            self._rows("DELETE FROM outbox WHERE id = ?", id_)
+
+    # key packages and peers
+
+    def put_key_package(self, row: KeyPackageRow) -> None:
+        self._rows(
+            "INSERT INTO key_packages (reference, bundle, kind, state) VALUES (?1, ?2, ?3, ?4)"
+            " ON CONFLICT (reference) DO UPDATE SET bundle = ?2, kind = ?3, state = ?4",
+            row.reference,
+            row.bundle,
+            row.kind,
+            row.state,
+        )
+
+    def claim_key_package(self) -> KeyPackageRow | None:
+        """Hand out a key package: the oldest one-time one, for ever; else the newest last resort, which stays."""
+        for row in self.key_packages(KEY_PACKAGE_ONE_TIME, KEY_PACKAGE_AVAILABLE)[:1]:
+            self._rows("UPDATE key_packages SET state = ? WHERE reference = ?", KEY_PACKAGE_CLAIMED, row.reference)
+            return KeyPackageRow(row.reference, row.bundle, row.kind, KEY_PACKAGE_CLAIMED)
+        last_resorts = self.key_packages(KEY_PACKAGE_LAST_RESORT, KEY_PACKAGE_AVAILABLE)
+        return last_resorts[-1] if last_resorts else None
+
+    def delete_key_package(self, reference: bytes) -> None:
+        self._rows("DELETE FROM key_packages WHERE reference = ?", reference)
+
+    def put_peer(self, row: PeerRow) -> None:
+        """Insert the peer or replace its addresses and name."""
+        self._rows(
+            "INSERT OR REPLACE INTO peers VALUES (?, ?, ?)", row.peer_id, msgpack.encode(row.addresses), row.name
+        )
+
+    def delete_peer(self, peer_id: str) -> None:
+        self._rows("DELETE FROM peers WHERE peer_id = ?", peer_id)
