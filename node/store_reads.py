@@ -132,12 +132,12 @@ class StoreReads(ABC):
     def feed(self, after_seq: int, limit: int, group_id: bytes | None = None) -> tuple[FeedRow, ...]:
         """At most ``limit`` entries with a sequence number above ``after_seq``, of one group or of all."""
         rows = (
-            self._rows(f"{_FEED} WHERE seq > ? ORDER BY seq LIMIT ?", after_seq, _page(limit))
+            self._rows(f"{_FEED} WHERE seq > ? ORDER BY seq LIMIT ?", min(after_seq, EPOCH_MAX), _page(limit))
             if group_id is None
             else self._rows(
                 f"{_FEED} WHERE group_id = ? AND seq > ? ORDER BY seq LIMIT ?",
                 group_id,
-                after_seq,
+                min(after_seq, EPOCH_MAX),  # a client may name any number
                 _page(limit),
             )
         )
