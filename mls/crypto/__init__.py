@@ -1,0 +1,36 @@
+"""Cipher suites and the labelled functions over them. The only room that imports `cryptography`."""
+
+from mls.crypto.hpke import HPKECiphertext, HpkeContext
+from mls.crypto.kem import Random
+from mls.crypto.keys import HpkePrivateKey, SignaturePrivateKey
+from mls.crypto.primitives import (
+    aead_open,
+    aead_seal,
+    argon2id,
+    ed25519_generate,
+    ed25519_load,
+    ed25519_sign,
+    ed25519_verify,
+    sha256,
+)
+from mls.crypto.suite import CipherSuite, is_supported, suite, supported_suites
+
+__all__ = [
+    "CipherSuite",
+    "HPKECiphertext",
+    "HpkeContext",
+    "HpkePrivateKey",
+    "Random",
+    "SignaturePrivateKey",
+    "aead_open",
+    "aead_seal",
+    "argon2id",
+    "ed25519_generate",
+    "ed25519_load",
+    "ed25519_sign",
+    "ed25519_verify",
+    "is_supported",
+    "sha256",
+    "suite",
+    "supported_suites",
+]
