@@ -1,0 +1,128 @@
+"""Proposals (RFC 9420 §12.1) and the Commit that lists them (§12.4), as they lie on the wire."""
+
+from typing import Annotated, Self
+
+from mls.codec import Opaque, Select, Struct, Uint32, Vector, struct
+from mls.key_packages import KeyPackage
+from mls.psks import PreSharedKeyID
+from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
+from mls.tree.kem import UpdatePath
+from mls.tree.nodes import Extension, LeafNode
+
+
+@struct
+class Add(Struct):
+    """A new member, by its KeyPackage (§12.1.1)."""
+
+    key_package: KeyPackage
+
+
+@struct
+class Update(Struct):
+    """The sender's next leaf (§12.1.2)."""
+
+    leaf_node: LeafNode
+
+
+@struct
+class Remove(Struct):
+    """The leaf index of a member to remove (§12.1.3)."""
+
+    removed: Uint32
+
+
+@struct
+class PreSharedKey(Struct):
+    """A key to mix into the next epoch (§12.1.4)."""
+
+    psk: PreSharedKeyID
+
+
+@struct
+class ReInit(Struct):
+    """The end of this group, and the terms of the one that follows it (§12.1.5)."""
+
+    group_id: Opaque
+    version: ProtocolVersion
+    cipher_suite: CipherSuiteId
+    extensions: Vector[Extension]
+
+
+@struct
+class ExternalInit(Struct):
+    """The KEM output an external joiner starts the next epoch from (§12.1.6)."""
+
+    kem_output: Opaque
+
+
+@struct
+class GroupContextExtensions(Struct):
+    """The whole new list of group-context extensions (§12.1.7)."""
+
+    extensions: Vector[Extension]
+
+
+ProposalBody = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions
+
+BODIES: dict[int, type[Struct]] = {
+    ProposalType.ADD: Add,
+    ProposalType.UPDATE: Update,
+    ProposalType.REMOVE: Remove,
+    ProposalType.PSK: PreSharedKey,
+    ProposalType.REINIT: ReInit,
+    ProposalType.EXTERNAL_INIT: ExternalInit,
+    ProposalType.GROUP_CONTEXT_EXTENSIONS: GroupContextExtensions,
+}
+_TYPE_OF = {body: ProposalType(value) for value, body in BODIES.items()}
+
+
+@struct
+class Proposal(Struct):
+    """One proposed change. A type without a body here has no known extent and is malformed (V210)."""
+
+    proposal_type: ProposalType
+    body: Annotated[ProposalBody, Select("proposal_type", BODIES)]
+
+    @classmethod
+    def of(cls, body: ProposalBody) -> Self:
+        """The proposal around a body, with the type that goes with it."""
+        return cls(_TYPE_OF[type(body)], body)
+
+
+@struct
+class ProposalOrRef(Struct):
+    """A proposal by value, or the ProposalRef of one that was sent before (§12.4)."""
+
+    type: ProposalOrRefType
+    body: Annotated[
+        Proposal | bytes,
+        Select("type", {ProposalOrRefType.PROPOSAL: Proposal, ProposalOrRefType.REFERENCE: Opaque}),
+    ]
+
+    @classmethod
+    def by_value(cls, proposal: Proposal) -> Self:
+        return cls(ProposalOrRefType.PROPOSAL, proposal)
+
+    @classmethod
+    def by_reference(cls, reference: bytes) -> Self:
+        return cls(ProposalOrRefType.REFERENCE, reference)
+
+
+@struct
+class Commit(Struct):
+    """What ends an epoch: the proposals to carry out, and fresh key material where they call for it (§12.4)."""
+
+    proposals: Vector[ProposalOrRef]
+    path: UpdatePath | None
+
+
+def add(key_package: KeyPackage) -> Proposal:
+    return Proposal.of(Add(key_package))
+
+
+def remove(leaf_index: int) -> Proposal:
+    return Proposal.of(Remove(leaf_index))
+
+
+def group_context_extensions(extensions: tuple[Extension, ...]) -> Proposal:
+    return Proposal.of(GroupContextExtensions(extensions))
