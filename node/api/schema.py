@@ -14,7 +14,7 @@ TEXT_SIZE_MAX = 32 * 1024  # characters of one message: fits a gossip frame afte
 PAGE_SIZE_MAX = 1000  # rows in one reply
 WAIT_S_MAX = 600.0  # longest time one request waits for a certificate
 
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_SIZE_MAX)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_SIZE_MAX, pattern=r"^[^/\x00-\x1f\x7f]+$")]
 Reference = Annotated[str, Meta(min_length=1, max_length=512)]  # what a person typed for a group, member, peer
 Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX)]
@@ -172,6 +172,8 @@ class PeerInfo(Reply, frozen=True, kw_only=True):
 
 
 class PeerList(Reply, frozen=True, kw_only=True):
+    """Everyone we are connected to."""
+
     peers: tuple[PeerInfo, ...]
 
 
@@ -194,6 +196,8 @@ class GroupSummary(Reply, frozen=True, kw_only=True):
 
 
 class GroupList(Reply, frozen=True, kw_only=True):
+    """Every group this node holds, those it was removed from included."""
+
     groups: tuple[GroupSummary, ...]
 
 
@@ -325,6 +329,8 @@ class LogEntry(Reply, frozen=True, kw_only=True):
 
 
 class LogPage(Reply, frozen=True, kw_only=True):
+    """A stretch of the decided chain, oldest first."""
+
     group_id: str
     entries: tuple[LogEntry, ...]
     has_more: bool

@@ -1,0 +1,278 @@
+"""A daemon without a node: the real server on a real socket, over canned replies and a feed in memory."""
+
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import trio
+
+from node.api import schema
+from node.api.errors import ApiError
+from node.api.operations import OPERATIONS
+from node.api.server import serve
+from node.api.service import Service
+from node.errors import NodeError
+
+DEADLINE_S = 20.0
+
+MESSAGE = schema.MessageItem(
+    seq=4,
+    message_id="ab" * 32,
+    group_id="0d" * 16,
+    epoch=3,
+    sender_leaf=0,
+    sender="12D3KooWAlice",
+    sender_name="alice",
+    is_own=False,
+    at=1_700_000_000.5,
+    text="grüß dich\nzweite Zeile",
+)
+ENTRY = schema.LogEntry(
+    epoch=3,
+    candidate_id="cd" * 32,
+    committer_leaf=0,
+    committer="12D3KooWAlice",
+    committer_name="alice",
+    changes=(schema.Change(kind="add", text="added bob (leaf 1)", leaf_index=1, peer_id="12D3KooWBob"),),
+    view=0,
+    voters=("12D3KooWAlice",),
+    quorum=1,
+    committee_size=1,
+    at=1_700_000_000.0,
+    latency_s=0.04,
+)
+SUMMARY: dict[str, Any] = {
+    "group_id": "0d" * 16,
+    "name": "book club",
+    "epoch": 3,
+    "member_count": 2,
+    "committee_size": 1,
+    "quorum": 1,
+    "voters_heard": 1,
+    "is_member": True,
+    "is_voter": False,
+    "unread_count": 0,
+    "health": "ok",
+    "health_text": "all voters answer",
+}
+GROUP = schema.GroupSummary(**SUMMARY)
+DETAIL = schema.GroupDetail(
+    **SUMMARY,
+    suite=1,
+    suite_name="MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519",
+    model="byzantine",
+    committee_max=7,
+    faults=0,
+    survives="nothing: alice alone decides",
+    view=0,
+    awake=False,
+    candidate_count=0,
+    epoch_fingerprint="ef" * 16,
+    decided_id="cd" * 32,
+    is_confirmed=True,
+    members=(
+        schema.Member(
+            leaf_index=0,
+            peer_id="12D3KooWAlice",
+            name="alice",
+            is_self=False,
+            is_willing=True,
+            seat=0,
+            is_connected=True,
+            last_heard_s=1.5,
+        ),
+        schema.Member(
+            leaf_index=1,
+            peer_id="12D3KooWBob",
+            name="bob",
+            is_self=True,
+            is_willing=False,
+            seat=None,
+            is_connected=True,
+            last_heard_s=None,
+        ),
+    ),
+    pending=(schema.PendingIntent(intent_id="11" * 8, kind="add", text="add carol", age_s=2.0, attempts=1),),
+)
+INTENT = schema.IntentResult(
+    intent_id="11" * 8,
+    group_id="0d" * 16,
+    kind="add",
+    state="certified",
+    text="added bob",
+    epoch=4,
+    candidate_id="cd" * 32,
+    latency_s=0.05,
+)
+PENDING = schema.IntentResult(
+    intent_id="11" * 8, group_id="0d" * 16, kind="add", state="pending", text="still trying: 1 of 3 voters heard"
+)
+REFUSED = schema.IntentResult(
+    intent_id="11" * 8,
+    group_id="0d" * 16,
+    kind="remove",
+    state="refused",
+    text="not removed",
+    error=schema.ErrorBody(code="refused", message="the policy does not allow it", hint="ask a voter"),
+)
+PEER = schema.PeerInfo(peer_id="12D3KooWAlice", name="alice", addresses=("/ip4/127.0.0.1/tcp/1",), groups=("0d" * 16,))
+IDENTITY = schema.Identity(peer_id="12D3KooWBob", addresses=("/ip4/127.0.0.1/tcp/2/p2p/12D3KooWBob",), name="bob")
+
+REPLIES: dict[str, schema.Reply] = {
+    "status": schema.NodeStatus(
+        version="0.1.0",
+        pid=42,
+        data_dir="data",
+        identity=IDENTITY,
+        uptime_s=61.0,
+        always_on=True,
+        peers=(PEER,),
+        groups=(GROUP,),
+    ),
+    "identity": IDENTITY,
+    "peers": schema.PeerList(peers=(PEER,)),
+    "connect": PEER,
+    "shutdown": schema.Done(),
+    "group_list": schema.GroupList(groups=(GROUP,)),
+    "group_create": DETAIL,
+    "group_show": DETAIL,
+    "group_add": INTENT,
+    "group_remove": INTENT,
+    "group_update": INTENT,
+    "group_opt_in": INTENT,
+    "group_opt_out": INTENT,
+    "group_intent": INTENT,
+    "group_send": schema.SendResult(message_id="ab" * 32, seq=5, epoch=3),
+    "group_read": schema.MessagePage(messages=(MESSAGE,), last_seq=4, has_more=False),
+    "group_log": schema.LogPage(group_id="0d" * 16, entries=(ENTRY,), has_more=False),
+    "group_log_export": schema.LogExport(
+        version=1, group_id="0d" * 16, first_epoch=1, last_epoch=3, chain=bytes(range(256))
+    ),
+}
+
+
+def happened(seq: int, text: str = "", group_id: str = "0d" * 16) -> schema.Event:
+    """One event of the feed, a message."""
+    return schema.Event(seq=seq, kind="message", at=1_700_000_000.0 + seq, text=text, group_id=group_id)
+
+
+class CannedNode:
+    """Answers each operation with `replies[name]`, or raises it; keeps what it was asked in `asked`.
+
+    `group_send` and the like do nothing else; `feed` is the durable feed, and `tell` adds to it from any thread.
+    """
+
+    def __init__(self) -> None:
+        self.replies: dict[str, schema.Reply | Exception] = dict(REPLIES)
+        self.asked: list[tuple[str, Any]] = []
+        self.slow: set[str] = set()  # operations that never answer
+        self.left: list[str] = []  # slow operations that were given up
+        self.feed: deque[schema.Event] = deque()
+        self.stop_event: trio.Event | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._news = trio.Event()
+
+    def __getattr__(self, name: str) -> Callable[[Any], Awaitable[schema.Reply]]:
+        if name not in {operation.name for operation in OPERATIONS}:
+            raise AttributeError(name)
+        return partial(self._answer, name)
+
+    async def _answer(self, name: str, request: Any) -> schema.Reply:
+        self.asked.append((name, request))
+        if name in self.slow:
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.left.append(name)
+        if name == "shutdown" and self.stop_event is not None:
+            self.stop_event.set()
+        reply = self.replies[name]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    async def events(self, request: schema.EventsRequest) -> schema.EventBatch:
+        """The feed, as the Service promises it."""
+        self.asked.append(("events", request))
+        if isinstance(refused := self.replies.get("events"), ApiError):
+            raise refused
+        head = self.feed[-1].seq if self.feed else 0
+        if request.after_seq is None:
+            return schema.EventBatch(events=(), last_seq=head)
+        after = request.after_seq
+        with trio.move_on_after(request.wait_s):
+            while not self.feed or self.feed[-1].seq <= after:
+                await self._news.wait()
+        found = tuple(event for event in self.feed if event.seq > after)[: request.limit]
+        return schema.EventBatch(events=found, last_seq=found[-1].seq if found else after)
+
+    def tell(self, event: schema.Event) -> None:
+        """Add an event to the feed and wake its readers."""
+
+        def add() -> None:
+            self.feed.append(event)
+            self._news.set()
+            self._news = trio.Event()
+
+        if self._token is None:
+            self.feed.append(event)
+        else:
+            self._token.run_sync_soon(add)
+
+    async def run(self, socket_path: Path, started: threading.Event) -> None:
+        """Serve until `stop_event`."""
+        self.stop_event = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+        service = cast(Service, self)  # its methods are dynamic
+        await serve(service, socket_path, stop_event=self.stop_event, task_status=Signal(started))
+
+    def stop(self) -> None:
+        """Set the stop event, from any thread."""
+        if self._token is not None and self.stop_event is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self.stop_event.set)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Passes `task_status.started` on to another thread."""
+
+    event: threading.Event
+
+    def started(self, value: Path) -> None:
+        self.event.set()
+
+
+@contextmanager
+def running(node: CannedNode, socket_path: Path) -> Iterator[CannedNode]:
+    """The node behind the real server in a thread of its own; fails if it does not stop when told."""
+    started = threading.Event()
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            trio.run(node.run, socket_path, started)
+        except NodeError as error:
+            failures.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert started.wait(DEADLINE_S)
+    try:
+        if failures:
+            raise failures[0]
+        yield node
+    finally:
+        if not failures:
+            node.stop()
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive(), "the server did not stop"
+    if failures:
+        raise failures[0]
