@@ -1,0 +1,105 @@
+"""Logging: one event per line, for people (console) or machines (JSON), and nothing that must not be written down.
+
+A log line names events, ids, counts and times. It never holds a secret, a plaintext or what a member is called:
+values under a telling key are blanked, bytes become their length, and tracebacks come without local variables.
+Ids are logged by ``short()``. Libraries are heard from WARNING on only; what they say below that may quote payloads.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+
+PRIVATE_KEYS: Final = frozenset(
+    {"body", "content", "key", "member", "members", "name", "names", "passphrase", "password"}
+    | {"payload", "plaintext", "private_key", "secret", "seed", "snapshot", "text", "token"}
+)
+"""Event keys whose values are blanked, whatever they are."""
+
+PRIVATE_SUFFIXES: Final = ("_key", "_name", "_secret", "_token", "_passphrase")
+BLANK: Final = "[private]"
+SHORT_ID_SIZE: Final = 8
+
+
+def setup(
+    level: Literal["debug", "info", "warning", "error"] = "info",
+    log_format: Literal["console", "json"] = "console",
+    stream: TextIO | None = None,
+) -> None:
+    """Send the node's events and the libraries' warnings to ``stream`` (standard error). May be called again."""
+    stream = stream or sys.stderr
+    common: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        blank_private_values,
+        structlog.processors.format_exc_info,
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer(default=_described)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    )
+    structlog.configure(
+        processors=[*common, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
+        cache_logger_on_first_use=False,  # setup() may be called again, by tests and by forked test nodes
+    )
+    _adopt_libraries(stream, common, renderer)
+
+
+def logger(component: str) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose lines carry the component's name. Bind more with ``.bind(group=short(group_id))``."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=component)
+    return bound
+
+
+def short(identifier: bytes) -> str:
+    """The first bytes of an id in hex: enough to follow it through a log."""
+    return identifier[:SHORT_ID_SIZE].hex()
+
+
+def blank_private_values(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace what must not be written down, at any depth."""
+    for key, value in event.items():
+        event[key] = BLANK if _is_private(key) else _without_bytes(value)
+    return event
+
+
+def _is_private(key: str) -> bool:
+    return key in PRIVATE_KEYS or key.endswith(PRIVATE_SUFFIXES)
+
+
+def _without_bytes(value: Any) -> Any:
+    match value:
+        case bytes() | bytearray() | memoryview():
+            return f"[{len(value)} bytes]"
+        case Mapping():
+            return {k: BLANK if _is_private(str(k)) else _without_bytes(v) for k, v in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_without_bytes(item) for item in value]
+        case _:
+            return value
+
+
+def _described(value: object) -> str:
+    """What JSON cannot say, by its type only: a ``repr`` could hold anything."""
+    return value if isinstance(value, str) else f"[{type(value).__name__}]"
+
+
+def _adopt_libraries(
+    stream: TextIO, common: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[*common, structlog.stdlib.add_logger_name],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
