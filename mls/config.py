@@ -1,0 +1,29 @@
+"""Settings of a group on this device: windows, clocks and the application's word. None of them is on the wire."""
+
+from dataclasses import dataclass
+
+from mls.credentials import CredentialCheck, accept_all
+from mls.registry import WireFormat
+
+DAY_S = 24 * 60 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConfig:
+    """How long keys are kept, how strict we are where the RFC leaves it to us, and whom the application accepts.
+
+    A past epoch can be read while it is one of the newest `past_epoch_count` or younger than `past_epoch_age_s`, and in
+    no case when it is older than the newest `past_epoch_max`.
+    """
+
+    past_epoch_count: int = 5
+    past_epoch_age_s: int = DAY_S
+    past_epoch_max: int = 20
+    forward_distance_max: int = 1000  # generations a message may skip (V047)
+    out_of_order_max: int = 1000  # skipped keys kept for each sender (V048)
+    padding_size: int = 64  # private content is padded to a multiple of so many bytes; 1 pads nothing
+    check_lifetimes: bool = True  # V071 for added leaves, against the `now` passed in
+    lifetime_max_s: int | None = 366 * DAY_S  # V072; None accepts any
+    check_suite_listed: bool = True  # V069 for added leaves
+    wire_formats: frozenset[WireFormat] = frozenset((WireFormat.MLS_PUBLIC_MESSAGE, WireFormat.MLS_PRIVATE_MESSAGE))
+    validate_credential: CredentialCheck = accept_all
