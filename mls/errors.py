@@ -27,8 +27,69 @@ class InvalidError(MlsError):
 
 
 class UnopenableError(MlsError):
-    """Right for others as far as we can tell, but not for us to open. It asks for recovery, not for blame."""
+    """Right for others as far as we can tell, but not for us to open. It asks for recovery, not for blame.
+
+    `rule` names the broken rule where one is known (`V157`, say), and is None where a key simply does not fit.
+    """
+
+    def __init__(self, detail: str, rule: str | None = None) -> None:
+        super().__init__(f"{detail} ({rule})" if rule else detail)
+        self.rule = rule
+        self.detail = detail
+
+
+class DuplicateError(MlsError):
+    """A message whose key has been used already: a copy, or a replay (V044). Drop it."""
+
+
+class StaleEpochError(MlsError):
+    """A message of an epoch whose secrets are gone (V022)."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"a message of epoch {epoch}, which is no longer kept (V022)")
+        self.epoch = epoch
+
+
+class FutureEpochError(MlsError):
+    """A message of an epoch not reached yet (V022): keep it until its Commit has been applied."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"a message of epoch {epoch}, which is still to come (V022)")
+        self.epoch = epoch
 
 
 class MisuseError(MlsError):
     """Our own caller asked for what this state cannot do. A bug here, not an attack."""
+
+
+class OwnCommitError(UnopenableError):
+    """Our own commit, come back: its successor was returned when it was made, and nothing else can open it."""
+
+
+class DuplicateError(MlsError):
+    """The key of this message has been used: it was opened before, or it is our own (V044)."""
+
+
+class StaleEpochError(MlsError):
+    """A message of an epoch that is over and no longer kept (V022)."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"a message of epoch {epoch}, which is no longer kept")
+        self.epoch = epoch
+
+
+class FutureEpochError(MlsError):
+    """A message of an epoch we have not reached: keep it until its commit is applied (V022)."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"a message of epoch {epoch}, which has not begun here")
+        self.epoch = epoch
+
+
+class SnapshotError(MlsError):
+    """A snapshot in a format this version does not read."""
+
+    def __init__(self, what: str, found: int, known: int) -> None:
+        super().__init__(f"{what} in format {found}; this version reads format {known}")
+        self.found = found
+        self.known = known
