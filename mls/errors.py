@@ -66,26 +66,6 @@ class OwnCommitError(UnopenableError):
     """Our own commit, come back: its successor was returned when it was made, and nothing else can open it."""
 
 
-class DuplicateError(MlsError):
-    """The key of this message has been used: it was opened before, or it is our own (V044)."""
-
-
-class StaleEpochError(MlsError):
-    """A message of an epoch that is over and no longer kept (V022)."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"a message of epoch {epoch}, which is no longer kept")
-        self.epoch = epoch
-
-
-class FutureEpochError(MlsError):
-    """A message of an epoch we have not reached: keep it until its commit is applied (V022)."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"a message of epoch {epoch}, which has not begun here")
-        self.epoch = epoch
-
-
 class SnapshotError(MlsError):
     """A snapshot in a format this version does not read."""
 
