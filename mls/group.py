@@ -4,24 +4,20 @@ So rival commits of one epoch can be staged side by side and one of the successo
 no undoing. This file composes; what it composes decides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from mls import application, commit, join, propose, snapshot, stage
 from mls.config import GroupConfig
-from mls.create import create_group
-from mls.credentials import identity_of
 from mls.crypto import CipherSuite, Random, SignaturePrivateKey
 from mls.extensions import Extensions
 from mls.group_context import GroupContext
-from mls.key_packages import KeyPackageBundle
 from mls.leaf_change import LeafChange
 from mls.proposals import Proposal
 from mls.public_group import PublicGroup, PublicStaged
 from mls.registry import WireFormat
 from mls.state import GroupState
-from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
+from mls.tree.nodes import Capabilities, Credential, LeafNode, Lifetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,16 @@ half of what every member will enter. What it cannot see (the membership and con
 open, lifetimes) is left to `mls.stage`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mls.apply import Addition, Applied, apply_proposals
-from mls.authentication import proposal_reference
-from mls.credentials import CredentialCheck, accept_all
-from mls.crypto import CipherSuite, suite
-from mls.errors import InvalidError
+from mls.apply import Addition, Applied
 from mls.extensions import Extensions
-from mls.framing import AuthenticatedContent, MLSMessage, PublicMessage
+from mls.framing import AuthenticatedContent
 from mls.group_context import GroupContext
-from mls.proposal_list import ListedProposal, resolve
+from mls.proposal_list import ListedProposal
 from mls.proposals import Commit
 from mls.registry import ProposalType
-from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
-from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
-from mls.validation.commits import check_applied, check_path
-from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
-from mls.validation.proposals import check_carried_out, check_list, check_proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +23,9 @@ class PublicStaged:
     """What a Commit that passed would do, and the public half of the epoch it opens."""
 
     committer: int
-    additions: tuple[Addition, ...]  # each with .leaf_index, .reference and .leaf
-    removed: tuple[int, ...]
-    updated: tuple[int, ...]  # leaves replaced by Update proposals; the committer's own is told by has_path
+    adds: tuple[Addition, ...]  # each with .leaf_index, .reference and .leaf
+    removes: tuple[int, ...]
+    updates: tuple[int, ...]  # leaves replaced by Update proposals; the committer's own is told by has_path
     extensions: Extensions
     has_path: bool
     authenticated_data: bytes
@@ -59,9 +49,9 @@ class CheckedCommit:
     def summary(self) -> PublicStaged:
         return PublicStaged(
             self.committer,
-            self.applied.additions,
-            self.applied.removed,
-            self.applied.updated,
+            self.applied.adds,
+            self.applied.removes,
+            self.applied.updates,
             self.applied.extensions,
             self.commit.path is not None,
             self.authenticated.content.authenticated_data,

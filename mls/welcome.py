@@ -1,9 +1,9 @@
 """Welcome (RFC 9420 §12.4.3.1): what brings the newcomers of one Commit into its epoch."""
 
 from mls.codec import Opaque, Struct, Vector, struct
+from mls.crypto import HPKECiphertext
 from mls.psks import PreSharedKeyID
 from mls.registry import CipherSuiteId
-from mls.tree.kem import HPKECiphertext
 
 
 @struct

@@ -1,0 +1,45 @@
+"""What this client says it supports (RFC 9420 §7.2), and the rules for the leaves it makes itself."""
+
+from collections.abc import Iterable
+
+from mls.crypto import Random, supported_suites
+from mls.errors import MisuseError
+from mls.extensions import Extensions, non_default, types_of
+from mls.registry import (
+    DEFAULT_EXTENSION_TYPES,
+    DEFAULT_PROPOSAL_TYPES,
+    GREASE_VALUES,
+    CredentialType,
+    ProtocolVersion,
+)
+from mls.tree.nodes import Capabilities, LeafNode
+
+
+def own_capabilities(extensions: Iterable[int] = (), random: Random | None = None) -> Capabilities:
+    """All that this engine supports (V219), with the application's private extension types.
+
+    With `random`, a reserved value stands in each list but the versions', to keep peers tolerant of unknown ones (V215).
+    """
+    grease = () if random is None else (sorted(GREASE_VALUES)[random(1)[0] % len(GREASE_VALUES)],)
+    return Capabilities(
+        versions=(ProtocolVersion.MLS10,),
+        cipher_suites=(*supported_suites(), *grease),
+        extensions=(*sorted(non_default(extensions)), *grease),
+        proposals=grease,
+        credentials=(CredentialType.BASIC, *grease),
+    )
+
+
+def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -> None:
+    """What a leaf of ours has to say of itself before it is signed; `extensions` are those of its KeyPackage."""
+    capabilities = leaf.capabilities
+    if DEFAULT_PROPOSAL_TYPES.intersection(capabilities.proposals):
+        raise MisuseError("default proposal types are not listed in capabilities (V068)")
+    if DEFAULT_EXTENSION_TYPES.intersection(capabilities.extensions):
+        raise MisuseError("default extension types are not listed in capabilities (V068)")
+    if ProtocolVersion.MLS10 not in capabilities.versions or suite_id not in capabilities.cipher_suites:
+        raise MisuseError("our capabilities leave out the version or cipher suite they are made for (V069)")
+    if leaf.credential.credential_type not in capabilities.credentials:
+        raise MisuseError("our capabilities leave out our own credential type (V066)")
+    if unlisted := non_default(types_of((*leaf.extensions, *extensions))) - set(capabilities.extensions):
+        raise MisuseError(f"our capabilities leave out extensions we use: {sorted(unlisted)} (V067, V089)")

@@ -1,0 +1,88 @@
+"""Rules for one LeafNode (RFC 9420 §7.3): on its own, and against the group it is to stand in."""
+
+from collections.abc import Iterable
+
+from mls.credentials import check_credential
+from mls.crypto import CipherSuite
+from mls.errors import InvalidError
+from mls.extensions import LEAF_PLACE, Extensions, check_extensions, non_default, required_capabilities, types_of
+from mls.registry import DEFAULT_PROPOSAL_TYPES, LeafNodeSource
+from mls.tree.nodes import LeafNode
+from mls.validation.keys import check_hpke_key, check_signature_key
+
+_SOURCE_RULES = {
+    LeafNodeSource.KEY_PACKAGE: "V073",
+    LeafNodeSource.UPDATE: "V074",
+    LeafNodeSource.COMMIT: "V075",
+}
+
+
+def check_leaf(
+    suite: CipherSuite,
+    leaf: LeafNode,
+    source: LeafNodeSource,
+    group_id: bytes = b"",
+    leaf_index: int = 0,
+) -> None:
+    """What a leaf has to be wherever it comes from; `group_id` and `leaf_index` count for update and commit only."""
+    if leaf.leaf_node_source is not source:
+        raise InvalidError(_SOURCE_RULES[source], f"a leaf made for {leaf.leaf_node_source.name.lower()}")
+    check_leaf_content(suite, leaf)
+    if not leaf.verify(suite, group_id, leaf_index):  # §7.3, first bullets; V081 follows
+        raise InvalidError("V062", "a leaf whose signature does not verify")
+
+
+def check_leaf_content(suite: CipherSuite, leaf: LeafNode) -> None:
+    """The checks that look at nothing but the leaf, its signature left to the caller."""
+    check_signature_key(suite, leaf.signature_key, "a leaf")  # V052: the suite's scheme, by its keys
+    check_hpke_key(suite, leaf.encryption_key, "a leaf")
+    check_credential(leaf.credential)
+    check_extensions(leaf.extensions, LEAF_PLACE, "a leaf")
+    capabilities = leaf.capabilities
+    if leaf.credential.credential_type not in capabilities.credentials:
+        raise InvalidError("V066", "a leaf whose capabilities leave out its own credential type")
+    if unlisted := non_default(types_of(leaf.extensions)) - set(capabilities.extensions):
+        raise InvalidError("V067", f"a leaf with extensions it does not list: {sorted(unlisted)}")
+
+
+def check_leaf_in_group(leaf: LeafNode, extensions: Extensions, who: str = "a leaf") -> None:
+    """The leaf supports what the group context holds (V080) and requires (V063)."""
+    required = required_capabilities(extensions)
+    capabilities = leaf.capabilities
+    supported_extensions = frozenset(capabilities.extensions)
+    if missing := non_default(required.extension_types) - supported_extensions:
+        raise InvalidError("V063", f"{who} lacks required extensions {sorted(missing)}")
+    if missing := frozenset(required.proposal_types) - DEFAULT_PROPOSAL_TYPES - set(capabilities.proposals):
+        raise InvalidError("V063", f"{who} lacks required proposals {sorted(missing)}")
+    if missing := frozenset(required.credential_types) - set(capabilities.credentials):
+        raise InvalidError("V063", f"{who} lacks required credentials {sorted(missing)}")
+    if missing := non_default(types_of(extensions)) - supported_extensions:
+        raise InvalidError("V080", f"{who} lacks group context extensions {sorted(missing)}")
+
+
+def check_credential_types(leaves: Iterable[LeafNode], changed: Iterable[LeafNode]) -> None:
+    """Every member understands every other's credential (V061, V064, V065).
+
+    `leaves` are all leaves of the tree, `changed` those among them that were not in a valid tree before: when no
+    credential type is new, only these have to be asked.
+    """
+    everyone, changed = tuple(leaves), tuple(changed)
+    in_use = {leaf.credential.credential_type for leaf in everyone}
+    for leaf in changed:
+        if missing := in_use.difference(leaf.capabilities.credentials):
+            raise InvalidError("V065", f"a leaf does not support credential types in use: {sorted(missing)}")
+    fresh = {leaf.credential.credential_type for leaf in changed}
+    for leaf in everyone:
+        if missing := fresh.difference(leaf.capabilities.credentials):
+            raise InvalidError("V064", f"a member does not support a new leaf's credential type: {sorted(missing)}")
+
+
+def check_lifetime(leaf: LeafNode, now: int, lifetime_max_s: int | None, *, rule: str = "V071") -> None:
+    """A key-package leaf is used within its time, and claims no more of it than allowed. Needs a clock."""
+    lifetime = leaf.lifetime
+    if lifetime is None:
+        return
+    if not lifetime.not_before <= now <= lifetime.not_after:
+        raise InvalidError(rule, f"a leaf valid from {lifetime.not_before} to {lifetime.not_after}, and it is {now}")
+    if lifetime_max_s is not None and lifetime.not_after - lifetime.not_before > lifetime_max_s:
+        raise InvalidError("V072", f"a leaf with a lifetime longer than {lifetime_max_s} s")

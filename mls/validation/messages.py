@@ -1,0 +1,94 @@
+"""Rules for a handshake message as such (RFC 9420 §6, §12.1.8, §12.4.2): where it belongs, and who signed it."""
+
+from mls.authentication import verifies
+from mls.crypto import CipherSuite
+from mls.errors import InvalidError
+from mls.extensions import external_senders
+from mls.framing import AuthenticatedContent, FramedContent
+from mls.group_context import GroupContext
+from mls.proposals import Add, Commit, Proposal
+from mls.registry import ContentType, SenderType, WireFormat
+from mls.tree.ratchet import RatchetTree
+from mls.validation.proposals import check_sender_may, member_leaf
+
+
+def check_belongs(context: GroupContext, group_id: bytes, epoch: int) -> None:
+    """A handshake message is for this group (V020) and for its present epoch (V021)."""
+    if group_id != context.group_id:
+        raise InvalidError("V020", "a message for another group")
+    if epoch != context.epoch:
+        raise InvalidError("V021", f"a handshake message of epoch {epoch}, in epoch {context.epoch}")
+
+
+def check_proposal_message(
+    suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
+) -> Proposal:
+    """The proposal in a message of this epoch, its signature verified."""
+    content = authenticated.content
+    check_belongs(context, content.group_id, content.epoch)
+    if not isinstance(content.content, Proposal):
+        raise InvalidError("V093", "a message that is no proposal, given as one")
+    check_sender_may(content.sender, content.content)
+    check_signature(suite, context, tree, authenticated)
+    return content.content
+
+
+def check_commit_message(
+    suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
+) -> Commit:
+    """The Commit in a member's message of this epoch, its signature verified (V148)."""
+    content = authenticated.content
+    check_belongs(context, content.group_id, content.epoch)
+    if not isinstance(content.content, Commit):
+        raise InvalidError("V148", f"a message that is no Commit but {content.content_type.name.lower()}")
+    match content.sender.sender_type:
+        case SenderType.MEMBER:
+            check_signature(suite, context, tree, authenticated)
+        case SenderType.NEW_MEMBER_COMMIT:
+            raise InvalidError("V147", "an external Commit: joining by one is not yet supported")
+        case SenderType.EXTERNAL:
+            raise InvalidError("V025", "a Commit from an external sender")
+        case SenderType.NEW_MEMBER_PROPOSAL:
+            raise InvalidError("V027", "a Commit from a sender of proposals")
+    return content.content
+
+
+def check_signature(
+    suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
+) -> None:
+    """The content is signed by the one it names as its sender (V023, V024, V027, V028)."""
+    content = authenticated.content
+    if content.sender.sender_type is not SenderType.MEMBER and (
+        authenticated.wire_format is not WireFormat.MLS_PUBLIC_MESSAGE
+    ):
+        raise InvalidError("V033", "a sender from outside in a PrivateMessage")
+    key = _signature_key(context, tree, content)
+    if not verifies(suite, key, authenticated, context.encode()):
+        raise InvalidError("V028", "a signature that does not verify")
+
+
+def _signature_key(context: GroupContext, tree: RatchetTree, content: FramedContent) -> bytes:
+    sender = content.sender
+    match sender.sender_type:
+        case SenderType.MEMBER:
+            assert sender.leaf_index is not None
+            leaf = member_leaf(tree, sender.leaf_index)
+            if leaf is None:
+                raise InvalidError("V023", f"a message from leaf {sender.leaf_index}, which is blank")
+            return leaf.signature_key
+        case SenderType.EXTERNAL:
+            assert sender.sender_index is not None
+            senders = external_senders(context.extensions)
+            if sender.sender_index >= len(senders):
+                raise InvalidError("V024", f"no external sender {sender.sender_index}")
+            return senders[sender.sender_index].signature_key
+        case _:
+            proposal = content.content
+            if not isinstance(proposal, Proposal) or not isinstance(proposal.body, Add):
+                raise InvalidError("V027", "a newcomer may propose nothing but its own Add")
+            return proposal.body.key_package.leaf_node.signature_key
+
+
+def check_not_application(content: FramedContent) -> None:
+    if content.content_type is ContentType.APPLICATION:
+        raise InvalidError("V032", "application data in a PublicMessage")

@@ -1,0 +1,119 @@
+"""Messages on the wire: the published ones decode and encode to the same bytes; malformed ones are refused."""
+
+import pytest
+
+from mls.codec import Struct
+from mls.errors import MalformedError
+from mls.framing import MLSMessage, PrivateMessage, PublicMessage
+from mls.proposals import (
+    Add,
+    Commit,
+    ExternalInit,
+    GroupContextExtensions,
+    PreSharedKey,
+    ReInit,
+    Remove,
+    Update,
+)
+from mls.registry import ContentType, WireFormat
+from mls.welcome import GroupSecrets
+from tests.vectors import official, ran
+
+BODIES: dict[str, type[Struct]] = {
+    "group_secrets": GroupSecrets,
+    "add_proposal": Add,
+    "update_proposal": Update,
+    "remove_proposal": Remove,
+    "pre_shared_key_proposal": PreSharedKey,
+    "re_init_proposal": ReInit,
+    "external_init_proposal": ExternalInit,
+    "group_context_extensions_proposal": GroupContextExtensions,
+    "commit": Commit,
+}
+MESSAGES = {
+    "mls_welcome": WireFormat.MLS_WELCOME,
+    "mls_group_info": WireFormat.MLS_GROUP_INFO,
+    "mls_key_package": WireFormat.MLS_KEY_PACKAGE,
+    "public_message_application": WireFormat.MLS_PUBLIC_MESSAGE,
+    "public_message_proposal": WireFormat.MLS_PUBLIC_MESSAGE,
+    "public_message_commit": WireFormat.MLS_PUBLIC_MESSAGE,
+    "private_message": WireFormat.MLS_PRIVATE_MESSAGE,
+}
+
+
+def test_published_messages_decode_and_encode_to_the_same_bytes() -> None:
+    """The wire format of every structure, against bytes that other implementations agree on."""
+    for case in official("messages"):
+        for name, kind in BODIES.items():
+            data = bytes.fromhex(case[name])
+            assert kind.decode(data).encode() == data, name
+        for name, wire_format in MESSAGES.items():
+            data = bytes.fromhex(case[name])
+            message = MLSMessage.decode(data)
+            assert message.wire_format is wire_format
+            assert message.encode() == data, name
+        ran("messages")
+
+
+def published_message(name: str) -> bytes:
+    return bytes.fromhex(official("messages")[0][name])
+
+
+@pytest.mark.parametrize("name", sorted(MESSAGES))
+def test_a_message_with_a_byte_more_or_less_is_malformed(name: str) -> None:
+    """V005: decoding takes every byte or raises."""
+    data = published_message(name)
+    with pytest.raises(MalformedError):
+        MLSMessage.decode(data + b"\x00")
+    with pytest.raises(MalformedError):
+        MLSMessage.decode(data[:-1])
+
+
+@pytest.mark.parametrize("size", range(0, 60))
+def test_a_message_cut_short_anywhere_is_malformed(size: int) -> None:
+    """V004: nothing but MalformedError comes out of a decoder."""
+    with pytest.raises(MalformedError):
+        MLSMessage.decode(published_message("public_message_commit")[:size])
+
+
+def test_another_version_is_malformed() -> None:
+    """V006."""
+    data = published_message("private_message")
+    with pytest.raises(MalformedError, match="ProtocolVersion"):
+        MLSMessage.decode(b"\x00\x02" + data[2:])
+
+
+def test_an_unknown_wire_format_is_malformed() -> None:
+    """V007."""
+    data = published_message("private_message")
+    with pytest.raises(MalformedError, match="WireFormat"):
+        MLSMessage.decode(data[:2] + b"\x00\x09" + data[4:])
+
+
+def test_an_unknown_proposal_type_is_malformed() -> None:
+    """V210: it has no known extent, so nothing after it can be found."""
+    data = published_message("public_message_proposal")
+    message = MLSMessage.decode(data)
+    assert isinstance(message.body, PublicMessage)
+    assert message.body.content.content_type is ContentType.PROPOSAL
+    body = message.body.content.content.encode()  # type: ignore[union-attr]
+    for unknown in (b"\x00\x00", b"\x0a\x0a", b"\xf0\x01"):
+        changed = data.replace(body, unknown + body[2:])
+        assert changed != data
+        with pytest.raises(MalformedError, match="V210"):
+            MLSMessage.decode(changed)
+
+
+def test_a_private_message_shows_nothing_of_its_content() -> None:
+    """V216: what is printed of a message is what everyone could read on the wire."""
+    message = MLSMessage.decode(published_message("private_message"))
+    assert isinstance(message.body, PrivateMessage)
+    assert message.body.content_type.name in repr(message)
+
+
+def test_group_secrets_print_no_secret() -> None:
+    """V216."""
+    data = published_message("group_secrets")
+    secrets = GroupSecrets.decode(data)
+    assert secrets.joiner_secret.hex()[:8] not in repr(secrets)
+    assert repr(secrets.joiner_secret)[2:10] not in repr(secrets)
