@@ -1,4 +1,4 @@
-"""What stands in a ratchet tree (RFC 9420 §7.1, §7.2): leaves describe members, parents hold a key those below share."""
+"""What stands in a ratchet tree (RFC 9420 §7.1, §7.2): leaves describe members, parents hold a key they share."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -45,7 +45,7 @@ class Credential(Struct):
 
 @struct
 class Capabilities(Struct):
-    """What a member's client supports beyond the defaults (RFC 9420 §7.2). Unknown values are kept, not judged (V016)."""
+    """What a member's client supports beyond the defaults (RFC 9420 §7.2); unknown values are kept (V016)."""
 
     versions: Vector[Uint16]
     cipher_suites: Vector[Uint16]

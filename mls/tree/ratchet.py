@@ -1,0 +1,256 @@
+"""The ratchet tree of one epoch as a frozen value (RFC 9420 §4.1, §7): every change returns the next tree."""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from mls.codec import Struct, Vector, struct
+from mls.crypto import CipherSuite
+from mls.errors import InvalidError, MisuseError
+from mls.registry import NodeType
+from mls.tree.key_index import KeyIndex
+from mls.tree.math import LeafIndex, NodeIndex, least_power_of_two
+from mls.tree.nodes import LeafNode, Node, ParentNode
+from mls.tree.subtree import Subtree
+
+
+@struct
+class RatchetTreeNodes(Struct):
+    """The `ratchet_tree` extension: the array of nodes without the blanks at its end (RFC 9420 §12.4.3.3)."""
+
+    nodes: Vector[Node | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """A node of a leaf's direct path, and its child on the copath."""
+
+    node: Subtree
+    copath: Subtree
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RatchetTree:
+    """The public state of a group's tree. Equal trees have equal tree hashes.
+
+    `encryption_keys` counts the HPKE keys of all nodes, leaves and parents; `signature_keys` those of all leaves.
+    """
+
+    suite: CipherSuite
+    root: Subtree
+    encryption_keys: KeyIndex
+    signature_keys: KeyIndex
+
+    # --- making ---
+
+    @classmethod
+    def of_one(cls, suite: CipherSuite, leaf: LeafNode) -> "RatchetTree":
+        """The tree of a new group: its creator's leaf alone (RFC 9420 §11)."""
+        return cls.of_root(suite, Subtree(NodeIndex(0), leaf))
+
+    @classmethod
+    def of_root(cls, suite: CipherSuite, root: Subtree) -> "RatchetTree":
+        contents = [node.content for node in root.nodes() if node.content is not None]
+        encryption_keys = KeyIndex(content.encryption_key for content in contents)
+        return cls(suite, root, encryption_keys, KeyIndex(leaf.signature_key for _, leaf in _members(root)))
+
+    @classmethod
+    def decode(cls, suite: CipherSuite, data: bytes) -> "RatchetTree":
+        """The tree a `ratchet_tree` vector describes.
+
+        Raises MalformedError for bytes that are none, InvalidError for V011, V012, V013 and V226's last entry. What a
+        joiner checks beyond that is `mls.tree.verify.check_tree`.
+        """
+        return cls.of_nodes(suite, RatchetTreeNodes.decode(data).nodes)
+
+    @classmethod
+    def of_nodes(cls, suite: CipherSuite, nodes: tuple[Node | None, ...]) -> "RatchetTree":
+        if not nodes or nodes[-1] is None:
+            raise InvalidError("V012", "a ratchet tree whose last entry is blank")
+        for index, node in enumerate(nodes):
+            if node is None:
+                continue
+            if (node.node_type is NodeType.LEAF) != (index % 2 == 0):
+                raise InvalidError("V013", f"node {index} is of the wrong type for its place")
+            if isinstance(node.node, ParentNode):
+                _check_unmerged_order(index, node.node)
+        if len(nodes) % 2 == 0:
+            raise InvalidError("V226", "a ratchet tree that ends with a parent")
+        height = least_power_of_two((len(nodes) + 1) // 2).bit_length() - 1
+        return cls.of_root(suite, _build(nodes, (1 << height) - 1, height))
+
+    def encode(self) -> bytes:
+        """The `ratchet_tree` vector, without the blanks at the end (V012)."""
+        nodes = [_entry(node) for node in self.root.nodes()]
+        while nodes and nodes[-1] is None:
+            nodes.pop()
+        return RatchetTreeNodes(tuple(nodes)).encode()
+
+    # --- looking ---
+
+    @property
+    def leaf_count(self) -> int:
+        """Leaves, blank ones included: a power of two."""
+        return self.root.leaf_count
+
+    @property
+    def member_count(self) -> int:
+        return self.root.member_count
+
+    def leaf(self, leaf_index: int) -> LeafNode | None:
+        """None for a blank leaf, and for an index outside the tree."""
+        if not 0 <= leaf_index < self.leaf_count:
+            return None
+        return self.root.find(leaf_index).leaf
+
+    def node(self, node_index: int) -> Subtree:
+        """The subtree at an index of the array. Raises MisuseError outside it."""
+        if not 0 <= node_index < 2 * self.leaf_count - 1:
+            raise MisuseError(f"no node {node_index} in a tree of {self.leaf_count} leaves")
+        here = self.root
+        while here.index != node_index:
+            here = here.halves[node_index > here.index]
+        return here
+
+    def members(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
+        """The non-blank leaves with their indices, left to right."""
+        return _members(self.root)
+
+    def find(self, leaf: LeafNode) -> LeafIndex | None:
+        """Where an identical leaf stands (V193)."""
+        if leaf.encryption_key not in self.encryption_keys:
+            return None
+        return next((index for index, each in self.members() if each == leaf), None)
+
+    def tree_hash(self) -> bytes:
+        """RFC 9420 §7.8; KDF.Nh bytes."""
+        return self.root.tree_hash(self.suite)
+
+    def resolution(self, node_index: int) -> tuple[NodeIndex, ...]:
+        """RFC 9420 §4.1.1."""
+        return tuple(node.index for node in self.node(node_index).resolution())
+
+    def direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
+        """From the leaf's parent to the root."""
+        steps: list[PathStep] = []
+        here = self.root
+        while here.height:
+            left, right = here.halves
+            below, beside = (left, right) if leaf_index < here.split else (right, left)
+            steps.append(PathStep(here, beside))
+            here = below
+        return tuple(reversed(steps))
+
+    def filtered_direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
+        """The direct path without nodes whose copath child reaches nobody, lowest first (RFC 9420 §4.1.2)."""
+        return tuple(step for step in self.direct_path(leaf_index) if not step.copath.is_empty)
+
+    # --- changing ---
+
+    def add(self, leaf: LeafNode) -> tuple["RatchetTree", LeafIndex]:
+        """A new member at the leftmost blank leaf, the tree extended when full (RFC 9420 §7.7, §12.1.1; V134)."""
+        root = self.root
+        leaf_index = root.leftmost_blank_leaf()
+        if leaf_index is None:
+            leaf_index = LeafIndex(root.leaf_count)
+            root = root.extended()
+        new_root = root.with_leaf(leaf_index, leaf, lambda node: _with_unmerged(node.parent, leaf_index))
+        return self._successor(new_root, come=(leaf,)), leaf_index
+
+    def update(self, leaf_index: int, leaf: LeafNode) -> "RatchetTree":
+        """Another leaf for a member, and its direct path blank (RFC 9420 §12.1.2, V221)."""
+        return self._with_leaf_over_blanks(leaf_index, leaf)
+
+    def remove(self, leaf_index: int) -> "RatchetTree":
+        """A member gone, its direct path blank, the tree truncated (RFC 9420 §12.1.3; V135, V221)."""
+        return self._with_leaf_over_blanks(leaf_index, None)
+
+    def with_path(self, leaf_index: int, leaf: LeafNode, parents: dict[NodeIndex, ParentNode]) -> "RatchetTree":
+        """A committer's new leaf and parents; the rest of its direct path blank (RFC 9420 §7.5, V223)."""
+        old_leaf = self._occupied(leaf_index)
+        gone = [old_leaf, *(step.node.parent for step in self.direct_path(leaf_index))]
+        root = self.root.with_leaf(leaf_index, leaf, lambda node: parents.get(node.index))
+        return self._successor(root, gone=gone, come=(leaf, *parents.values()))
+
+    def _with_leaf_over_blanks(self, leaf_index: int, leaf: LeafNode | None) -> "RatchetTree":
+        gone = [self._occupied(leaf_index), *(step.node.parent for step in self.direct_path(leaf_index))]
+        root = self.root.with_leaf(leaf_index, leaf, lambda _: None)
+        if leaf is None:
+            return self._successor(root.truncated(), gone=gone)
+        return self._successor(root, gone=gone, come=(leaf,))
+
+    def _occupied(self, leaf_index: int) -> LeafNode:
+        leaf = self.leaf(leaf_index)
+        if leaf is None:
+            raise MisuseError(f"leaf {leaf_index} is blank")
+        return leaf
+
+    def _successor(
+        self,
+        root: Subtree,
+        *,
+        gone: Iterable[LeafNode | ParentNode | None] = (),
+        come: Iterable[LeafNode | ParentNode] = (),
+    ) -> "RatchetTree":
+        left = [content for content in gone if content is not None]
+        return RatchetTree(
+            self.suite,
+            root,
+            self.encryption_keys.changed(
+                gone=[content.encryption_key for content in left], come=[content.encryption_key for content in come]
+            ),
+            self.signature_keys.changed(gone=_signature_keys(left), come=_signature_keys(come)),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RatchetTree):
+            return NotImplemented
+        return (self.suite.id, self.tree_hash()) == (other.suite.id, other.tree_hash())
+
+    def __hash__(self) -> int:
+        return hash(self.tree_hash())
+
+    def __repr__(self) -> str:
+        return f"<RatchetTree of {self.member_count} members in {self.leaf_count} leaves>"
+
+
+def _members(root: Subtree) -> Iterator[tuple[LeafIndex, LeafNode]]:
+    for each in root.leaves():
+        assert each.leaf is not None
+        yield each.leaf_index, each.leaf
+
+
+def _signature_keys(contents: Iterable[LeafNode | ParentNode]) -> list[bytes]:
+    return [content.signature_key for content in contents if isinstance(content, LeafNode)]
+
+
+def _check_unmerged_order(index: int, parent: ParentNode) -> None:
+    leaves = parent.unmerged_leaves
+    if any(one >= other for one, other in pairwise(leaves)):
+        raise InvalidError("V011", f"the unmerged leaves of node {index} are not strictly increasing")
+
+
+def _build(nodes: tuple[Node | None, ...], index: int, height: int) -> Subtree:
+    """The subtree at `index`; entries past the end of the array are blank (V013)."""
+    entry = nodes[index] if index < len(nodes) else None
+    content = None if entry is None else entry.node
+    if height == 0:
+        return Subtree(NodeIndex(index), content)
+    offset = 1 << (height - 1)
+    left, right = _build(nodes, index - offset, height - 1), _build(nodes, index + offset, height - 1)
+    return Subtree(NodeIndex(index), content, left, right)
+
+
+def _entry(node: Subtree) -> Node | None:
+    if node.content is None:
+        return None
+    return Node(NodeType.PARENT if node.height else NodeType.LEAF, node.content)
+
+
+def _with_unmerged(parent: ParentNode | None, leaf_index: int) -> ParentNode | None:
+    if parent is None:
+        return None
+    unmerged = list(parent.unmerged_leaves)
+    insort(unmerged, leaf_index)  # §7.1: sorted (V011, V134)
+    return ParentNode(parent.encryption_key, parent.parent_hash, tuple(unmerged))

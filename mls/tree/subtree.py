@@ -1,0 +1,224 @@
+"""One node of a ratchet tree with everything below it: the unit of structural sharing.
+
+A change to a leaf makes new subtrees along that leaf's direct path and shares all others with the tree it came from. A
+subtree never moves within its tree (extending and truncating happen at the right), so its tree hash, which covers leaf
+indices, is computed at most once however many epochs and rival candidates it lives through.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+
+from mls.codec import varint
+from mls.crypto import CipherSuite
+from mls.errors import MisuseError
+from mls.registry import NodeType
+from mls.tree.math import LeafIndex, NodeIndex
+from mls.tree.nodes import LeafNode, ParentNode
+
+_LEAF_TAG, _PARENT_TAG = bytes((NodeType.LEAF,)), bytes((NodeType.PARENT,))
+_ABSENT, _PRESENT = b"\x00", b"\x01"
+
+
+class Subtree:
+    """A node, blank when `content` is None, and its two halves. Nothing of it changes later but the cached hash."""
+
+    __slots__ = ("_hash", "content", "height", "index", "is_empty", "left", "member_count", "right")
+
+    def __init__(
+        self,
+        index: NodeIndex,
+        content: LeafNode | ParentNode | None,
+        left: "Subtree | None" = None,
+        right: "Subtree | None" = None,
+    ) -> None:
+        self.index, self.content, self.left, self.right = index, content, left, right
+        self._hash: bytes | None = None
+        if left is None or right is None:
+            self.height = 0
+            self.member_count = 0 if content is None else 1  # non-blank leaves
+            self.is_empty = content is None  # its resolution is empty
+        else:
+            self.height = left.height + 1
+            self.member_count = left.member_count + right.member_count
+            self.is_empty = content is None and left.is_empty and right.is_empty
+
+    def __repr__(self) -> str:
+        return f"<Subtree at node {self.index}, {self.member_count} members>"
+
+    @property
+    def halves(self) -> "tuple[Subtree, Subtree]":
+        assert self.left is not None, "a leaf has no halves"
+        assert self.right is not None, "a leaf has no halves"
+        return self.left, self.right
+
+    @property
+    def leaf(self) -> LeafNode | None:
+        assert isinstance(self.content, LeafNode | None), "a parent is no leaf"
+        return self.content
+
+    @property
+    def parent(self) -> ParentNode | None:
+        assert isinstance(self.content, ParentNode | None), "a leaf is no parent"
+        return self.content
+
+    @property
+    def leaf_index(self) -> LeafIndex:
+        assert self.height == 0, "a parent has no leaf index"
+        return LeafIndex(self.index >> 1)
+
+    @property
+    def leaf_count(self) -> int:
+        return 1 << self.height
+
+    @property
+    def first_leaf(self) -> int:
+        return (self.index + 1 - self.leaf_count) >> 1
+
+    @property
+    def split(self) -> int:
+        """The first leaf index of the right half."""
+        return (self.index + 1) >> 1
+
+    # --- looking ---
+
+    def find(self, leaf_index: int) -> "Subtree":
+        """The leaf at an index inside this subtree."""
+        here = self
+        while here.height:
+            here = here.halves[leaf_index >= here.split]
+        return here
+
+    def leaves(self) -> "Iterator[Subtree]":
+        """The non-blank leaves, left to right."""
+        if not self.member_count:
+            return
+        if self.height == 0:
+            yield self
+            return
+        for half in self.halves:
+            yield from half.leaves()
+
+    def nodes(self) -> "Iterator[Subtree]":
+        """Every node, blank ones too, in array order."""
+        if self.height:
+            left, right = self.halves
+            yield from left.nodes()
+            yield self
+            yield from right.nodes()
+        else:
+            yield self
+
+    def resolution(self) -> "tuple[Subtree, ...]":
+        """The nodes that together reach all members below, left to right (RFC 9420 §4.1.1)."""
+        found: list[Subtree] = []
+        self._resolve(found)
+        return tuple(found)
+
+    def _resolve(self, found: "list[Subtree]") -> None:
+        if self.is_empty:
+            return
+        if self.content is not None:
+            found.append(self)
+            if isinstance(self.content, ParentNode):
+                found += [self.find(leaf_index) for leaf_index in self.content.unmerged_leaves]
+            return
+        for half in self.halves:
+            half._resolve(found)
+
+    def leftmost_blank_leaf(self) -> LeafIndex | None:
+        """None when every leaf is taken."""
+        here = self
+        if here.member_count == here.leaf_count:
+            return None
+        while here.height:
+            left, right = here.halves
+            here = left if left.member_count < left.leaf_count else right
+        return here.leaf_index
+
+    # --- changing, by making anew ---
+
+    def with_leaf(
+        self, leaf_index: int, leaf: LeafNode | None, on_path: "Callable[[Subtree], ParentNode | None]"
+    ) -> "Subtree":
+        """This subtree with another leaf; `on_path` says what each node above it, given as it is, becomes."""
+        if self.height == 0:
+            return Subtree(self.index, leaf)
+        left, right = self.halves
+        if leaf_index < self.split:
+            left = left.with_leaf(leaf_index, leaf, on_path)
+        else:
+            right = right.with_leaf(leaf_index, leaf, on_path)
+        return Subtree(self.index, on_path(self), left, right)
+
+    def extended(self) -> "Subtree":
+        """A tree of twice as many leaves, its right half blank (RFC 9420 §7.7)."""
+        assert self.first_leaf == 0, "only a whole tree is extended"
+        if self.height >= 31:
+            raise MisuseError("a tree of 2^31 leaves is full")
+        right = blank_subtree(NodeIndex(self.index + 2 * self.leaf_count), self.height)
+        return Subtree(NodeIndex(2 * self.leaf_count - 1), None, self, right)
+
+    def truncated(self) -> "Subtree":
+        """Without right halves that hold no member (RFC 9420 §7.7, V135)."""
+        here = self
+        while here.height and here.halves[1].member_count == 0:
+            here = here.halves[0]
+        return here
+
+    # --- hashing ---
+
+    def tree_hash(self, suite: CipherSuite) -> bytes:
+        """RFC 9420 §7.8; computed once."""
+        if self._hash is None:
+            if self.height == 0:
+                self._hash = _leaf_hash(suite, self.leaf_index, self.leaf)  # V181
+            else:
+                left, right = (half.tree_hash(suite) for half in self.halves)
+                self._hash = _branch_hash(suite, self.parent, left, right)
+        return self._hash
+
+    def original_tree_hash(self, suite: CipherSuite, unmerged: tuple[int, ...]) -> bytes:
+        """The tree hash as it was before these leaves (ascending, all below here) were added (RFC 9420 §7.9, V176).
+
+        Blank nodes on the way do not stop the recomputation; subtrees without such a leaf keep their hash.
+        """
+        if not unmerged:
+            return self.tree_hash(suite)
+        if self.height == 0:
+            return _leaf_hash(suite, self.leaf_index, None)
+        cut = bisect_left(unmerged, self.split)
+        left, right = self.halves
+        content = self.parent
+        if content is not None:
+            gone = frozenset(unmerged)
+            kept = tuple(each for each in content.unmerged_leaves if each not in gone)
+            content = ParentNode(content.encryption_key, content.parent_hash, kept)
+        return _branch_hash(
+            suite,
+            content,
+            left.original_tree_hash(suite, unmerged[:cut]),
+            right.original_tree_hash(suite, unmerged[cut:]),
+        )
+
+
+def blank_subtree(index: NodeIndex, height: int) -> Subtree:
+    """Blanks all the way down."""
+    if height == 0:
+        return Subtree(index, None)
+    offset = 1 << (height - 1)
+    left = blank_subtree(NodeIndex(index - offset), height - 1)
+    right = blank_subtree(NodeIndex(index + offset), height - 1)
+    return Subtree(index, None, left, right)
+
+
+def _leaf_hash(suite: CipherSuite, leaf_index: int, leaf: LeafNode | None) -> bytes:
+    """The hash of TreeHashInput for a leaf."""
+    head = _LEAF_TAG + leaf_index.to_bytes(4, "big")
+    return suite.hash(head + (_ABSENT if leaf is None else _PRESENT + leaf.encode()))
+
+
+def _branch_hash(suite: CipherSuite, content: ParentNode | None, left: bytes, right: bytes) -> bytes:
+    """The hash of TreeHashInput for a parent."""
+    size = varint(suite.hash_size)
+    head = _PARENT_TAG + (_ABSENT if content is None else _PRESENT + content.encode())
+    return suite.hash(head + size + left + size + right)
