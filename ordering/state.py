@@ -1,0 +1,205 @@
+"""The state of an instance, its configuration, and the locals of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ordering.candidates import CandidateFacts
+from ordering.certificate import Certificate, Decision
+from ordering.committee import Committee
+from ordering.errors import MisuseError
+from ordering.events import Effect, Persist
+from ordering.guard import Guard, Sign
+from ordering.justification import Justification
+from ordering.messages import Propose
+from ordering.naming import instance_id
+from ordering.policy import RULES_VERSION, Descriptor
+from ordering.records import Freeze, InstanceRecord, Record
+from ordering.votes import Tally, Verify, Vote, VoteKind
+from ordering.wire import BundleId, InstanceId
+
+VerifyMember = Callable[[int, bytes, bytes], bool]
+"""`verify_member(leaf_index, message, signature)` under the leaf's signature key of this epoch."""
+
+DELTA_GROWTH: Final = 1.5
+DELTA_MAX_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The timer parameters of an instance; `delta_s` is Δ₀, from the policy, refined by the node from round trips."""
+
+    delta_s: float = 0.5
+    status_period_s: float = 1.0  # while awake and undecided
+    idle_period_s: float = 15.0  # while asleep, and for members without a seat
+    collect_max_s: float = 0.05  # the longest a leader waits for rivals of the first candidate
+
+    def delta(self, view: int) -> float:
+        """Δ of a view: grows by half per view, up to a minute."""
+        return max(self.delta_s, min(DELTA_MAX_S, self.delta_s * DELTA_GROWTH ** min(view, 64)))
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceConfig:
+    """What never changes in an instance.
+
+    `own_voter` None makes a follower: a member without a seat, which runs the same machine and signs no votes. `sign`
+    signs with the own vote key, for a follower with the own leaf key. `boot` grows with every start of the process.
+    """
+
+    group_id: bytes
+    epoch: int
+    prev: bytes
+    committee: Committee
+    own_voter: int | None
+    own_leaf: int
+    sign: Sign = field(repr=False)
+    verify: Verify = field(repr=False)
+    verify_member: VerifyMember | None = field(default=None, repr=False)
+    fingerprint: bytes = b""
+    boot: int = 0
+    timing: Timing = Timing()
+    descriptor: Descriptor = field(init=False)
+    instance: InstanceId = field(init=False)
+    quorum: int = field(init=False)
+    faults: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.committee.rules != RULES_VERSION:
+            raise MisuseError(f"the group is on ordering rules {self.committee.rules}; this node runs {RULES_VERSION}")
+        if self.own_voter is not None and self.committee.seats[self.own_voter].leaf != self.own_leaf:
+            raise MisuseError("the own seat is another leaf's")
+        descriptor = self.committee.descriptor
+        object.__setattr__(self, "descriptor", descriptor)
+        object.__setattr__(self, "instance", instance_id(self.group_id, self.epoch, descriptor, self.prev))
+        object.__setattr__(self, "quorum", descriptor.quorum)
+        object.__setattr__(self, "faults", descriptor.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    """Everything an instance knows. Mappings are never changed in place and keep insertion order.
+
+    `clock_s` counts the seconds of the present view during which the timers ran; they run from the last input until
+    `armed_until_s` (`timing`).
+    """
+
+    config: InstanceConfig = field(repr=False)
+    guard: Guard
+
+    # R1
+    opened: bool = False
+    now_s: float = 0.0
+    awake_at_s: float | None = None
+    wake_at_s: float | None = None  # when the caller should send a Tick
+
+    # R2
+    view: int = 0
+    proof: Justification | None = None  # of `view`; None until opened
+    notarizations: Mapping[int, Certificate] = field(default_factory=dict)  # by view; the first known of each
+    nullifications: Mapping[int, Certificate] = field(default_factory=dict)
+
+    # This view
+    own_votes: Mapping[VoteKind, Vote] = field(default_factory=dict)
+    own_propose: Propose | None = None
+    proposal: BundleId | None = None  # of the first good Propose of the view's leader
+    spoiled: tuple[int, ...] = ()  # views >= `view` whose leader signed a bad justification
+    clock_s: float = 0.0
+    armed_until_s: float | None = None
+    notarized_clock_s: float | None = None  # `clock_s` when this view's notarization became known
+
+    # The instance
+    tally: Tally = field(default_factory=Tally.empty)
+    candidates: Mapping[BundleId, CandidateFacts] = field(default_factory=dict)
+    proposed: Mapping[BundleId, int] = field(default_factory=dict)  # id -> first view it was proposed in
+    notarized: tuple[BundleId, ...] = ()  # ids this voter notarized, in any view
+    collect_since_s: float | None = None  # when the first candidate we could notarize was here
+    built: bool = False
+    decision: Decision | None = None
+    handed: bool = False  # the Decision was handed to MLS
+    freeze: Freeze | None = None
+    accused: tuple[int, ...] = ()  # voters whose contradiction was reported
+
+    # Others
+    listening_since_s: float = 0.0
+    heard: Mapping[int, float] = field(default_factory=dict)
+    serials: Mapping[tuple[bool, int], int] = field(default_factory=dict)  # (seated, index or leaf) -> last Status
+    offers: Mapping[int, tuple[BundleId, ...]] = field(default_factory=dict)  # voter -> its last Status' candidates
+    offered_at_s: Mapping[BundleId, float] = field(default_factory=dict)  # when we first offered it
+    fetched: tuple[BundleId, ...] = ()  # asked for in this Status period
+    answered: Mapping[str, float] = field(default_factory=dict)  # peer -> last answer to its Status
+    next_status_at_s: float = 0.0
+    status_count: int = 0
+
+    def records(self) -> tuple[Record, ...]:
+        """What must be on disk for `restore` to go on from here."""
+        records: list[Record] = [self.guard]
+        if self.proof is not None:
+            records.insert(0, self.instance_record())
+        if self.decision is not None:
+            records.append(self.decision)
+        if self.freeze is not None:
+            records.append(self.freeze)
+        return tuple(records)
+
+    def instance_record(self) -> InstanceRecord:
+        """The proof of the view, the own votes in it, and what they name (R12)."""
+        if self.proof is None:
+            raise MisuseError("an instance that was never opened has no record")
+        config = self.config
+        votes = tuple(vote.signed(config.instance) for vote in self.own_votes.values())
+        notarization = self.notarizations.get(self.view) if VoteKind.FINALIZE in self.own_votes else None
+        tried = tuple(id for id, view in self.proposed.items() if view < self.view)
+        bundles = dict.fromkeys(vote.id for vote in self.own_votes.values() if vote.kind is not VoteKind.NULLIFY)
+        return InstanceRecord(
+            config.group_id,
+            config.epoch,
+            config.instance,
+            self.view,
+            self.proof,
+            notarization,
+            votes,
+            self.own_propose,
+            self.notarized,
+            tried,
+            tuple(bundles),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The next state, and what to do about it: all `Persist` first, as one transaction, then the rest in order."""
+
+    state: InstanceState
+    effects: tuple[Effect, ...] = ()
+
+
+class Work:
+    """The locals of one step: the state so far and the effects so far. Never outlives the step."""
+
+    __slots__ = ("config", "effects", "records", "state")
+
+    def __init__(self, state: InstanceState) -> None:
+        self.state = state
+        self.config = state.config
+        self.effects: list[Effect] = []
+        self.records: dict[type[Record], bool] = {}
+
+    def set(self, **changes: Any) -> None:
+        """Replace fields of the state."""
+        self.state = replace(self.state, **changes)
+
+    def emit(self, effect: Effect) -> None:
+        """One more thing to do after the records are durable."""
+        self.effects.append(effect)
+
+    def persist(self, kind: type[Record]) -> None:
+        """Have this record written as it stands when the step ends."""
+        self.records[kind] = True
+
+    def transition(self) -> Transition:
+        """Records first (R12), one of each type, then the effects in the order they arose."""
+        persists = tuple(Persist(record) for record in self.state.records() if type(record) in self.records)
+        return Transition(self.state, (*persists, *self.effects))
