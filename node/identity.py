@@ -82,9 +82,9 @@ def verify_binding(identity: bytes, signature_key: bytes, suite: int) -> PeerId:
     if len(identity) > BINDING_SIZE_MAX:
         raise BindingError(f"credential: {len(identity)} bytes are too many for a binding")
     try:
-        fields = msgspec.msgpack.decode(identity)
+        fields = msgspec.msgpack.decode(identity, type=list)
         version, public_key, signature = fields
-    except (msgspec.MsgspecError, TypeError, ValueError):
+    except (msgspec.MsgspecError, ValueError):
         raise BindingError("credential: not a binding of this program") from None
     if version != BINDING_VERSION:
         raise BindingError(f"credential: binding version {version!r}; this program reads {BINDING_VERSION}")

@@ -8,6 +8,7 @@ Ids are logged by ``short()``. Libraries are heard from WARNING on only; what th
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from pathlib import Path
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -38,7 +39,7 @@ def setup(
         structlog.processors.format_exc_info,
     ]
     renderer = (
-        structlog.processors.JSONRenderer(default=_described)
+        structlog.processors.JSONRenderer()
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
     )
@@ -48,7 +49,7 @@ def setup(
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,  # setup() may be called again, by tests and by forked test nodes
     )
-    _adopt_libraries(stream, common, renderer)
+    _hear_libraries(stream, common, renderer)
 
 
 def logger(component: str) -> structlog.typing.FilteringBoundLogger:
@@ -62,10 +63,22 @@ def short(identifier: bytes) -> str:
     return identifier[:SHORT_ID_SIZE].hex()
 
 
+def adopt(library: str) -> None:
+    """Send a library's warnings our way although it switched its own logging off.
+
+    libp2p does that at import, so this is called once more after importing it.
+    """
+    library_logger = logging.getLogger(library)
+    library_logger.handlers.clear()
+    library_logger.propagate = True
+    library_logger.setLevel(logging.WARNING)
+
+
 def blank_private_values(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace what must not be written down, at any depth."""
     for key, value in event.items():
-        event[key] = BLANK if _is_private(key) else _without_bytes(value)
+        if key != "exc_info" and not key.startswith("_"):  # those belong to structlog and are rendered by it
+            event[key] = BLANK if _is_private(key) else _safe(value)
     return event
 
 
@@ -73,24 +86,25 @@ def _is_private(key: str) -> bool:
     return key in PRIVATE_KEYS or key.endswith(PRIVATE_SUFFIXES)
 
 
-def _without_bytes(value: Any) -> Any:
+def _safe(value: Any) -> Any:
     match value:
+        case None | bool() | int() | float() | str():
+            return value
         case bytes() | bytearray() | memoryview():
             return f"[{len(value)} bytes]"
         case Mapping():
-            return {k: BLANK if _is_private(str(k)) else _without_bytes(v) for k, v in value.items()}
+            return {str(k): BLANK if _is_private(str(k)) else _safe(v) for k, v in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_without_bytes(item) for item in value]
+            return [_safe(item) for item in value]
+        case BaseException():
+            return f"{type(value).__name__}: {value}"
+        case Path():
+            return str(value)
         case _:
-            return value
+            return f"[{type(value).__name__}]"  # a repr could hold anything
 
 
-def _described(value: object) -> str:
-    """What JSON cannot say, by its type only: a ``repr`` could hold anything."""
-    return value if isinstance(value, str) else f"[{type(value).__name__}]"
-
-
-def _adopt_libraries(
+def _hear_libraries(
     stream: TextIO, common: list[structlog.typing.Processor], renderer: structlog.typing.Processor
 ) -> None:
     handler = logging.StreamHandler(stream)
@@ -103,3 +117,4 @@ def _adopt_libraries(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    adopt("libp2p")

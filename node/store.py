@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 KEY_SIZE: Final = 32
-APPLICATION_ID: Final = 0x434E4356  # "CNCV", so that another program's database is not taken for ours
 BUSY_TIMEOUT_MS: Final = 250  # only an offline reader can be in the way, and only of a checkpoint
 
 
@@ -178,5 +177,4 @@ def _bring_up_to_date(store: Store, path: Path, read_only: bool) -> None:
     with store.transaction():
         for script in steps:
             store._rows(str(script))
-        store._rows(f"PRAGMA application_id = {APPLICATION_ID}")
         store._rows(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -125,7 +125,11 @@ def create_vault(path: Path, opener: Opener, random: Random, cost: Cost = Cost()
 
 
 def open_vault(path: Path, opener: Opener) -> StoreKey:
-    """The store key; raises ``WrongKeyError`` for the wrong passphrase or key file, ``VaultError`` for all else."""
+    """The store key.
+
+    Raises ``WrongKeyError`` for the wrong passphrase or key file, ``SecretFileError`` for a file that cannot be read
+    or that others can read, ``VaultError`` for a vault that is missing, damaged or of another version.
+    """
     sealed, header = _read(path)
     if header.mode != _mode(opener):
         wanted = "a passphrase" if header.mode == "passphrase" else "a key file"
