@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,7 +58,7 @@ class Client:
             response = exchange(connection, operation.method, target, body, {"Content-Type": "application/json"})
             return decode(response, operation.reply)
 
-    def follow(self, request: schema.EventsRequest) -> Iterator[schema.Event]:
+    def follow(self, request: schema.EventsRequest) -> Generator[schema.Event]:
         """Events as they happen, for ever; a lost connection is resumed without loss or repetition."""
         last_seq: int | None = request.after_seq
         lost_at: float | None = None

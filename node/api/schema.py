@@ -62,7 +62,7 @@ class GroupCreateRequest(Request, frozen=True, kw_only=True):
     """Found a group with ourselves as its only member and only voter."""
 
     name: Name
-    suite: Annotated[int, Meta(ge=1, le=0xFFFF)] = 1  # RFC 9420 §17.1
+    suite: Annotated[int, Meta(ge=1, le=0xFFFF)] | None = None  # RFC 9420 §17.1; absent: as configured
     model: Model = "byzantine"
     committee_max: Annotated[int, Meta(ge=1, le=31)] = 7
 
@@ -369,7 +369,17 @@ class EventBatch(Reply, frozen=True, kw_only=True):
     last_seq: int
 
 
-# The offline check (`conclave log verify`)
+# What the command line says by itself, without a daemon
+
+
+class NodeCreated(Reply, frozen=True, kw_only=True):
+    """What `conclave init` has made."""
+
+    peer_id: str
+    data_dir: str
+    config_file: str
+    opens_by: str  # "passphrase", or the key file's path
+    next_command: str
 
 
 class VerifyProblem(Reply, frozen=True, kw_only=True):

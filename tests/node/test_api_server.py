@@ -342,7 +342,7 @@ def test_the_client_survives_a_restart_of_the_daemon(socket_path: Path) -> None:
             second.tell(happened(seq))
 
         assert [event.seq for event in islice(stream, 2)] == [2, 3]
-        stream.close()  # type: ignore[attr-defined]
+        stream.close()
 
 
 def test_following_a_daemon_that_is_gone_ends(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

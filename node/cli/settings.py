@@ -1,0 +1,62 @@
+"""The settings as flags of `init` and `run`: `network.listen` is `--network-listen`.
+
+Their names stand here a second time so that `--help` need not load the configuration; a test compares the two.
+"""
+
+from typing import Any
+
+import click
+
+from node.cli.context import CommandT
+
+SETTINGS = {
+    "node.name": "What this node calls itself to its groups.",
+    "node.always_on": "Always reachable: opt in as a voter.",
+    "node.log_level": "debug, info, warning or error.",
+    "node.log_format": "console or json.",
+    "network.transport": "libp2p.",
+    "network.listen": "Multiaddrs to listen on, separated by commas.",
+    "network.peers": "Multiaddrs to stay connected to, separated by commas.",
+    "ordering.delta_ms": "Expected longest delay between voters.",
+    "ordering.status_period_ms": "How often voters repeat themselves while deciding.",
+    "ordering.status_idle_period_ms": "How often they say that they are there.",
+    "ordering.collection_window_ms": "A leader's longest wait for rival changes.",
+    "group.suite": "Cipher suite of groups created here, 1 to 7.",
+    "group.padding": "Messages are padded to a multiple of so many bytes.",
+    "retention.decisions_days": "How long decided changes are kept.",
+    "retention.messages_days": "How long encrypted messages are kept.",
+    "vault.passphrase_file": "A file, mode 0600, that holds the passphrase.",
+    "vault.key_file": "The key file that opens the vault.",
+}
+"""Every setting that is not a global option, and its help."""
+
+GLOBAL = frozenset({"node.data_dir", "api.socket"})
+SWITCHES = frozenset({"node.always_on"})
+OWN_FLAGS = {"vault.key_file": "--key-file"}  # where `--vault-key-file` would be an odd word
+
+
+def with_settings(command: CommandT) -> CommandT:
+    """Give a command a flag for every setting; it gets those given as `settings`, text by key."""
+    for key, text in reversed(SETTINGS.items()):
+        name = OWN_FLAGS.get(key) or "--" + key.removeprefix("node.").replace(".", "-").replace("_", "-")
+        declaration = f"{name}/--no-{name[2:]}" if key in SWITCHES else name
+        metavar = None if key in SWITCHES else "VALUE"
+        option = click.option(
+            declaration, expose_value=False, default=None, metavar=metavar, help=text, callback=_kept(key)
+        )
+        command = option(command)
+    return command
+
+
+def _kept(key: str) -> Any:
+    def keep(ctx: click.Context, _parameter: click.Parameter, value: object) -> None:
+        if value is not None:
+            ctx.meta.setdefault("settings", {})[key] = value
+
+    return keep
+
+
+def given_settings() -> dict[str, object]:
+    """The settings given as flags of the running command, by key."""
+    given: dict[str, object] = click.get_current_context().meta.get("settings", {})
+    return given

@@ -1,0 +1,155 @@
+"""Commands about the node itself: status, id, peers, connect, events, stop."""
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from node.cli.context import common, context
+from node.cli.output import at_time, lasting, print_facts, print_json, print_table, safe, short
+
+if TYPE_CHECKING:
+    from node.api.schema import Event, GroupSummary, PeerInfo
+
+GROUP_COLUMNS = ("GROUP", "ID", "EPOCH", "MEMBERS", "VOTERS", "UNREAD", "HEALTH")
+
+
+@click.command()
+@common
+def status() -> None:
+    """What the node is doing: peers, groups, health."""
+    from node.api import operations, schema
+
+    given = context()
+    now = given.call(operations.STATUS, schema.Nothing())
+    if given.is_json:
+        print_json(now)
+        return
+    print_facts(
+        [
+            ("node", f"conclave {now.version}, process {now.pid}, up {lasting(now.uptime_s)}"),
+            ("peer id", now.identity.peer_id),
+            *(("address", address) for address in now.identity.addresses),
+            ("folder", now.data_dir),
+            ("voter", "opts in by itself (always on)" if now.always_on else "only when told to"),
+            ("peers", f"{len(now.peers)} connected"),
+        ]
+    )
+    print_groups(now.groups)
+
+
+@click.command("id")
+@common
+def identity() -> None:
+    """Who the node is and where it can be dialled."""
+    from node.api import operations, schema
+
+    given = context()
+    who = given.call(operations.IDENTITY, schema.Nothing())
+    if given.is_json:
+        print_json(who)
+        return
+    print_facts([("peer id", who.peer_id), *(("address", address) for address in who.addresses)])
+
+
+@click.command()
+@common
+def peers() -> None:
+    """The peers connected right now."""
+    from node.api import operations, schema
+
+    given = context()
+    connected = given.call(operations.PEERS, schema.Nothing())
+    if given.is_json:
+        print_json(connected)
+        return
+    if not connected.peers:
+        click.echo("no peer is connected; dial one: " + given.command("connect ADDRESS"))
+        return
+    print_table(("PEER", "NAME", "ADDRESS", "GROUPS"), map(peer_row, connected.peers))
+
+
+@click.command()
+@click.argument("address")
+@common
+def connect(address: str) -> None:
+    """Dial a peer.
+
+    ADDRESS is a multiaddr that ends in /p2p/ and the peer's id.
+    """
+    from node.api import operations, schema
+
+    given = context()
+    peer = given.call(operations.CONNECT, schema.ConnectRequest(address=address))
+    if given.is_json:
+        print_json(peer)
+        return
+    click.echo(f"connected to {peer.peer_id}")
+
+
+@click.command()
+@click.option("--after", type=click.IntRange(min=0), help="Begin after this sequence number [default: now].")
+@click.option("--group", help="Only of this group.")
+@common
+def events(after: int | None, group: str | None) -> None:
+    """What happens, as it happens, until Ctrl-C."""
+    from node.api import schema
+
+    given = context()
+    request = schema.EventsRequest(after_seq=after, group=group)
+    with contextlib.closing(given.client().follow(request)) as stream:
+        for event in stream:
+            if given.is_json:
+                print_json(event, lines=True)
+            else:
+                click.echo(event_line(event))
+
+
+@click.command()
+@common
+def stop() -> None:
+    """Stop the daemon cleanly."""
+    from node.api import operations, schema
+
+    given = context()
+    done = given.call(operations.SHUTDOWN, schema.Nothing())
+    if given.is_json:
+        print_json(done)
+        return
+    click.echo("stopping")
+
+
+def print_groups(groups: "tuple[GroupSummary, ...]") -> None:
+    """Groups as a table, and below it what to do about those that are not well."""
+    if not groups:
+        click.echo("no groups; found one: " + context().command("group create NAME"))
+        return
+    print_table(
+        GROUP_COLUMNS,
+        (
+            (
+                one.name,
+                short(one.group_id),
+                one.epoch,
+                one.member_count if one.is_member else "removed",
+                f"{one.voters_heard}/{one.committee_size}, {one.quorum} needed",
+                one.unread_count or "",
+                one.health,
+            )
+            for one in groups
+        ),
+    )
+    for one in groups:
+        if one.health != "ok":
+            click.echo(safe(f"{one.name}: {one.health_text}" + (f"; {one.next_step}" if one.next_step else "")))
+
+
+def peer_row(peer: "PeerInfo") -> tuple[object, ...]:
+    """A peer as a row."""
+    return (peer.peer_id, peer.name, peer.addresses[0] if peer.addresses else "", len(peer.groups) or "")
+
+
+def event_line(event: "Event") -> str:
+    """An event in one line."""
+    text = f"{event.message.sender_name}: {event.message.text}" if event.message else event.text
+    return f"{event.seq}  {at_time(event.at)}  {event.kind.ljust(8)}  {safe(text)}"
