@@ -2,6 +2,7 @@
 
 A field that may hold a secret, a plaintext, a name or simply much data stays out of ``repr``. Times are unix
 milliseconds, epochs fit SQLite's signed 64 bits (``EPOCH_MAX``), group ids and message ids are bytes.
+Fields stand in the order of their table's columns (``store_schema``); reading and writing rely on it.
 """
 
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class IntentRow:
 
 @dataclass(frozen=True, slots=True)
 class FeedRow:
-    """One entry of the local event feed; ``seq`` is 0 until the store has given it one."""
+    """One entry of the local event feed; ``seq`` is 0 until the store has given it one. Numbers grow, with gaps."""
 
     group_id: bytes
     kind: str

@@ -5,6 +5,7 @@ change. Its changes become durable together when the ``with`` block ends, or not
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from typing import Any, Final
 
 from msgspec import msgpack
@@ -77,14 +78,7 @@ class Transaction(StoreReads):
         self._rows(
             "INSERT INTO groups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (group_id) DO UPDATE SET"
             " name = ?2, epoch = ?3, snapshot = ?4, health = ?5, unconfirmed = ?6, removed = ?7, extra = ?8",
-            row.group_id,
-            row.name,
-            row.epoch,
-            row.snapshot,
-            row.health,
-            row.unconfirmed,
-            row.removed,
-            row.extra,
+            *astuple(row),
         )
 
     def delete_group(self, group_id: bytes) -> None:
@@ -144,16 +138,7 @@ class Transaction(StoreReads):
                 f"refused to sign at (epoch, view, step) {row.position}:"
                 f" already signed at {present.position} in this group"
             )
-        self._rows(
-            "INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?)",
-            row.group_id,
-            row.epoch,
-            row.view,
-            row.step,
-            row.kind,
-            row.signed,
-            row.signature,
-        )
+        self._rows("INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?)", *astuple(row))
 
     # the decided chain
 
@@ -165,14 +150,7 @@ class Transaction(StoreReads):
         """
         present = self.decision(row.group_id, row.epoch)
         if present is None:
-            self._rows(
-                "INSERT INTO decisions VALUES (?, ?, ?, ?, ?)",
-                row.group_id,
-                row.epoch,
-                row.candidate_id,
-                row.decision,
-                row.candidate,
-            )
+            self._rows("INSERT INTO decisions VALUES (?, ?, ?, ?, ?)", *astuple(row))
             return True
         if present.candidate_id != row.candidate_id:
             raise ConflictError(f"epoch {row.epoch} of this group is already decided, for another candidate")
@@ -192,17 +170,7 @@ class Transaction(StoreReads):
 
     def put_intent(self, row: IntentRow) -> None:
         """Insert a new intent; an id already there is an error of ours."""
-        self._rows(
-            "INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            row.intent_id,
-            row.group_id,
-            row.kind,
-            row.body,
-            row.state,
-            row.epoch,
-            row.error,
-            row.created_ms,
-        )
+        self._rows("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *astuple(row))
 
     def update_intent(self, intent_id: bytes, state: str, epoch: int | None = None, error: str | None = None) -> None:
         """Set where an intent stands; ``epoch`` and ``error`` are replaced too."""
@@ -217,13 +185,7 @@ class Transaction(StoreReads):
         rows = self._rows(
             "INSERT INTO feed (group_id, kind, epoch, sender, message_id, body, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (group_id, message_id) DO NOTHING RETURNING seq",
-            row.group_id,
-            row.kind,
-            row.epoch,
-            row.sender,
-            row.message_id,
-            row.body,
-            row.at_ms,
+            *astuple(row)[:-1],
         )
         return rows[0][0] if rows else None
 
@@ -232,14 +194,7 @@ class Transaction(StoreReads):
     def put_message(self, row: MessageRow) -> bool:
         """Keep a ciphertext for peers who missed it; False when it was there already."""
         return bool(
-            self._rows(
-                "INSERT INTO messages VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
-                row.group_id,
-                row.epoch,
-                row.message_id,
-                row.payload,
-                row.at_ms,
-            )
+            self._rows("INSERT INTO messages VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", *astuple(row))
         )
 
     def prune_messages(self, group_id: bytes, before_epoch: int, before_ms: int) -> None:
@@ -264,13 +219,7 @@ class Transaction(StoreReads):
             if epoch <= row.epoch:
                 return False
             self._rows("DELETE FROM parked WHERE arrival = ?", arrival)
-        self._rows(
-            "INSERT INTO parked (group_id, epoch, message_id, payload) VALUES (?, ?, ?, ?)",
-            row.group_id,
-            row.epoch,
-            row.message_id,
-            row.payload,
-        )
+        self._rows("INSERT INTO parked (group_id, epoch, message_id, payload) VALUES (?, ?, ?, ?)", *astuple(row))
         return True
 
     def _parked_is_full(self, row: ParkedRow) -> bool:
@@ -295,12 +244,7 @@ class Transaction(StoreReads):
         rows = self._rows(
             "INSERT INTO outbox (group_id, kind, epoch, recipient, payload, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
             " RETURNING id",
-            row.group_id,
-            row.kind,
-            row.epoch,
-            row.recipient,
-            row.payload,
-            row.created_ms,
+            *astuple(row)[:-1],
         )
         return int(rows[0][0])
 
@@ -314,10 +258,7 @@ class Transaction(StoreReads):
         self._rows(
             "INSERT INTO key_packages (reference, bundle, kind, state) VALUES (?1, ?2, ?3, ?4)"
             " ON CONFLICT (reference) DO UPDATE SET bundle = ?2, kind = ?3, state = ?4",
-            row.reference,
-            row.bundle,
-            row.kind,
-            row.state,
+            *astuple(row),
         )
 
     def claim_key_package(self) -> KeyPackageRow | None:

@@ -1,0 +1,296 @@
+"""The store as a whole: atomic, durable, encrypted on disk, and refused where it cannot be trusted."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from node.errors import NodeMisuseError
+from node.store import SchemaVersionError, Store, StoreError, StoreKeyError, open_store
+from node.store_rows import (
+    CandidateRow,
+    FeedRow,
+    GroupRow,
+    IntentRow,
+    KeyPackageRow,
+    MessageRow,
+    OutboxRow,
+    ParkedRow,
+    PeerRow,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = bytes(range(32))
+CANARY = b"canary in the coal mine"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    with open_store(path, KEY) as store:
+        yield store
+
+
+def on_disk(path: Path) -> bytes:
+    """Every byte of the database, its log and its index."""
+    return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
+
+
+def test_what_was_written_is_there_after_reopening(path: Path) -> None:
+    with open_store(path, KEY) as store, store.transaction() as tx:
+        tx.put_meta("identity", b"seed")
+    with open_store(path, KEY) as store:
+        assert store.meta("identity") == b"seed"
+        assert store.meta("unknown") is None
+
+
+def test_an_exception_leaves_everything_as_it_was(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.put_meta("a", b"before")
+
+    def half_a_step() -> None:
+        with store.transaction() as tx:
+            tx.put_meta("a", b"after")
+            tx.append_feed(FeedRow(b"g", "message", 1, "p", b"id", b"text", 0))
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        half_a_step()
+    assert store.meta("a") == b"before"
+    assert store.feed_head() == 0
+    with store.transaction() as tx:
+        tx.put_meta("a", b"later")
+    assert store.meta("a") == b"later"
+
+
+def test_a_refused_statement_rolls_the_whole_step_back(store: Store) -> None:
+    intent = IntentRow(b"i", b"g", "add", b"", "queued", None, None, 1)
+    with store.transaction() as tx:
+        tx.put_intent(intent)
+
+    def step() -> None:
+        with store.transaction() as tx:
+            tx.put_meta("a", b"1")
+            tx.put_intent(intent)
+
+    with pytest.raises(StoreError, match="UNIQUE"):
+        step()
+    assert store.meta("a") is None
+
+
+def test_a_second_transaction_inside_the_first_is_a_bug_and_harms_neither(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.put_meta("a", b"1")
+        with pytest.raises(NodeMisuseError, match="already open"), store.transaction():
+            pytest.fail("nested")
+        with pytest.raises(NodeMisuseError, match="checkpoint inside"):
+            store.checkpoint()
+        tx.put_meta("b", b"2")
+    assert (store.meta("a"), store.meta("b")) == (b"1", b"2")
+
+
+def test_a_transaction_is_of_no_use_after_its_block(store: Store) -> None:
+    """A reference kept by mistake would write outside any transaction."""
+    with store.transaction() as tx:
+        pass
+    with pytest.raises(NodeMisuseError, match="has ended"):
+        tx.put_meta("a", b"1")
+    with pytest.raises(NodeMisuseError, match="has ended"):
+        tx.meta("a")
+
+
+def test_a_closed_store_says_so(path: Path) -> None:
+    with open_store(path, KEY) as store:
+        pass
+    with pytest.raises(NodeMisuseError, match="closed"):
+        store.meta("a")
+
+
+def test_every_transaction_is_synced_and_deleted_rows_are_overwritten(store: Store) -> None:
+    assert store._rows("PRAGMA journal_mode") == [("wal",)]
+    assert store._rows("PRAGMA synchronous") == [(2,)]  # FULL
+    assert store._rows("PRAGMA secure_delete") == [(1,)]
+    assert store._rows("PRAGMA temp_store") == [(2,)]  # MEMORY
+    assert store._rows("PRAGMA cipher") == [("chacha20",)]
+
+
+def test_nothing_readable_lies_on_disk(path: Path) -> None:
+    """Neither rows nor the schema, neither in the database nor in its write-ahead log."""
+    text = CANARY.decode()
+    with open_store(path, KEY) as store:
+        for _ in range(2):  # first into the log, then through a checkpoint into the database, then the log again
+            with store.transaction() as tx:
+                tx.put_meta(text, CANARY)
+                tx.put_group(GroupRow(CANARY, text, 1, CANARY * 999, text, False, False, CANARY))
+                tx.put_candidate(CandidateRow(CANARY, 1, CANARY, CANARY, CANARY, (CANARY,)))
+                tx.put_ordering_record(CANARY, 1, text, CANARY)
+                tx.append_feed(FeedRow(CANARY, text, 1, text, None, CANARY, 0))
+                tx.put_message(MessageRow(CANARY, 1, CANARY, CANARY, 0))
+                tx.park(ParkedRow(CANARY, 1, CANARY, CANARY))
+                tx.put_outbox(OutboxRow(CANARY, text, 1, text, CANARY, 0))
+                tx.put_key_package(KeyPackageRow(CANARY, CANARY))
+                tx.put_peer(PeerRow(text, (text,), text))
+            assert path.with_name("store.db-wal").stat().st_size > 0
+            found = on_disk(path)
+            for plain in (CANARY, b"SQLite format 3", b"CREATE TABLE", b"snapshot", KEY, KEY.hex().encode()):
+                assert plain not in found
+            assert store.checkpoint()
+            assert path.with_name("store.db-wal").stat().st_size == 0
+    assert CANARY not in on_disk(path)
+
+
+def test_the_files_are_for_their_owner_only(store: Store, path: Path) -> None:
+    with store.transaction() as tx:
+        tx.put_meta("a", b"1")
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    assert len(list(path.parent.iterdir())) == 3
+
+
+def test_a_wrong_key_is_refused_clearly_and_changes_nothing(path: Path) -> None:
+    with open_store(path, KEY) as store, store.transaction() as tx:
+        tx.put_meta("a", b"1")
+    before = on_disk(path)
+    with pytest.raises(StoreKeyError, match="the key does not open it"), open_store(path, bytes(32)):
+        pytest.fail("opened")
+    assert on_disk(path) == before
+    with open_store(path, KEY) as store:
+        assert store.meta("a") == b"1"
+
+
+def test_a_plain_database_or_any_other_file_is_not_taken_for_a_store(path: Path) -> None:
+    for content in (b"SQLite format 3\0" + bytes(4080), b"hello" * 1000):
+        path.write_bytes(content)
+        with pytest.raises(StoreKeyError), open_store(path, KEY):
+            pytest.fail("opened")
+
+
+def test_a_key_of_another_size_is_a_bug(path: Path) -> None:
+    with pytest.raises(NodeMisuseError, match="32 bytes"), open_store(path, b"short"):
+        pytest.fail("opened")
+    assert not path.exists()
+
+
+def test_the_key_does_not_show_in_errors_or_reprs(store: Store, path: Path) -> None:
+    assert KEY.hex() not in repr(store)
+    assert repr(store) == f"Store({str(path)!r})"
+
+
+def test_a_flipped_byte_in_any_page_is_noticed(path: Path) -> None:
+    """Pages are authenticated: a damaged or altered store must not become different rows."""
+    with open_store(path, KEY) as store, store.transaction() as tx:
+        tx.put_group(GroupRow(b"g", "", 1, CANARY * 1000, "ok", False, False))
+    good = path.read_bytes()
+    for page in range(0, len(good), 4096):
+        path.write_bytes(good[: page + 200] + bytes([good[page + 200] ^ 1]) + good[page + 201 :])
+        with pytest.raises(StoreError), open_store(path, KEY, read_only=True) as store:
+            assert store._rows("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_directory_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"), open_store(tmp_path / "no" / "store.db", KEY):
+        pytest.fail("opened")
+
+
+def test_an_unknown_schema_version_is_refused_naming_both(path: Path) -> None:
+    with open_store(path, KEY) as store:
+        store._rows("PRAGMA user_version = 99")
+    before = on_disk(path)
+    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 1"):
+        open_store(path, KEY).__enter__()
+    assert on_disk(path) == before
+
+
+def test_a_store_without_a_version_but_with_tables_is_refused(path: Path) -> None:
+    with open_store(path, KEY) as store:
+        store._rows("PRAGMA user_version = 0")
+    with pytest.raises(SchemaVersionError, match="schema version 0"), open_store(path, KEY):
+        pytest.fail("opened")
+
+
+def test_a_known_older_version_is_migrated_in_one_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(path, KEY) as store, store.transaction() as tx:
+        tx.put_meta("a", b"1")
+    monkeypatch.setattr("node.store.SCHEMA_VERSION", 3)
+    monkeypatch.setattr("node.store.MIGRATIONS", {1: "CREATE TABLE extra (x) STRICT;", 2: "SELECT 1"})
+    with pytest.raises(StoreError), open_store(path, KEY):  # a STRICT table wants column types
+        pytest.fail("opened")
+    monkeypatch.setattr("node.store.MIGRATIONS", {1: "CREATE TABLE extra (x ANY) STRICT;", 2: "DROP TABLE extra"})
+    with pytest.raises(SchemaVersionError), open_store(path, KEY, read_only=True):
+        pytest.fail("a reader migrated")
+    with open_store(path, KEY) as store:
+        assert store._rows("PRAGMA user_version") == [(3,)]
+        assert store.meta("a") == b"1"
+    monkeypatch.undo()
+    with pytest.raises(SchemaVersionError, match="schema version 3"), open_store(path, KEY):
+        pytest.fail("opened")
+
+
+def test_a_reader_beside_the_node_sees_what_is_committed_and_changes_nothing(store: Store, path: Path) -> None:
+    """`conclave log verify` and the demo's verdict read the stores of running and of stopped nodes."""
+    with store.transaction() as tx:
+        tx.put_meta("a", b"1")
+    with open_store(path, KEY, read_only=True) as reader:
+        assert reader.meta("a") == b"1"
+        with store.transaction() as tx:
+            tx.put_meta("a", b"2")
+            assert reader.meta("a") == b"1"
+        assert reader.meta("a") == b"2"
+        with pytest.raises(StoreError, match="readonly"), reader.transaction() as tx:
+            tx.put_meta("a", b"3")
+    assert store.meta("a") == b"2"
+
+
+def test_a_stopped_nodes_store_can_be_read_and_a_missing_one_is_not_created(path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be opened"), open_store(path, KEY, read_only=True):
+        pytest.fail("opened")
+    assert not path.exists()
+    with open_store(path, KEY) as store, store.transaction() as tx:
+        tx.put_meta("a", b"1")
+    with open_store(path, KEY, read_only=True) as reader:
+        assert reader.meta("a") == b"1"
+
+
+CRASH = """
+import sys, time
+from pathlib import Path
+from node.store import open_store
+from node.store_rows import GuardRow, OutboxRow
+with open_store(Path(sys.argv[1]), bytes(range(32))) as store:
+    with store.transaction() as tx:
+        tx.put_meta("step", b"1")
+        tx.put_guard(GuardRow(b"g", 1, 0, 1, 0, b"first", b""))
+    with store.transaction() as tx:
+        tx.put_meta("step", b"2")
+        tx.put_meta("large", bytes(5_000_000))  # more than the cache: pages spill into the log before the commit
+        tx.put_guard(GuardRow(b"g", 1, 0, 2, 0, b"second", b""))
+        if sys.argv[2] == "inside":
+            print("now", flush=True)
+            time.sleep(60)
+    print("now", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("moment", "step", "signed"), [("inside", b"1", b"first"), ("after", b"2", b"second")])
+def test_a_killed_process_leaves_the_step_whole_or_undone(path: Path, moment: str, step: bytes, signed: bytes) -> None:
+    child = subprocess.Popen([sys.executable, "-c", CRASH, str(path), moment], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"now\n"
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.communicate()
+    with open_store(path, KEY) as store:
+        guard = store.guard(b"g")
+        assert store.meta("step") == step
+        assert guard is not None
+        assert guard.signed == signed
+        assert (store.meta("large") is None) == (moment == "inside")
+        assert store._rows("PRAGMA integrity_check") == [("ok",)]
