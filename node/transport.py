@@ -22,8 +22,8 @@ from typing import Protocol, TypeAlias
 
 import trio
 
-PeerId: TypeAlias = str
-"""A libp2p peer id in base58, or the node's name in the in-memory network."""
+from node.errors import NodeError, NodeMisuseError
+from node.peer_id import PeerId as PeerId  # in the in-memory network: the node's name
 
 Handler: TypeAlias = Callable[[PeerId, bytes], Awaitable[bytes]]
 Frames: TypeAlias = trio.abc.ReceiveChannel[tuple[PeerId, bytes]]
@@ -63,7 +63,7 @@ SEEN_WINDOW_S = 120.0
 SEEN_HINTS_MAX = 65536
 
 
-class TransportError(Exception):
+class TransportError(NodeError):
     """The network did not do what was asked."""
 
 
@@ -71,7 +71,7 @@ class DialError(TransportError):
     """No connection to this address: wrong, unreachable, refused, or too slow."""
 
 
-class OversizeError(TransportError):
+class OversizeError(TransportError, NodeMisuseError):
     """Our own caller handed over more bytes than the service carries."""
 
 

@@ -26,14 +26,17 @@ class SeenWindow:
     def __len__(self) -> int:
         return len(self._seen_at)
 
-    def first(self, key: bytes, now_s: float) -> bool:
-        """Note `key`; True when it was not in the window."""
+    def has(self, key: bytes, now_s: float) -> bool:
         while self._seen_at:
             oldest, at_s = next(iter(self._seen_at.items()))
             if at_s + self._window_s > now_s:
                 break
             del self._seen_at[oldest]
-        if key in self._seen_at:
+        return key in self._seen_at
+
+    def first(self, key: bytes, now_s: float) -> bool:
+        """Note `key`; True when it was not in the window."""
+        if self.has(key, now_s):
             return False
         self._seen_at[key] = now_s
         if len(self._seen_at) > self._hints_max:
