@@ -212,7 +212,7 @@ class StoreReads(ABC):
 
 _GROUP = "SELECT group_id, name, epoch, snapshot, health, unconfirmed, removed, extra FROM groups"
 _CANDIDATE = "SELECT group_id, epoch, candidate_id, candidate, successor, intent_ids, ordinal FROM candidates"
-_GUARD = "SELECT group_id, epoch, view, step, kind, signed, signature FROM guards"
+_GUARD = "SELECT group_id, epoch, view, step, rank, signed, signature, abstain_below FROM guards"
 _DECISION = "SELECT group_id, epoch, candidate_id, decision, candidate FROM decisions"
 _INTENT = "SELECT intent_id, group_id, kind, body, state, epoch, error, created_ms FROM intents"
 _FEED = "SELECT group_id, kind, epoch, sender, message_id, body, at_ms, seq FROM feed"

@@ -49,19 +49,20 @@ class CandidateRow:
 
 @dataclass(frozen=True, slots=True)
 class GuardRow:
-    """The highest position this node has signed at in a group, and what it signed there."""
+    """The highest position this node has signed at in a group, and what it signed there: ``ordering.Guard``, stored."""
 
     group_id: bytes
     epoch: int
     view: int
     step: int
-    kind: int
+    rank: int = 0  # within a step: a leader's Propose comes before its Notarize
     signed: bytes = field(default=b"", repr=False)
     signature: bytes = field(default=b"", repr=False)
+    abstain_below: int = 0  # nothing is signed in epochs below this one
 
     @property
-    def position(self) -> tuple[int, int, int]:
-        return (self.epoch, self.view, self.step)
+    def position(self) -> tuple[int, int, int, int]:
+        return (self.epoch, self.view, self.step, self.rank)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,9 +54,10 @@ CREATE TABLE guards (
     epoch INTEGER NOT NULL,
     view INTEGER NOT NULL,
     step INTEGER NOT NULL,
-    kind INTEGER NOT NULL,
+    rank INTEGER NOT NULL,
     signed BLOB NOT NULL,
-    signature BLOB NOT NULL
+    signature BLOB NOT NULL,
+    abstain_below INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE decisions (

@@ -126,19 +126,28 @@ class Transaction(StoreReads):
         self._rows("DELETE FROM ordering_records WHERE group_id = ? AND epoch < ?", group_id, before_epoch)
 
     def put_guard(self, row: GuardRow) -> None:
-        """Advance the guard. The same row again is no change.
+        """Advance the guard. The same position with the same signed bytes is no vote more, and allowed.
 
-        Raises ``GuardError`` for a lower position, or for the same position with anything else signed.
+        Raises ``GuardError`` for a lower position, for the same one with anything else signed, and for a lower
+        ``abstain_below``.
         """
-        present = self.guard(row.group_id)
-        if present == row:
-            return
-        if present is not None and row.position <= present.position:
-            raise GuardError(
-                f"refused to sign at (epoch, view, step) {row.position}:"
-                f" already signed at {present.position} in this group"
+        if (present := self.guard(row.group_id)) is not None:
+            same_vote = (row.position, row.signed, row.signature) == (
+                present.position,
+                present.signed,
+                present.signature,
             )
-        self._rows("INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?)", *astuple(row))
+            if row.position <= present.position and not same_vote:
+                raise GuardError(
+                    f"refused to sign at (epoch, view, step, rank) {row.position}:"
+                    f" already signed at {present.position} in this group"
+                )
+            if row.abstain_below < present.abstain_below:
+                raise GuardError(
+                    f"refused to vote again from epoch {row.abstain_below} on: this group is to be abstained in"
+                    f" below epoch {present.abstain_below}"
+                )
+        self._rows("INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *astuple(row))
 
     # the decided chain
 

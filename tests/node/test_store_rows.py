@@ -58,7 +58,7 @@ def test_a_deleted_group_leaves_nothing_but_its_guard(store: Store) -> None:
             tx.put_group(GroupRow(group, "", 0, b"", "ok", False, False))
             tx.put_candidate(CandidateRow(group, 0, b"c", b""))
             tx.put_ordering_record(group, 0, "k", b"")
-            tx.put_guard(GuardRow(group, 1, 0, 0, 0))
+            tx.put_guard(GuardRow(group, 1, 0, 0))
             tx.put_decision(DecisionRow(group, 0, b"c", b"", b""))
             tx.put_intent(IntentRow(group, group, "add", b"", "queued", None, None, 0))
             tx.append_feed(FeedRow(group, "message", 0, None, b"m", b"", 0))
@@ -115,33 +115,48 @@ def test_ordering_records_come_back_in_key_order(store: Store) -> None:
 
 
 def test_the_guard_only_moves_forward(store: Store) -> None:
-    present = GuardRow(G, 2, 1, 2, 3, b"vote", b"signature")
+    present = GuardRow(G, 2, 1, 1, 1, b"vote", b"signature")
     with store.transaction() as tx:
+        tx.put_guard(GuardRow(G, 2, 1, 1, 0, b"propose", b"signature"))
         tx.put_guard(present)
         tx.put_guard(present)
-        for position in ((2, 1, 2), (2, 1, 1), (2, 0, 9), (1, 9, 9)):
+        for position in ((2, 1, 1, 1), (2, 1, 1, 0), (2, 1, 0, 9), (2, 0, 9, 9), (1, 9, 9, 9)):
             with pytest.raises(GuardError, match="already signed at"):
-                tx.put_guard(GuardRow(G, *position, 3, b"another vote", b""))
+                tx.put_guard(GuardRow(G, *position, b"another vote", b""))
         with pytest.raises(GuardError):
-            tx.put_guard(dataclasses.replace(present, kind=4))
-        tx.put_guard(GuardRow(H, 0, 0, 1, 0))
+            tx.put_guard(dataclasses.replace(present, signature=b"other"))
+        tx.put_guard(GuardRow(H, 0, 0, 1))
     assert store.guard(G) == present
     with store.transaction() as tx:
-        tx.put_guard(GuardRow(G, 3, 0, 0, 0))
-    assert store.guard(G) == GuardRow(G, 3, 0, 0, 0)
+        tx.put_guard(GuardRow(G, 3, 0, 0))
+    assert store.guard(G) == GuardRow(G, 3, 0, 0)
     assert store.guard(b"unknown") is None
 
 
+def test_abstaining_is_never_taken_back(store: Store) -> None:
+    """It was decided because this store has forgotten votes: it cannot know better later."""
+    present = GuardRow(G, 2, 1, 1, 1, b"vote", b"signature")
+    abstaining = dataclasses.replace(present, abstain_below=9)
+    with store.transaction() as tx:
+        tx.put_guard(present)
+        tx.put_guard(abstaining)
+        for row in (present, GuardRow(G, 3, 0, 0, abstain_below=8)):
+            with pytest.raises(GuardError, match="below epoch 9"):
+                tx.put_guard(row)
+        assert tx.guard(G) == abstaining
+        tx.put_guard(GuardRow(G, 3, 0, 0, abstain_below=9))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
-@given(positions=st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=12), group=st.binary(min_size=8, max_size=8))
+@given(positions=st.lists(st.tuples(*[st.integers(0, 2)] * 4), max_size=12), group=st.binary(min_size=8, max_size=8))
 def test_no_order_of_votes_ever_lowers_the_guard(
-    store: Store, positions: list[tuple[int, int, int]], group: bytes
+    store: Store, positions: list[tuple[int, int, int, int]], group: bytes
 ) -> None:
-    highest = (-1, -1, -1)
+    highest = (-1, -1, -1, -1)
     with store.transaction() as tx:
         tx._rows("DELETE FROM guards")
         for number, position in enumerate(positions):
-            row = GuardRow(group, *position, 0, str(number).encode())
+            row = GuardRow(group, *position, str(number).encode())
             if position > highest:
                 tx.put_guard(row)
                 highest = position
