@@ -150,13 +150,19 @@ class RatchetTree:
 
     def add(self, leaf: LeafNode) -> tuple["RatchetTree", LeafIndex]:
         """A new member at the leftmost blank leaf, the tree extended when full (RFC 9420 §7.7, §12.1.1; V134)."""
-        root = self.root
-        leaf_index = root.leftmost_blank_leaf()
-        if leaf_index is None:
-            leaf_index = LeafIndex(root.leaf_count)
-            root = root.extended()
-        new_root = root.with_leaf(leaf_index, leaf, lambda node: _with_unmerged(node.parent, leaf_index))
-        return self._successor(new_root, come=(leaf,)), leaf_index
+        roomy, leaf_index = self.with_room()
+        root = roomy.root.with_leaf(leaf_index, leaf, lambda node: _with_unmerged(node.parent, leaf_index))
+        return self._successor(root, come=(leaf,)), leaf_index
+
+    def with_room(self) -> tuple["RatchetTree", LeafIndex]:
+        """The leftmost blank leaf, and the tree extended by blanks when there was none (RFC 9420 §7.7).
+
+        An external joiner puts its path there with `with_path` (V144); nothing else leaves such a tree as it is.
+        """
+        leaf_index = self.root.leftmost_blank_leaf()
+        if leaf_index is not None:
+            return self, leaf_index
+        return self._successor(self.root.extended()), LeafIndex(self.leaf_count)
 
     def update(self, leaf_index: int, leaf: LeafNode) -> "RatchetTree":
         """Another leaf for a member, and its direct path blank (RFC 9420 §12.1.2, V221)."""
@@ -168,8 +174,7 @@ class RatchetTree:
 
     def with_path(self, leaf_index: int, leaf: LeafNode, parents: dict[NodeIndex, ParentNode]) -> "RatchetTree":
         """A committer's new leaf and parents; the rest of its direct path blank (RFC 9420 §7.5, V223)."""
-        old_leaf = self._occupied(leaf_index)
-        gone = [old_leaf, *(step.node.parent for step in self.direct_path(leaf_index))]
+        gone = [self.leaf(leaf_index), *(step.node.parent for step in self.direct_path(leaf_index))]
         root = self.root.with_leaf(leaf_index, leaf, lambda node: parents.get(node.index))
         return self._successor(root, gone=gone, come=(leaf, *parents.values()))
 
