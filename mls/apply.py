@@ -51,14 +51,14 @@ def apply_proposals(tree: RatchetTree, extensions: Extensions, proposals: Sequen
     for each in proposals:
         if isinstance(each.proposal.body, Update):
             assert each.sender.leaf_index is not None
-            tree = tree.update_leaf(each.sender.leaf_index, each.proposal.body.leaf_node)
+            tree = tree.update(each.sender.leaf_index, each.proposal.body.leaf_node)
             updates.append(each.sender.leaf_index)
     for each in proposals:
         if isinstance(each.proposal.body, Remove):
-            tree = tree.remove_leaf(each.proposal.body.removed)
+            tree = tree.remove(each.proposal.body.removed)
             removes.append(each.proposal.body.removed)
     for each in proposals:
         if isinstance(each.proposal.body, Add):
-            tree, leaf_index = tree.add_leaf(each.proposal.body.key_package.leaf_node)
+            tree, leaf_index = tree.add(each.proposal.body.key_package.leaf_node)
             adds.append(Addition(leaf_index, each.proposal.body.key_package))
     return Applied(tree, extensions, tuple(adds), tuple(removes), tuple(updates))

@@ -6,27 +6,42 @@ half of what every member will enter. What it cannot see (the membership and con
 open, lifetimes) is left to `mls.stage`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
-from mls.apply import Addition, Applied
+from mls.apply import Addition, Applied, apply_proposals
+from mls.authentication import proposal_reference
+from mls.codec import Opaque, Struct, struct
+from mls.credentials import CredentialCheck, accept_all
+from mls.crypto import CipherSuite, is_supported, suite
+from mls.errors import InvalidError, MalformedError, SnapshotError
 from mls.extensions import Extensions
-from mls.framing import AuthenticatedContent
+from mls.framing import AuthenticatedContent, MLSMessage, PublicMessage, Sender
 from mls.group_context import GroupContext
-from mls.proposal_list import ListedProposal
+from mls.proposal_list import ListedProposal, resolve
 from mls.proposals import Commit
 from mls.registry import ProposalType
+from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
+from mls.tree.kem import UpdatePath
+from mls.tree.parent_hash import path_parents
 from mls.tree.ratchet import RatchetTree
+from mls.validation.commits import check_new_tree, check_path, check_path_presence, sets_extensions
+from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
+from mls.validation.proposals import check_carried_out, check_list, check_proposal
+
+PUBLIC_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class PublicStaged:
     """What a Commit that passed would do, and the public half of the epoch it opens."""
 
-    committer: int
-    adds: tuple[Addition, ...]  # each with .leaf_index, .reference and .leaf
+    committer: int  # leaf index
+    adds: tuple[Addition, ...]  # each with .leaf_index, .reference (KeyPackageRef) and .leaf
     removes: tuple[int, ...]
     updates: tuple[int, ...]  # leaves replaced by Update proposals; the committer's own is told by has_path
-    extensions: Extensions
+    extensions: Extensions  # of the new group context
     has_path: bool
     authenticated_data: bytes
     proposal_types: tuple[ProposalType, ...]  # in the Commit's order, as often as they occur
@@ -41,7 +56,7 @@ class CheckedCommit:
     commit: Commit
     committer: int
     proposals: tuple[ListedProposal, ...]
-    applied: Applied
+    applied: Applied  # before the path is merged
     path_context: GroupContext  # what path secrets are sealed under (V158)
     successor: "PublicGroup"
 
@@ -60,10 +75,136 @@ class CheckedCommit:
         )
 
 
+@struct
+class _PublicBytes(Struct):
+    context: GroupContext
+    tree: Opaque
+    interim_transcript_hash: Opaque
+
+
 @dataclass(frozen=True, slots=True)
 class PublicGroup:
-    """One epoch's context, tree and interim transcript hash."""
+    """One epoch's context, tree and interim transcript hash. Equal values are the same epoch of the same history."""
 
     context: GroupContext
     tree: RatchetTree
     interim_transcript_hash: bytes
+
+    @property
+    def suite(self) -> CipherSuite:
+        return self.tree.suite
+
+    @property
+    def group_id(self) -> bytes:
+        return self.context.group_id
+
+    @property
+    def epoch(self) -> int:
+        return self.context.epoch
+
+    def check_commit(
+        self, message: bytes, proposals: Sequence[bytes] = (), *, accept: CredentialCheck = accept_all
+    ) -> PublicStaged:
+        """Everything about a PublicMessage Commit that needs no secret; `proposals` are the messages it refers to.
+
+        Raises MalformedError or InvalidError, and those for every member alike.
+        """
+        received = [self.receive_proposal(public_content(each)) for each in proposals]
+        return self.check_content(public_content(message), received, accept).summary
+
+    def receive_proposal(self, authenticated: AuthenticatedContent) -> ListedProposal:
+        """A proposal message of this epoch, signature verified, under its reference (V093)."""
+        proposal = check_proposal_message(self.suite, self.context, self.tree, authenticated)
+        reference = proposal_reference(self.suite, authenticated)
+        return ListedProposal(proposal, authenticated.content.sender, reference)
+
+    def check_content(
+        self, authenticated: AuthenticatedContent, received: Sequence[ListedProposal], accept: CredentialCheck
+    ) -> CheckedCommit:
+        """`check_commit` on content whose protection is off: the way of staging, PrivateMessages included."""
+        commit = check_commit_message(self.suite, self.context, self.tree, authenticated)
+        sender = authenticated.content.sender
+        assert sender.leaf_index is not None
+        proposals = resolve(commit, sender, received)
+        applied = self.apply(sender, proposals, accept)
+        check_path_presence(commit, proposals)
+        tree = applied.tree
+        if commit.path is not None:
+            check_path(self.suite, self.context, self.tree, applied, sender.leaf_index, commit.path, accept)
+            tree = merge_path(tree, sender.leaf_index, commit.path)
+        self.check_outcome(applied, tree, proposals, sender.leaf_index if commit.path is not None else None)
+        path_context = self.next_context(applied, tree)
+        successor = self.succeeded(path_context, tree, authenticated, authenticated.auth.confirmation_tag or b"")
+        return CheckedCommit(authenticated, commit, sender.leaf_index, proposals, applied, path_context, successor)
+
+    def apply(self, sender: Sender, proposals: Sequence[ListedProposal], accept: CredentialCheck) -> Applied:
+        """The proposals of one Commit, checked one by one and together, then carried out (§12.2, §12.3)."""
+        assert sender.leaf_index is not None
+        check_list(self.tree, sender.leaf_index, proposals)
+        for each in proposals:
+            check_proposal(self.suite, self.context, self.tree, each, accept)
+        check_carried_out(proposals)
+        return apply_proposals(self.tree, self.context.extensions, proposals)
+
+    def check_outcome(
+        self,
+        applied: Applied,
+        tree: RatchetTree,
+        proposals: Iterable[ListedProposal],
+        renewed: int | None,
+    ) -> None:
+        """The tree after proposals and path is one that the next epoch may have; `renewed` is the path's leaf."""
+        added = [each.leaf_index for each in applied.adds]
+        changed = [*applied.updates, *added, *(() if renewed is None else (renewed,))]
+        check_new_tree(tree, applied.extensions, changed, extensions_changed=sets_extensions(proposals))
+
+    def next_context(self, applied: Applied, tree: RatchetTree) -> GroupContext:
+        """The next epoch's context, still with this epoch's confirmed transcript hash (V158, V172)."""
+        return replace(
+            self.context, epoch=self.context.epoch + 1, tree_hash=tree.tree_hash(), extensions=applied.extensions
+        )
+
+    def succeeded(
+        self, path_context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent, confirmation_tag: bytes
+    ) -> Self:
+        """The next epoch, its transcript hashes made from the Commit and the tag it claims (§8.2, V161)."""
+        confirmed = confirmed_hash_after(self.suite, self.interim_transcript_hash, authenticated)
+        interim = interim_transcript_hash(self.suite, confirmed, confirmation_tag)
+        return type(self)(replace(path_context, confirmed_transcript_hash=confirmed), tree, interim)
+
+    def to_bytes(self) -> bytes:
+        """A versioned form; there is no secret in it."""
+        kept = _PublicBytes(self.context, self.tree.encode(), self.interim_transcript_hash)
+        return PUBLIC_FORMAT.to_bytes(2, "big") + kept.encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Raises SnapshotError for another version, MalformedError for bytes that are no public group."""
+        version = int.from_bytes(data[:2], "big")
+        if version != PUBLIC_FORMAT:
+            raise SnapshotError("a public group", version, PUBLIC_FORMAT)
+        kept = _PublicBytes.decode(data[2:])
+        if not is_supported(kept.context.cipher_suite):
+            raise MalformedError("a public group of a cipher suite that this engine does not have")
+        tree = RatchetTree.decode(suite(kept.context.cipher_suite), kept.tree)
+        if tree.tree_hash() != kept.context.tree_hash:
+            raise MalformedError("a public group whose tree is not the one its context names")
+        return cls(kept.context, tree, kept.interim_transcript_hash)
+
+
+def public_content(message: bytes) -> AuthenticatedContent:
+    """The content of a handshake PublicMessage. A message of another wire format is refused (V034)."""
+    body = MLSMessage.decode(message).body
+    if not isinstance(body, PublicMessage):
+        raise InvalidError("V034", "a message that is no PublicMessage, where everyone has to be able to check it")
+    check_not_application(body.content)
+    return body.authenticated
+
+
+def merge_path(tree: RatchetTree, committer: int, path: UpdatePath) -> RatchetTree:
+    """The tree with the path's keys in place (§7.5, V223); its leaf has to carry their parent hash (V156)."""
+    keys = [node.encryption_key for node in path.nodes]
+    parents, parent_hash = path_parents(tree.suite, tree.filtered_direct_path(committer), keys)
+    if path.leaf_node.parent_hash != parent_hash:
+        raise InvalidError("V156", "a path whose leaf does not carry the parent hash of the new tree")
+    return tree.with_path(committer, path.leaf_node, parents)

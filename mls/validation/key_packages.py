@@ -13,7 +13,7 @@ def check_key_package(suite: CipherSuite, package: KeyPackage) -> None:
     """What a KeyPackage has to be to enter a group of that suite; its lifetime needs a clock and is asked elsewhere."""
     if package.version is not ProtocolVersion.MLS10 or package.cipher_suite != suite.id:
         raise InvalidError("V083", f"a KeyPackage for cipher suite {package.cipher_suite:d}, not {suite.id:d}")
-    check_hpke_key(suite, package.init_key, "an init key")  # V087
+    check_hpke_key(suite, package.init_key)  # V087
     check_leaf(suite, package.leaf_node, LeafNodeSource.KEY_PACKAGE)  # V084
     check_extensions(package.extensions, KEY_PACKAGE_PLACE, "a KeyPackage")
     if package.init_key == package.leaf_node.encryption_key:

@@ -34,8 +34,8 @@ def check_leaf(
 
 def check_leaf_content(suite: CipherSuite, leaf: LeafNode) -> None:
     """The checks that look at nothing but the leaf, its signature left to the caller."""
-    check_signature_key(suite, leaf.signature_key, "a leaf")  # V052: the suite's scheme, by its keys
-    check_hpke_key(suite, leaf.encryption_key, "a leaf")
+    check_signature_key(suite, leaf.signature_key)  # V052: the suite's scheme, by its keys
+    check_hpke_key(suite, leaf.encryption_key)
     check_credential(leaf.credential)
     check_extensions(leaf.extensions, LEAF_PLACE, "a leaf")
     capabilities = leaf.capabilities

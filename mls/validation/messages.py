@@ -9,7 +9,7 @@ from mls.group_context import GroupContext
 from mls.proposals import Add, Commit, Proposal
 from mls.registry import ContentType, SenderType, WireFormat
 from mls.tree.ratchet import RatchetTree
-from mls.validation.proposals import check_sender_may, member_leaf
+from mls.validation.proposals import check_sender_may
 
 
 def check_belongs(context: GroupContext, group_id: bytes, epoch: int) -> None:
@@ -72,7 +72,7 @@ def _signature_key(context: GroupContext, tree: RatchetTree, content: FramedCont
     match sender.sender_type:
         case SenderType.MEMBER:
             assert sender.leaf_index is not None
-            leaf = member_leaf(tree, sender.leaf_index)
+            leaf = tree.leaf(sender.leaf_index)
             if leaf is None:
                 raise InvalidError("V023", f"a message from leaf {sender.leaf_index}, which is blank")
             return leaf.signature_key

@@ -45,7 +45,7 @@ def check_proposal(
             assert sender.leaf_index is not None
             check_replacement(suite, context, tree, sender.leaf_index, leaf, LeafNodeSource.UPDATE, accept)  # V096
         case Remove(removed):
-            if member_leaf(tree, removed) is None:
+            if tree.leaf(removed) is None:
                 raise InvalidError("V098", f"the removal of leaf {removed}, which is blank")
         case PreSharedKey(psk):
             _check_psk(suite, psk.psk_nonce, psk.body)
@@ -90,7 +90,7 @@ def check_replacement(
 ) -> None:
     """A member's next leaf, from its Update or its Commit's path (§7.3; V082)."""
     check_leaf(suite, leaf, source, context.group_id, leaf_index)
-    former = member_leaf(tree, leaf_index)
+    former = tree.leaf(leaf_index)
     assert former is not None
     is_update = source is LeafNodeSource.UPDATE
     if leaf.encryption_key == former.encryption_key:
@@ -127,11 +127,6 @@ def check_carried_out(proposals: Iterable[ListedProposal]) -> None:
                 raise InvalidError("V130", "a ReInit proposal: reinitialisation is not yet supported")
             case _:
                 pass
-
-
-def member_leaf(tree: RatchetTree, leaf_index: int) -> LeafNode | None:
-    """The leaf of a member, or None where there is none, the index lying outside the tree included."""
-    return tree.leaf(leaf_index) if leaf_index < tree.leaf_count else None
 
 
 def _check_psk(suite: CipherSuite, psk_nonce: bytes, body: object) -> None:
@@ -171,6 +166,8 @@ def _check_adds(tree: RatchetTree, proposals: Sequence[ListedProposal]) -> None:
     if len({package.init_key for package in packages}) != len(packages):
         raise InvalidError("V122", "two Adds with one init key")
     removed = {each.proposal.body.removed for each in proposals if isinstance(each.proposal.body, Remove)}
+    if not any(key in tree.signature_keys for key in newcomers):
+        return
     for leaf_index, leaf in tree.members():
         if leaf.signature_key in newcomers and leaf_index not in removed:
             raise InvalidError("V121", f"an Add of the client at leaf {leaf_index}")

@@ -1,0 +1,77 @@
+"""What a message says about itself to anyone: enough to file it, nothing that has been verified."""
+
+from dataclasses import dataclass
+
+from mls.errors import InvalidError
+from mls.framing import MLSMessage, PrivateMessage, PublicMessage, Sender
+from mls.group_info import GroupInfo
+from mls.key_packages import KeyPackage
+from mls.registry import ContentType, WireFormat
+from mls.welcome import Welcome
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """The readable outside of a message. None is what its wire format hides or does not have."""
+
+    wire_format: WireFormat
+    group_id: bytes | None = None
+    epoch: int | None = None
+    content_type: ContentType | None = None
+    sender: Sender | None = None
+    authenticated_data: bytes | None = None
+
+
+def peek(message: bytes) -> Peek:
+    """Raises MalformedError. Nothing in the answer is verified: who acts on it does so before any signature check."""
+    decoded = MLSMessage.decode(message)
+    match decoded.body:
+        case PublicMessage(content=content):
+            return Peek(
+                decoded.wire_format,
+                content.group_id,
+                content.epoch,
+                content.content_type,
+                content.sender,
+                content.authenticated_data,
+            )
+        case PrivateMessage() as private:
+            return Peek(
+                decoded.wire_format,
+                private.group_id,
+                private.epoch,
+                private.content_type,
+                None,
+                private.authenticated_data,
+            )
+        case GroupInfo(group_context=context):
+            return Peek(decoded.wire_format, context.group_id, context.epoch)
+        case _:
+            return Peek(decoded.wire_format)
+
+
+def welcome_references(welcome: bytes) -> tuple[bytes, ...]:
+    """The KeyPackageRefs a Welcome is for. Raises MalformedError; InvalidError when it is another message."""
+    return tuple(each.new_member for each in decode_welcome(welcome).secrets)
+
+
+def key_package_reference(key_package: bytes) -> bytes:
+    """The KeyPackageRef of a KeyPackage in an MLSMessage. Raises as `decode_key_package`."""
+    return decode_key_package(key_package).reference
+
+
+def decode_welcome(message: bytes) -> Welcome:
+    body = MLSMessage.decode(message).body
+    if not isinstance(body, Welcome):
+        raise InvalidError("V007", "a message that is no Welcome")
+    return body
+
+
+def decode_key_package(message: bytes) -> KeyPackage:
+    """The KeyPackage in an MLSMessage; its rules are `check_key_package`'s. Raises MalformedError or InvalidError."""
+    decoded = MLSMessage.decode(message)
+    if not isinstance(decoded.body, KeyPackage):
+        raise InvalidError("V007", "a message that is no KeyPackage")
+    if decoded.body.version is not decoded.version:
+        raise InvalidError("V088", "a KeyPackage of another version than its frame")
+    return decoded.body
