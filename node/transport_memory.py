@@ -269,7 +269,7 @@ class MemoryTransport:
         self.topics: set[str] = set()
         self._network = network
         self._handlers: dict[str, Handler] = {}
-        self._serving: Counter[PeerId] = Counter()
+        self._asking: dict[PeerId, trio.CapacityLimiter] = {}
         self._inbox: FairQueue[tuple[PeerId, bytes]] = FairQueue(INBOX_FRAMES_MAX, INBOX_BYTES_MAX)
         self._hints: FairQueue[tuple[PeerId, str, bytes]] = FairQueue(INBOX_FRAMES_MAX, INBOX_BYTES_MAX)
         self._events: FairQueue[PeerEvent] = FairQueue(EVENTS_MAX, EVENTS_MAX)
@@ -356,20 +356,30 @@ class MemoryTransport:
         self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float = REQUEST_TIMEOUT_S
     ) -> bytes:
         check_size("a request", payload, REQUEST_SIZE_MAX)
-        connection = self.connections.get(peer)
-        if connection is None:
+        if peer not in self.connections:
             await trio.lowlevel.checkpoint()
             raise RequestError(RequestFailure.NOT_CONNECTED, peer)
+        with trio.move_on_after(timeout_s):
+            async with self._asking.setdefault(peer, trio.CapacityLimiter(REQUESTS_PER_PEER_MAX)):
+                result = await self._ask(peer, protocol, payload)
+            if isinstance(result, RequestFailure):
+                raise RequestError(result, protocol)
+            return result
+        raise RequestError(RequestFailure.TIMEOUT, f"{protocol}, {timeout_s} s")
+
+    async def _ask(self, peer: PeerId, protocol: str, payload: bytes) -> bytes | RequestFailure:
+        connection = self.connections.get(peer)
+        if connection is None:
+            return RequestFailure.BROKEN
         answered = trio.Event()
         answers: list[bytes | RequestFailure] = []
-        lost = self._network.chance(self._network.link(self.peer_id, peer).request_loss)
         receiver = connection.other(self.peer_id)
 
         def answer(result: bytes | RequestFailure) -> None:
             answers.append(result)
             answered.set()
 
-        if not lost:
+        if not self._network.chance(self._network.link(self.peer_id, peer).request_loss):
             self._network.carry(
                 connection,
                 self.peer_id,
@@ -378,16 +388,10 @@ class MemoryTransport:
             )
         connection.on_cut[answered] = answered.set
         try:
-            with trio.move_on_after(timeout_s):
-                await answered.wait()
+            await answered.wait()
         finally:
             del connection.on_cut[answered]
-        if not answers:
-            raise RequestError(RequestFailure.BROKEN if connection.cut else RequestFailure.TIMEOUT, peer)
-        result = answers[0]
-        if isinstance(result, RequestFailure):
-            raise RequestError(result)
-        return result
+        return answers[0] if answers else RequestFailure.BROKEN
 
     def question_arrived(
         self,
@@ -404,18 +408,11 @@ class MemoryTransport:
                 self._network.carry(connection, self.peer_id, lambda: answer(result), ordered=False)
 
         async def serve() -> None:
-            try:
-                reply(await self._serve(peer, protocol, payload))
-            finally:
-                self._serving[peer] -= 1
+            reply(await self._serve(peer, protocol, payload))
 
         if protocol not in self._handlers:
             reply(RequestFailure.UNSUPPORTED)
-        elif self._serving[peer] >= REQUESTS_PER_PEER_MAX:
-            self.counters["requests_busy"] += 1
-            reply(RequestFailure.BUSY)
         else:
-            self._serving[peer] += 1
             self._spawn(serve)
 
     async def _serve(self, peer: PeerId, protocol: str, payload: bytes) -> bytes | RequestFailure:
@@ -502,7 +499,8 @@ class MemoryTransport:
         self._dials.peers_changed()
 
     def frame_arrived(self, peer: PeerId, payload: bytes) -> None:
-        self.counters["inbox_dropped"] += self._inbox.put(peer, (peer, payload), len(payload))
+        if dropped := self._inbox.put(peer, (peer, payload), len(payload)):
+            self.counters["inbox_dropped"] += dropped
 
     def announcement_arrived(self, peer: PeerId, topics: frozenset[str], neighbours: frozenset[PeerId]) -> None:
         self._audience.announced(peer, topics, neighbours)
@@ -514,8 +512,8 @@ class MemoryTransport:
         elif not repeated:
             self.counters["hints_duplicate"] += 1
             return
-        if topic in self.topics:
-            self.counters["hints_dropped"] += self._hints.put(peer, (peer, topic, payload), len(payload))
+        if topic in self.topics and (dropped := self._hints.put(peer, (peer, topic, payload), len(payload))):
+            self.counters["hints_dropped"] += dropped
 
     def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:
         """Run a task of this node in the network's nursery, until it ends or the node leaves."""

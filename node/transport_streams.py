@@ -265,7 +265,8 @@ class StreamTransport:
     def _frame_arrived(self, peer: PeerId, kind: Kind, body: bytes) -> None:
         match kind:
             case Kind.DATA:
-                self.counters["inbox_dropped"] += self._inbox.put(peer, (peer, body), len(body))
+                if dropped := self._inbox.put(peer, (peer, body), len(body)):
+                    self.counters["inbox_dropped"] += dropped
             case Kind.BEAT:
                 pass
             case Kind.ANNOUNCE:
@@ -338,7 +339,8 @@ class StreamTransport:
         return False
 
     def _deliver(self, peer: PeerId, topic: str, payload: bytes) -> None:
-        self.counters["hints_dropped"] += self._hints.put(peer, (peer, topic, payload), len(payload))
+        if dropped := self._hints.put(peer, (peer, topic, payload), len(payload)):
+            self.counters["hints_dropped"] += dropped
 
     def _flood(self, listeners: frozenset[PeerId], topic: str, payload: bytes) -> None:
         if listeners:
