@@ -56,10 +56,10 @@ def open_key(config: Config, descriptor: int | None = None, ask: Callable[[], by
     A passphrase comes from ``descriptor``, else from the configured file, else from ``ask``.
     """
     vault_path = DataDir(config.data_dir).vault_path
-    if vault_mode(vault_path) == "key-file":
-        return open_vault(vault_path, KeyFile(config.key_file_path))
     if descriptor is not None:
         return open_vault(vault_path, Passphrase.from_descriptor(descriptor))
+    if vault_mode(vault_path) == "key-file":
+        return open_vault(vault_path, KeyFile(config.key_file_path))
     if config.passphrase_file_path is not None:
         return open_vault(vault_path, Passphrase.from_file(config.passphrase_file_path))
     if ask is None:

@@ -15,6 +15,7 @@ from node.cli.output import print_failure
 from node.cli.run import run
 from node.cli.testnet import testnet
 from node.cli.view import connect, events, identity, peers, status, stop
+from node.version import version
 
 
 class Root(click.Group):
@@ -57,11 +58,9 @@ def with_init(failure: Failure, given: Context) -> Failure:
 
 
 def print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    """`--version`, without loading importlib.metadata for every command."""
+    """`--version`."""
     if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
-
-        click.echo(f"conclave {version('conclave-mls')}")
+        click.echo(f"conclave {version()}")
         ctx.exit()
 
 

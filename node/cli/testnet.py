@@ -28,7 +28,9 @@ def testnet() -> None:
 @click.option("--seed", type=int, default=None, help="Makes the script repeatable [default: random, printed].")
 @common
 def demo(nodes: int, rounds: int, seed: int | None) -> None:
-    """Rival commits, messages, removal, a crash and a loss, on NODES real daemons; ends with a checked verdict.
+    """Play a whole story and check its end.
+
+    Rival commits, messages, a removal, a crash and a loss, on NODES real daemons.
 
     Exit code 0 means that every line of the verdict holds.
     """

@@ -169,6 +169,7 @@ class CannedNode:
 
     def __init__(self) -> None:
         self.replies: dict[str, schema.Reply | Exception] = dict(REPLIES)
+        self.methods: dict[str, Callable[[Any], Awaitable[schema.Reply]]] = {}  # asked instead
         self.asked: list[tuple[str, Any]] = []
         self.slow: set[str] = set()  # operations that never answer
         self.left: list[str] = []  # slow operations that were given up
@@ -191,6 +192,8 @@ class CannedNode:
                 self.left.append(name)
         if name == "shutdown" and self.stop_event is not None:
             self.stop_event.set()
+        if name in self.methods:
+            return await self.methods[name](request)
         reply = self.replies[name]
         if isinstance(reply, Exception):
             raise reply
