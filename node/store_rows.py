@@ -11,7 +11,7 @@ from typing import Final
 EPOCH_MAX: Final = 2**63 - 1
 """Greatest epoch the store can hold; RFC 9420 allows twice that, no group will reach either."""
 
-INTENT_FINAL_STATES: Final = ("done", "failed")
+INTENT_FINAL_STATES: Final = ("done", "already", "failed")
 """The states an intent never leaves; every other state is *open* and survives a restart as work to do."""
 
 KEY_PACKAGE_AVAILABLE: Final = "available"

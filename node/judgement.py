@@ -1,0 +1,134 @@
+"""What this node thinks of a candidate: *hard* (the same at every member) and *soft* (what only we can know).
+
+Hard validity is a pure function of the candidate and the epoch's public state: no clock, no secret. Soft validity is
+asked only of fresh values, and its answer is our own: do the tags verify, does our path secret open, were enough
+of the next committee's voters heard.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mls import Group, MlsError, ProposalType, PublicGroup, PublicStaged, Staged, welcome_references
+from node.electorate import RuleError, Voting, check_leaves, voting_of
+from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
+
+CANDIDATE_LABEL = "Conclave Candidate"
+"""The label (RFC 9420 §5.1.2) under which the author signs with its leaf key."""
+
+HEARD_FOR_ELECTION_S = 600.0
+"""How long ago a voter of the next committee may have been heard for a fresh candidate to be good to us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What hard validity is judged against: one epoch as the public sees it, and its ordering."""
+
+    public: PublicGroup
+    instance: bytes
+    voting: Voting
+
+
+@dataclass(frozen=True, slots=True)
+class HardValid:
+    """A candidate that every honest member finds well made: what it does, and who votes after it."""
+
+    candidate: Candidate
+    id: BundleId
+    staged: PublicStaged
+    voting: Voting  # of the epoch it would begin
+
+    @property
+    def proposal_class(self) -> ProposalClass:
+        """Class 0 when all it does is remove members; everything else waits its turn."""
+        types = self.staged.proposal_types
+        urgent = bool(types) and all(kind is ProposalType.REMOVE for kind in types)
+        return ProposalClass.URGENT if urgent else ProposalClass.ORDINARY
+
+
+@dataclass(slots=True)
+class Known:
+    """A candidate of the running epoch as this node holds it."""
+
+    candidate: Candidate
+    id: BundleId
+    valid: HardValid | None  # None: hard-invalid; kept only as long as somebody may propose it
+    first_heard_ms: int
+    staged: Staged | None = field(default=None, repr=False)  # our own view of it, once asked for
+    soft: bool | None = None
+    soft_detail: str = ""
+    own: bool = False
+
+    def facts(self, last_won: int) -> CandidateFacts:
+        """The same in the ordering layer's words."""
+        return CandidateFacts(
+            id=self.id,
+            committer=self.candidate.author,
+            ordinal=self.candidate.ordinal,
+            proposal_class=ProposalClass.ORDINARY if self.valid is None else self.valid.proposal_class,
+            last_won=last_won,
+            hard=self.valid is not None,
+            soft=self.soft,
+            available=True,
+        )
+
+
+def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
+    """Everything that does not depend on who looks; raises `RuleError` or an `MlsError` for the first rule broken."""
+    bundle = candidate.bundle
+    if candidate.instance != epoch.instance:
+        raise RuleError("the candidate is of another instance")
+    if bundle.evidence:
+        raise RuleError("bundles that evict by evidence are not known to this version")
+    author = epoch.public.leaf(candidate.author)
+    if author is None:
+        raise RuleError(f"the candidate's author, leaf {candidate.author}, is not a member")
+    suite = epoch.public.suite
+    if not suite.verify_with_label(author.signature_key, CANDIDATE_LABEL, candidate.signed_bytes, candidate.signature):
+        raise RuleError("the candidate is not signed by its author")
+    staged = epoch.public.check_commit(bundle.commit, bundle.proposals)
+    if staged.committer != candidate.author:
+        raise RuleError("the candidate's author is not the committer")
+    if staged.authenticated_data != epoch.instance:
+        raise RuleError("the commit was made for another instance")
+    if not staged.has_path:
+        raise RuleError("the commit has no path")
+    _check_welcome(bundle.welcome, staged)
+    check_leaves(epoch.public, staged)
+    voting = voting_of(staged.successor)
+    if voting.committee.descriptor != bundle.descriptor:
+        raise RuleError("the bundle announces another committee than the one its commit elects")
+    if voting.policy.rules != epoch.voting.policy.rules:
+        raise RuleError("the version of the ordering rules does not change inside a group")
+    return HardValid(candidate, candidate.id, staged, voting)
+
+
+def judge_soft(known: HardValid, group: Group, now: int, heard: Callable[[bytes], bool]) -> Staged:
+    """Our own view of a hard-valid candidate; raises an `MlsError` or a `RuleError` for what we cannot go along with.
+
+    `now` is unix seconds; `heard(identity)` says whether a peer was heard within `HEARD_FOR_ELECTION_S`.
+    """
+    staged = stage(known, group, now)
+    committee = known.voting.committee
+    if sum(heard(seat.identity) for seat in committee.seats) < committee.quorum:
+        raise RuleError("too few of the voters it elects were heard lately")
+    return staged
+
+
+def stage(known: HardValid, group: Group, now: int) -> Staged:
+    """Process the commit with our own secrets; the present group stays as it is. Raises an `MlsError`."""
+    bundle = known.candidate.bundle
+    return group.stage(bundle.commit, proposals=bundle.proposals, now=now)
+
+
+def _check_welcome(welcome: bytes, staged: PublicStaged) -> None:
+    if not staged.adds:
+        if welcome:
+            raise RuleError("a Welcome for nobody")
+        return
+    try:
+        references = welcome_references(welcome)
+    except MlsError as error:
+        raise RuleError(f"the bundle adds members without a readable Welcome: {error}") from error
+    added = [addition.reference for addition in staged.adds]
+    if sorted(references) != sorted(added):
+        raise RuleError("the Welcome is not for exactly those the commit adds")
