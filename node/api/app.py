@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from node.api.answers import FAILED, refusal, reply
 from node.api.errors import ApiError, ErrorCode, http_status
 from node.api.operations import OPERATIONS, SHUTDOWN, Operation
-from node.api.schema import ErrorBody, ErrorReply
 from node.api.service import Service
 from node.api.stream import EventStream, until_gone, until_set
 
@@ -63,7 +63,7 @@ def endpoint(
             return Response(status_code=499)  # nobody reads it
         except Exception:  # a bug of ours: the caller learns that, the log learns which
             log.exception("api call failed", operation=operation.name)
-            return refusal(ApiError(ErrorCode.INTERNAL, "the daemon failed to do this", "its log says why"))
+            return refusal(FAILED)
 
     return answer
 
@@ -151,17 +151,6 @@ async def call(
             ErrorCode.SHUTTING_DOWN, "the daemon is stopping", "a change it has accepted goes on when it runs again"
         )
     raise ClientDisconnect
-
-
-def reply(value: msgspec.Struct, status: int = 200) -> Response:
-    """A value as JSON."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
-
-
-def refusal(error: ApiError) -> Response:
-    """An error in the one shape all errors have."""
-    body = ErrorBody(code=error.code.value, message=error.message, hint=error.hint)
-    return reply(ErrorReply(error=body), http_status(error.code))
 
 
 async def refuse_route(request: Request, error: Exception) -> Response:

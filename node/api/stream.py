@@ -9,8 +9,9 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from node.api.errors import ApiError, ErrorCode, http_status
-from node.api.schema import ErrorBody, ErrorReply, EventBatch
+from node.api.answers import FAILED, error_body, refusal
+from node.api.errors import ApiError
+from node.api.schema import EventBatch
 
 RETRY_MS = 500  # how long an EventSource waits before it comes back
 
@@ -37,9 +38,11 @@ class EventStream(Response):
         try:
             first = await self._next(wait_s=0.0)  # a bad request is still answered with its own status
         except ApiError as error:
-            body = ErrorReply(error=ErrorBody(code=error.code.value, message=error.message, hint=error.hint))
-            refused = Response(msgspec.json.encode(body), http_status(error.code), media_type="application/json")
-            await refused(scope, receive, send)
+            await refusal(error)(scope, receive, send)
+            return
+        except Exception:  # a bug of ours, answered like any other
+            log.exception("event stream failed")
+            await refusal(FAILED)(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with trio.open_nursery() as nursery:
@@ -61,12 +64,11 @@ class EventStream(Response):
             try:
                 batch = await self._next(self._request.wait_s)
             except ApiError as error:
-                body = ErrorBody(code=error.code.value, message=error.message, hint=error.hint)
-                await emit(send, b"event: error\ndata: %b\n\n" % encode(body))
+                await emit(send, b"event: error\ndata: %b\n\n" % encode(error_body(error)))
                 return
             except Exception:  # a bug of ours; the reader comes back by itself and may fare better
                 log.exception("event stream failed")
-                await emit(send, b"event: error\ndata: %b\n\n" % encode(INTERNAL))
+                await emit(send, b"event: error\ndata: %b\n\n" % encode(error_body(FAILED)))
                 return
 
     async def _next(self, wait_s: float) -> EventBatch:
@@ -74,8 +76,6 @@ class EventStream(Response):
         assert isinstance(batch, EventBatch)
         return batch
 
-
-INTERNAL = ErrorBody(code=ErrorCode.INTERNAL.value, message="the daemon failed to read its feed")
 
 encode = msgspec.json.encode
 

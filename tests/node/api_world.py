@@ -12,7 +12,6 @@ from typing import Any, cast
 import trio
 
 from node.api import schema
-from node.api.errors import ApiError
 from node.api.operations import OPERATIONS
 from node.api.server import serve
 from node.api.service import Service
@@ -202,7 +201,7 @@ class CannedNode:
     async def events(self, request: schema.EventsRequest) -> schema.EventBatch:
         """The feed, as the Service promises it."""
         self.asked.append(("events", request))
-        if isinstance(refused := self.replies.get("events"), ApiError):
+        if isinstance(refused := self.replies.get("events"), Exception):
             raise refused
         head = self.feed[-1].seq if self.feed else 0
         if request.after_seq is None:

@@ -254,11 +254,14 @@ def test_a_bug_of_ours_shows_no_inside(node: CannedNode, socket_path: Path) -> N
     """An exception's text may hold what nobody should see on a terminal."""
     node.replies["group_show"] = RuntimeError("secret inside")
 
-    answer = raw(socket_path, get("/v1/groups/g"))
+    node.replies["events"] = RuntimeError("secret inside")
 
-    assert b"500" in answer.split(b"\r\n")[0]
-    assert b'"internal"' in answer
-    assert b"secret" not in answer
+    for path in ("/v1/groups/g", "/v1/events"):
+        answer = raw(socket_path, get(path))
+
+        assert b"500" in answer.split(b"\r\n")[0]
+        assert b'"internal"' in answer
+        assert b"secret" not in answer
 
 
 def test_a_client_that_leaves_ends_its_call(node: CannedNode, socket_path: Path) -> None:
