@@ -16,7 +16,8 @@ class Kdf:
     size: int
 
     def hash(self, data: bytes) -> bytes:
-        return hashlib.new(self.hash_name, data).digest()
+        digest: bytes = getattr(hashlib, self.hash_name)(data).digest()
+        return digest
 
     def mac(self, key: bytes, data: bytes) -> bytes:
         return hmac.digest(key, data, self.hash_name)

@@ -7,7 +7,8 @@ the large part and carries a small difference, which is folded in when it grows.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-_DIFFERENCE_MAX = 256
+_DIFFERENCE_MIN, _DIFFERENCE_SHARE = 256, 8
+"""A difference is folded in when it has more entries than this, and than this share (1/8) of the whole."""
 
 
 class KeyIndex:
@@ -33,7 +34,7 @@ class KeyIndex:
                 difference[key] = difference.get(key, 0) + step
         made = KeyIndex.__new__(KeyIndex)
         made._base, made._difference = self._base, difference
-        if len(difference) > _DIFFERENCE_MAX:
+        if len(difference) > max(_DIFFERENCE_MIN, len(self._base) // _DIFFERENCE_SHARE):
             made._base, made._difference = made._folded(), {}
         return made
 

@@ -6,7 +6,7 @@ indices, is computed at most once however many epochs and rival candidates it li
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from mls.codec import varint
 from mls.crypto import CipherSuite
@@ -88,25 +88,23 @@ class Subtree:
             here = here.halves[leaf_index >= here.split]
         return here
 
-    def leaves(self) -> "Iterator[Subtree]":
+    def leaves(self) -> "list[Subtree]":
         """The non-blank leaves, left to right."""
-        if not self.member_count:
-            return
-        if self.height == 0:
-            yield self
-            return
-        for half in self.halves:
-            yield from half.leaves()
+        return [node for node in self.nodes() if node.height == 0 and node.content is not None]
 
-    def nodes(self) -> "Iterator[Subtree]":
+    def nodes(self) -> "list[Subtree]":
         """Every node, blank ones too, in array order."""
-        if self.height:
-            left, right = self.halves
-            yield from left.nodes()
-            yield self
-            yield from right.nodes()
-        else:
-            yield self
+        found: list[Subtree] = []
+        waiting: list[Subtree] = []
+        here: Subtree | None = self
+        while here is not None or waiting:
+            while here is not None:
+                waiting.append(here)
+                here = here.left
+            node = waiting.pop()
+            found.append(node)
+            here = node.right
+        return found
 
     def resolution(self) -> "tuple[Subtree, ...]":
         """The nodes that together reach all members below, left to right (RFC 9420 §4.1.1)."""
