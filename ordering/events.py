@@ -108,8 +108,8 @@ class Fetch:
 class BuildOwn:
     """Build the own plain commit: nothing in it that another honest member could fail to open (R3).
 
-    Answered with `Learned` whose facts name the own leaf and this ordinal, never or later if it takes time. Once per
-    instance and start of the process; the candidate must be stored, and reported again after a restart.
+    Answered with `Learned` whose facts name the own leaf and this ordinal, never or later if it takes time. Asked once
+    in each view led; the same candidate serves them all, is stored, and is reported again after a restart.
     """
 
     ordinal: int

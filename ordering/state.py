@@ -13,6 +13,7 @@ from ordering.errors import MisuseError
 from ordering.events import Effect, Persist
 from ordering.guard import Guard, Sign
 from ordering.justification import Justification
+from ordering.limits import CANDIDATES_MAX
 from ordering.messages import Propose
 from ordering.naming import instance_id
 from ordering.policy import RULES_VERSION, Descriptor
@@ -33,7 +34,7 @@ class Timing:
 
     delta_s: float = 0.5
     status_period_s: float = 1.0  # while awake and undecided
-    idle_period_s: float = 15.0  # while asleep, and for members without a seat
+    idle_period_s: float = 5.0  # while asleep, and for members without a seat
     collect_max_s: float = 0.05  # the longest a leader waits for rivals of the first candidate
 
     def delta(self, view: int) -> float:
@@ -116,7 +117,7 @@ class InstanceState:
     proposed: Mapping[BundleId, int] = field(default_factory=dict)  # id -> first view it was proposed in
     notarized: tuple[BundleId, ...] = ()  # ids this voter notarized, in any view
     collect_since_s: float | None = None  # when the first candidate we could notarize was here
-    built: bool = False
+    built_in: int | None = None  # the last view in which the own plain commit was asked for
     decision: Decision | None = None
     handed: bool = False  # the Decision was handed to MLS
     freeze: Freeze | None = None
@@ -129,9 +130,39 @@ class InstanceState:
     offers: Mapping[int, tuple[BundleId, ...]] = field(default_factory=dict)  # voter -> its last Status' candidates
     offered_at_s: Mapping[BundleId, float] = field(default_factory=dict)  # when we first offered it
     fetched: tuple[BundleId, ...] = ()  # asked for in this Status period
-    answered: Mapping[str, float] = field(default_factory=dict)  # peer -> last answer to its Status
-    next_status_at_s: float = 0.0
+    ignored: tuple[BundleId, ...] = ()  # offered or reported, and not worth keeping; the last few
+    answered: Mapping[tuple[bool, int], float] = field(default_factory=dict)  # sender -> last answer to its Status
+    next_status_at_s: float | None = None
     status_count: int = 0
+
+    @property
+    def leader(self) -> int:
+        """The voter index that leads the present view."""
+        return self.config.committee.leader(self.config.epoch, self.view)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this voter leads the present view."""
+        return self.leader == self.config.own_voter
+
+    @property
+    def can_vote(self) -> bool:
+        """Whether this node may cast votes now: seated, awake (R1), undecided (R14), not frozen, not abstaining."""
+        return (
+            self.config.own_voter is not None
+            and self.awake_at_s is not None
+            and self.decision is None
+            and self.freeze is None
+            and not self.guard.abstains(self.config.epoch)
+        )
+
+    def settled(self, id: BundleId) -> bool:
+        """Whether soft validity of a value is not asked any more: it was notarized, by us or by a quorum."""
+        return id in self.notarized or any(c.id == id for c in self.notarizations.values())
+
+    def votable(self, facts: CandidateFacts) -> bool:
+        """Whether we could notarize this candidate if it were proposed now."""
+        return facts.usable and (facts.soft is True or self.settled(facts.id))
 
     def records(self) -> tuple[Record, ...]:
         """What must be on disk for `restore` to go on from here."""
@@ -162,8 +193,8 @@ class InstanceState:
             notarization,
             votes,
             self.own_propose,
-            self.notarized,
-            tried,
+            self.notarized[-CANDIDATES_MAX:],
+            tried[-CANDIDATES_MAX:],
             tuple(bundles),
         )
 
@@ -195,9 +226,24 @@ class Work:
         """One more thing to do after the records are durable."""
         self.effects.append(effect)
 
-    def persist(self, kind: type[Record]) -> None:
-        """Have this record written as it stands when the step ends."""
-        self.records[kind] = True
+    def persist_votes(self) -> None:
+        """Before a vote or Propose leaves: the instance as it stands when the step ends, and the guard (R12)."""
+        self._persist(InstanceRecord, Guard)
+
+    def persist_guard(self) -> None:
+        """The guard alone."""
+        self._persist(Guard)
+
+    def persist_decision(self) -> None:
+        """The Decision, and the guard beyond the epoch it ends."""
+        self._persist(Decision, Guard)
+
+    def persist_freeze(self) -> None:
+        """The proof that stops the group."""
+        self._persist(Freeze)
+
+    def _persist(self, *kinds: type[Record]) -> None:
+        self.records.update(dict.fromkeys(kinds, True))
 
     def transition(self) -> Transition:
         """Records first (R12), one of each type, then the effects in the order they arose."""

@@ -1,0 +1,97 @@
+"""What is known of candidates: taking in facts (R15), waking (R1), and asking for bytes that are missing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ordering import timing
+from ordering.candidates import CandidateFacts
+from ordering.events import Fetch
+from ordering.limits import CANDIDATE_RIVALS_MAX, CANDIDATES_MAX
+from ordering.state import InstanceState, Work
+from ordering.votes import VoteKind
+from ordering.wire import BundleId
+
+_IGNORED_MAX: Final = 128
+
+
+def learn(work: Work, facts: CandidateFacts) -> None:
+    """Take in a candidate's facts, new or changed, and offer what is worth it soon (R15)."""
+    state = work.state
+    if facts.id not in state.candidates and facts.id not in needed(state) and not _worth_keeping(state, facts):
+        work.set(ignored=(*state.ignored, facts.id)[-_IGNORED_MAX:])
+        return
+    work.set(candidates={**state.candidates, facts.id: facts})
+    known = state.candidates.get(facts.id)
+    if facts.usable and (known is None or not known.usable):
+        _offer_soon(work)
+
+
+def wake(work: Work) -> bool:
+    """R1: asleep until a hard-valid candidate, or a vote or certificate, is known; waking sends a Status at once."""
+    state = work.state
+    if state.awake_at_s is not None:
+        return False
+    known = state.tally.ballots or state.notarizations or state.nullifications or state.decision or state.view
+    if not known and not any(facts.hard for facts in state.candidates.values()):
+        return False
+    work.set(awake_at_s=state.now_s, next_status_at_s=state.now_s)
+    return True
+
+
+def fetch_missing(work: Work) -> bool:
+    """Ask for every bundle that is named and not here: once per Status period each, until it comes (R15)."""
+    state = work.state
+    missing = [id for id in (*needed(state), *_offered(state)) if _missing(state, id) and id not in state.fetched]
+    if not missing or state.handed:
+        return False
+    missing = list(dict.fromkeys(missing))
+    for id in missing:
+        work.emit(Fetch(id, _holders(state, id)))
+    work.set(fetched=(*state.fetched, *missing))
+    return True
+
+
+def needed(state: InstanceState) -> tuple[BundleId, ...]:
+    """The bundles that the protocol itself names: decided, notarized, proposed in this view."""
+    ids = [] if state.decision is None else [state.decision.id]
+    ids += [notarization.bundle for notarization in state.notarizations.values()]
+    ids += [] if state.proposal is None else [state.proposal]
+    return tuple(dict.fromkeys(ids))
+
+
+def _worth_keeping(state: InstanceState, facts: CandidateFacts) -> bool:
+    """Bounds on what members can make us keep: few rivals of one leaf and ordinal, and a total."""
+    if not facts.hard or len(state.candidates) >= CANDIDATES_MAX:
+        return False
+    place = (facts.committer, facts.ordinal)
+    rivals = sum(1 for known in state.candidates.values() if (known.committer, known.ordinal) == place)
+    return rivals < CANDIDATE_RIVALS_MAX
+
+
+def _offer_soon(work: Work) -> None:
+    """Bring the next Status forward, far enough to gather offers and to be needless when all goes well."""
+    at = work.state.next_status_at_s
+    if at is not None:
+        work.set(next_status_at_s=min(at, work.state.now_s + timing.collect_window_s(work.state)))
+
+
+def _offered(state: InstanceState) -> list[BundleId]:
+    """What others' last Status offered, in voter order; none of it matters after the Decision."""
+    if state.decision is not None:
+        return []
+    return [id for voter in sorted(state.offers) for id in state.offers[voter] if id not in state.ignored]
+
+
+def _missing(state: InstanceState, id: BundleId) -> bool:
+    facts = state.candidates.get(id)
+    return facts is None or (facts.hard and not facts.available)
+
+
+def _holders(state: InstanceState, id: BundleId) -> tuple[int, ...]:
+    """Voters that said they have it: by offering it, or by a vote that an honest voter casts only with it in hand."""
+    holders = [voter for voter in sorted(state.offers) if id in state.offers[voter]]
+    for (_, kind), votes in state.tally.ballots.items():
+        if kind is not VoteKind.NULLIFY:
+            holders += [voter for voter in sorted(votes) if votes[voter].id == id]
+    return tuple(voter for voter in dict.fromkeys(holders) if voter != state.config.own_voter)

@@ -1,0 +1,127 @@
+"""Saying where we stand, repeating what may be lost (R10), and answering those who lag behind."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from ordering import proposing, timing
+from ordering.events import Broadcast, Send
+from ordering.limits import STATUS_CANDIDATES_MAX
+from ordering.messages import Status
+from ordering.state import InstanceState, Work
+from ordering.votes import VoteKind
+from ordering.wire import BundleId, digest
+
+_BOOT_SHIFT = 20  # room for a million Statuses per start of the process
+
+
+def due(state: InstanceState) -> bool:
+    """Whether the Status period is over."""
+    return state.next_status_at_s is not None and state.now_s >= state.next_status_at_s
+
+
+def speak(work: Work) -> None:
+    """When the Status period is over: a Status, and everything of this view that a peer might have missed."""
+    state = work.state
+    if not due(state):
+        return
+    if state.handed:  # the log answers for this epoch from now on
+        work.set(next_status_at_s=None)
+        return
+    _send_status(work)
+    _retransmit(work)
+    work.set(next_status_at_s=state.now_s + period_s(state))
+
+
+def take_status(work: Work, source: str, status: Status) -> None:
+    """A member's Status: a sign of life, offers, and perhaps a laggard in need of an answer."""
+    if not _authentic(work, status):
+        return
+    state = work.state
+    sender = _sender(status)
+    work.set(serials={**state.serials, sender: status.serial})
+    if status.voter is not None:
+        timing.hear(work, status.voter)
+        offers = tuple(BundleId(id) for id in status.candidates)
+        work.set(offers={**state.offers, status.voter: offers})
+    _answer(work, source, sender, status.view)
+
+
+def _authentic(work: Work, status: Status) -> bool:
+    """R13: structure, index, freshness, and only then the signature."""
+    state, config = work.state, work.config
+    if status.instance != config.instance or status.epoch != config.epoch:
+        return False
+    if status.serial <= state.serials.get(_sender(status), -1):
+        return False  # repeated or replayed
+    if status.voter is None:
+        verify = config.verify_member
+        return verify is not None and verify(status.leaf, status.signed_bytes, status.signature)
+    if status.voter == config.own_voter or status.voter >= config.committee.size:
+        return False
+    if status.leaf != config.committee.seats[status.voter].leaf:
+        return False
+    return config.verify(config.descriptor.vote_keys[status.voter], status.signed_bytes, status.signature)
+
+
+def _sender(status: Status) -> tuple[bool, int]:
+    return (False, status.leaf) if status.voter is None else (True, status.voter)
+
+
+def _answer(work: Work, source: str, sender: tuple[bool, int], view: int) -> None:
+    """R10: the Decision or the proof a laggard lacks; rate-limited per sender, never never."""
+    state = work.state
+    lacking = state.decision if state.decision is not None else state.proof if view < state.view else None
+    if lacking is None:
+        return
+    last = state.answered.get(sender)
+    if last is not None and state.now_s - last < state.config.timing.status_period_s / 2:
+        return
+    work.set(answered={**state.answered, sender: state.now_s})
+    work.emit(Send(source, lacking))
+
+
+def _send_status(work: Work) -> None:
+    """Sign and send a Status; what it offers counts as sent to every voter (R15)."""
+    state, config = work.state, work.config
+    offered = tuple(f.id for f in proposing.in_order(state, 0) if f.usable)[:STATUS_CANDIDATES_MAX]
+    unsigned = Status(
+        config.instance,
+        config.epoch,
+        state.view,
+        config.own_voter,
+        config.own_leaf,
+        (config.boot << _BOOT_SHIFT) + state.status_count,
+        offered if state.decision is None else (),
+        config.fingerprint,
+        b"",
+    )
+    signature = config.sign(unsigned.signed_bytes)
+    first = {id: state.offered_at_s.get(id, state.now_s) for id in offered}
+    work.set(status_count=state.status_count + 1, offered_at_s={**state.offered_at_s, **first})
+    work.emit(Broadcast(replace(unsigned, signature=signature)))
+
+
+def _retransmit(work: Work) -> None:
+    """R10: own Propose and votes of this view, its proof, and its notarization if known."""
+    state, config = work.state, work.config
+    if config.own_voter is None or state.awake_at_s is None or state.decision is not None:
+        return
+    if state.view > 0 and state.proof is not None:
+        work.emit(Broadcast(state.proof))
+    if state.own_propose is not None:
+        work.emit(Broadcast(state.own_propose))
+    for vote in state.own_votes.values():
+        if vote.kind is not VoteKind.NOTARIZE or state.own_propose is None:  # a Propose carries it
+            work.emit(Broadcast(vote.signed(config.instance)))
+    if state.view in state.notarizations:
+        work.emit(Broadcast(state.notarizations[state.view]))
+
+
+def period_s(state: InstanceState) -> float:
+    """Until the next Status: the period, give or take a quarter; the jitter is a function of who and how many."""
+    config = state.config
+    hurried = state.awake_at_s is not None and config.own_voter is not None and state.freeze is None
+    period = config.timing.status_period_s if hurried else config.timing.idle_period_s
+    spread = digest("conclave/jitter/v1", config.instance, config.own_leaf, state.status_count)[0] / 255
+    return period * (0.75 + spread / 2)

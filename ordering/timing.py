@@ -1,0 +1,129 @@
+"""Time: who was heard, when timers run, and when to wake up.
+
+A view's timers are deadlines on a clock that counts only *armed* seconds. When the arming conditions fail the clock
+stands still; it is never set back. So flapping links slow the timers down but cannot stop them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from ordering.state import InstanceState, Work
+from ordering.votes import VoteKind
+
+HEARD_PERIODS: Final = 4
+_ROUNDING_S: Final = 1e-6
+
+
+def advance(work: Work, now_s: float) -> None:
+    """Move to the time of an input: the view's clock gains the seconds it was armed for."""
+    state = work.state
+    now_s = max(now_s, state.now_s)
+    if state.armed_until_s is not None:
+        gained = min(now_s, state.armed_until_s) - state.now_s
+        work.set(clock_s=state.clock_s + max(0.0, gained))
+    if now_s - state.now_s > heard_window_s(state):
+        work.set(listening_since_s=now_s)  # the process was stopped or asleep: silence says nothing about others
+    work.set(now_s=now_s)
+
+
+def hear(work: Work, voter: int) -> None:
+    """Fresh, authenticated traffic of a voter."""
+    if voter != work.config.own_voter and 0 <= voter < work.config.committee.size:
+        work.set(heard={**work.state.heard, voter: work.state.now_s})
+
+
+def heard_window_s(state: InstanceState) -> float:
+    """Four Status periods: of the idle period until we have been awake long enough to expect the faster one."""
+    timing = state.config.timing
+    awake_window = HEARD_PERIODS * timing.status_period_s
+    if state.awake_at_s is not None and state.now_s - state.awake_at_s >= awake_window:
+        return awake_window
+    return HEARD_PERIODS * max(timing.idle_period_s, timing.status_period_s)
+
+
+def leader_unheard(state: InstanceState) -> bool:
+    """Whether the view's leader was silent for the whole window while we were listening: it gets no time."""
+    if state.leads:
+        return False
+    last = max(state.heard.get(state.leader, -math.inf), state.listening_since_s)
+    return state.now_s - last > heard_window_s(state)
+
+
+def armed_until(state: InstanceState) -> float | None:
+    """Until when the timers run if nothing more arrives; None when they stand still now."""
+    if not state.can_vote or not _worth_timing(state):
+        return None
+    heard = [math.inf, *state.heard.values()]  # oneself included
+    if len(heard) < state.config.quorum:
+        return None
+    lapse = sorted(heard, reverse=True)[state.config.quorum - 1] + heard_window_s(state)
+    return lapse if lapse > state.now_s else None
+
+
+def armed(state: InstanceState) -> bool:
+    """Whether the timers run now."""
+    return armed_until(state) is not None
+
+
+def _worth_timing(state: InstanceState) -> bool:
+    """Condition (ii): something could be decided, or others are already at it in this view."""
+    if state.notarizations or any(state.votable(facts) for facts in state.candidates.values()):
+        return True
+    others = state.tally.voters(state.view) - {state.config.own_voter}
+    return len(others) >= state.config.faults + 1
+
+
+def leader_deadline_s(state: InstanceState) -> float:
+    """On the view's clock."""
+    return 0.0 if leader_unheard(state) else 2 * state.config.timing.delta(state.view)
+
+
+def view_deadline_s(state: InstanceState) -> float:
+    """On the view's clock."""
+    return 3 * state.config.timing.delta(state.view)
+
+
+def finalize_deadline_s(state: InstanceState) -> float | None:
+    """On the view's clock; None while no notarization of the view is known."""
+    if state.notarized_clock_s is None:
+        return None
+    return state.notarized_clock_s + 2 * state.config.timing.delta(state.view)
+
+
+def passed(state: InstanceState, deadline_s: float | None) -> bool:
+    """Whether a timer has fired; a paused one does not."""
+    return deadline_s is not None and state.clock_s + _ROUNDING_S >= deadline_s and armed(state)
+
+
+def collect_window_s(state: InstanceState) -> float:
+    """How long a leader waits for rivals when it does wait; also how long offers are gathered into one Status."""
+    timing = state.config.timing
+    return min(timing.delta_s / 4, timing.collect_max_s)
+
+
+def rearm(work: Work) -> None:
+    """At the end of a step: until when the clock runs, and when to be called again."""
+    state = work.state
+    until = armed_until(state)
+    wake = [] if state.next_status_at_s is None else [state.next_status_at_s]
+    if until is not None:
+        ahead = [d - state.clock_s for d in _deadlines(state) if d - state.clock_s > _ROUNDING_S]
+        wake += [state.now_s + left for left in ahead if state.now_s + left <= until]
+    if state.leads and state.can_vote and state.own_propose is None and state.collect_since_s is not None:
+        wake.append(state.collect_since_s + collect_window_s(state))
+    later = [at for at in wake if at > state.now_s]
+    work.set(armed_until_s=until, wake_at_s=min(later, default=None))
+
+
+def _deadlines(state: InstanceState) -> list[float]:
+    """Those that could still do something in this view."""
+    finalize = finalize_deadline_s(state)
+    if finalize is not None:
+        return [finalize]
+    if VoteKind.NULLIFY in state.own_votes:
+        return []
+    if VoteKind.NOTARIZE in state.own_votes:
+        return [view_deadline_s(state)]
+    return [leader_deadline_s(state), view_deadline_s(state)]
