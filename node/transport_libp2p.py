@@ -4,7 +4,7 @@ TCP, Noise and Yamux, nothing else. libp2p 0.8.1 is used from below its own conv
 it comes any connected peer can end the process, an accepted connection is never given back, and one
 failed dial blocks a peer for a minute. So here:
 
-- we listen, accept and dial ourselves, and give libp2p the socket (`_Wire`, `_Socket`);
+- we listen, accept and dial ourselves, and give libp2p the socket (`_Wire`);
 - every task and handler of libp2p's services runs guarded (`_Guards`): what a peer makes them raise is counted
   and costs that peer its stream;
 - gossipsub speaks `/meshsub/1.1.0` with the defences that lose messages switched off, and hands what
@@ -39,8 +39,6 @@ from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
-from libp2p.io.abc import ReadWriteCloser
-from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
@@ -81,6 +79,7 @@ from node.transport import (
 from node.transport_frames import BrokenStreamError
 from node.transport_gossip import SeenWindow, content_id
 from node.transport_scope import open_background
+from node.transport_socket import Socket
 from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, REQUEST_PROTOCOL, StreamTransport
 
 MESH_PROTOCOL = TProtocol("/meshsub/1.1.0")
@@ -93,8 +92,6 @@ HANDSHAKE_TIMEOUT_S = 5.0
 CONNECTIONS_PER_PEER_MAX = 3  # two nodes may dial each other at once
 STREAMS_PER_PEER_MAX = 64  # that the peer has opened and we have not finished with
 BUFFER_SIZE_MAX = 64 * MIB  # unread bytes of one connection
-BACKLOG_SIZE_MAX = 256 * KIB  # written and not yet taken by the kernel, before a writer has to wait
-READ_SIZE = 64 * KIB
 SHUTDOWN_TIMEOUT_S = 1.5
 DAEMON_PAUSE_S = 1.0  # before a service task of libp2p that failed is started again
 
@@ -141,8 +138,8 @@ class _Wire:
         self._nursery = nursery
         self._counters: Counter[str] = Counter()
         self._faults = _Faults(self._counters)
-        self._sockets: set[_Socket] = set()
-        self._of_peer: dict[PeerId, set[_Socket]] = {}
+        self._sockets: set[Socket] = set()
+        self._of_peer: dict[PeerId, set[Socket]] = {}
         self._handshakes = 0
         self._stopping = False
         self._mesh_orders, self._mesh_work = trio.open_memory_channel[Callable[[], Awaitable[object]]](MESH_PUBLISH_MAX)
@@ -220,7 +217,7 @@ class _Wire:
         self._stopping = True  # a connection accepted from here on is closed at once
         for socket in list(self._sockets):
             socket.close_now()
-        while self._swarm.connections:  # noqa: ASYNC110 - libp2p has no event for it
+        while self._swarm.connections and self._swarm.manager.is_running:  # noqa: ASYNC110 - no event for it
             await trio.sleep(0.02)
 
     # Connections
@@ -237,11 +234,11 @@ class _Wire:
         for socket in list(self._of_peer.get(peer, ())):
             socket.close_now()
 
-    def _adopt(self, stream: trio.SocketStream) -> _Socket:
+    def _adopt(self, stream: trio.SocketStream) -> Socket:
         if self._stopping or len(self._sockets) >= self._config.connections_max + HANDSHAKES_MAX:
             stream.socket.close()
             raise TransportError("no room for another connection")
-        socket = _Socket(stream, self._nursery, self._socket_ended)
+        socket = Socket(stream, self._nursery, self._socket_ended)
         self._sockets.add(socket)
         return socket
 
@@ -250,7 +247,7 @@ class _Wire:
             self._counters["connections_refused"] += 1
             return
         self._handshakes += 1
-        socket: _Socket | None = None
+        socket: Socket | None = None
         try:
             socket = self._adopt(stream)
             await self._swarm.upgrade_inbound_raw_conn(RawConnection(socket, False), Multiaddr("/ip4/0.0.0.0/tcp/0"))
@@ -282,7 +279,7 @@ class _Wire:
         if not connections:
             self._of_peer.pop(peer, None)
 
-    def _socket_ended(self, socket: _Socket) -> None:
+    def _socket_ended(self, socket: Socket) -> None:
         self._sockets.discard(socket)
         connections = self._of_peer.get(socket.peer)
         if connections is not None:
@@ -363,92 +360,6 @@ class _Wire:
     def _announced(self, _candidates: list[Multiaddr]) -> list[Multiaddr]:
         transport = getattr(self, "transport", None)
         return [] if transport is None else [Multiaddr(address) for address in transport.addresses]
-
-
-class _Socket(ReadWriteCloser):
-    """A TCP connection as libp2p's layers see it: written without a detour through the scheduler.
-
-    What the kernel does not take at once waits here and is written by a task of ours, so that a
-    cancelled writer never leaves half an encrypted packet on the wire. `close_now` works at once,
-    whoever is reading or writing.
-    """
-
-    def __init__(self, stream: trio.SocketStream, nursery: trio.Nursery, on_end: Callable[[_Socket], None]) -> None:
-        self.ended = trio.Event()
-        self.peer: PeerId = ""  # once known
-        self.connection: INetConn | None = None
-        self._stream = stream
-        self._fd = stream.socket.fileno()
-        self._remote = _endpoint(stream)
-        self._nursery = nursery
-        self._on_end = on_end
-        self._unread = b""
-        self._backlog = bytearray()
-        self._drained = trio.Event()
-
-    async def read(self, n: int | None = None) -> bytes:
-        if not self._unread:
-            try:
-                self._unread = await self._stream.receive_some(READ_SIZE)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self.close_now()
-                raise ConnectionClosedError("the connection broke", transport="tcp") from error
-            if not self._unread:
-                self.close_now()
-                raise ConnectionClosedError("the connection was closed", transport="tcp")
-        if n is None or n >= len(self._unread):
-            data, self._unread = self._unread, b""
-        else:
-            data, self._unread = self._unread[:n], self._unread[n:]
-        return data
-
-    async def write(self, data: bytes) -> None:
-        if self.ended.is_set():
-            raise ConnectionClosedError("the connection is closed", transport="tcp")
-        if self._backlog:
-            self._backlog += data
-        else:
-            sent = self._write_now(data)
-            if sent < len(data):
-                self._backlog += memoryview(data)[sent:]
-                self._drained = trio.Event()
-                self._nursery.start_soon(self._write_backlog)
-        while len(self._backlog) > BACKLOG_SIZE_MAX and not self.ended.is_set():
-            await self._drained.wait()
-
-    def _write_now(self, data: bytes | bytearray) -> int:
-        try:
-            return os.write(self._fd, data)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            self.close_now()
-            raise ConnectionClosedError("the connection broke", transport="tcp") from error
-
-    async def _write_backlog(self) -> None:
-        with suppress(ConnectionClosedError, trio.ClosedResourceError):
-            while self._backlog and not self.ended.is_set():
-                await trio.lowlevel.wait_writable(self._fd)
-                if not self.ended.is_set():
-                    del self._backlog[: self._write_now(self._backlog)]
-                if len(self._backlog) <= BACKLOG_SIZE_MAX:
-                    self._drained.set()
-        self._drained.set()
-
-    def close_now(self) -> None:
-        if not self.ended.is_set():
-            self.ended.set()
-            self._stream.socket.close()
-            self._backlog.clear()
-            self._drained.set()
-            self._on_end(self)
-
-    async def close(self) -> None:
-        self.close_now()
-        await trio.lowlevel.checkpoint()
-
-    def get_remote_address(self) -> tuple[str, int] | None:
-        return self._remote
 
 
 class _Stream:
@@ -539,6 +450,7 @@ class _Swarm(Swarm):
 
     def __init__(self, faults: _Faults, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.auto_connector = _NoAutoConnector()
         self._faults = faults
         self._open: Counter[str] = Counter()
 
@@ -564,6 +476,20 @@ class _Swarm(Swarm):
                     del self._open[peer]
 
         super().set_stream_handler(serve)
+
+
+class _NoAutoConnector:
+    """libp2p's would look for peers to dial whenever there are few, whatever its watermarks."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def run_background_task(self, nursery: trio.Nursery) -> None: ...
+
+    async def maybe_connect(self) -> None: ...
+
+    def record_disconnect(self, peer_id: ID) -> None: ...
 
 
 class _Manager(TrioManager):
@@ -659,6 +585,15 @@ class _Pubsub(Pubsub):
             self._forget_all_subscriptions(peer)
             await _Stream(stream).reset()
 
+    async def _handle_new_peer(self, peer_id: ID) -> None:
+        """As libp2p does, and repeat what was subscribed while its greeting was on the way: it forgets that."""
+        before = set(self.topic_ids)
+        await super()._handle_new_peer(peer_id)
+        queue = self.peer_queues.get(peer_id)
+        if queue is not None:
+            for topic in before ^ set(self.topic_ids):
+                queue.push(self._build_announce_rpc(topic, topic in self.topic_ids)[0])
+
     async def push_msg(self, msg_forwarder: ID, msg: Any) -> None:
         if len(msg.topicIDs) != 1 or len(msg.data) > GOSSIP_SIZE_MAX:
             self._faults.counters["hints_malformed"] += 1
@@ -699,7 +634,7 @@ pubsub_module.RpcQueue = _LongQueue
 class _TCP(TCP):
     """Dials, and hands the socket to us."""
 
-    def __init__(self, adopt: Callable[[trio.SocketStream], _Socket]) -> None:
+    def __init__(self, adopt: Callable[[trio.SocketStream], Socket]) -> None:
         super().__init__()
         self._adopt = adopt
 
@@ -713,10 +648,10 @@ def _message_id(message: Any) -> bytes:
     return content_id(message.topicIDs[0] if message.topicIDs else "", message.data)
 
 
-def _socket_of(connection: INetConn) -> _Socket:
+def _socket_of(connection: INetConn) -> Socket:
     """The socket at the bottom of an upgraded connection: muxer, session, cipher, packets, raw, socket."""
     socket = connection.muxed_conn.secured_conn.conn.read_writer.read_write_closer.stream
-    assert isinstance(socket, _Socket)
+    assert isinstance(socket, Socket)
     return socket
 
 
@@ -740,13 +675,6 @@ def _address_of(listener: trio.SocketListener) -> str:
 
 def _with_peer(address: str, peer: ID) -> str:
     return address if "/p2p/" in address else f"{address}/p2p/{peer.to_base58()}"
-
-
-def _endpoint(stream: trio.SocketStream) -> tuple[str, int] | None:
-    with suppress(OSError):
-        host, port = stream.socket.getpeername()[:2]
-        return str(host), int(port)
-    return None
 
 
 def _root(error: BaseException) -> str:

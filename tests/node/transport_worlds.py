@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
@@ -48,7 +48,7 @@ class Libp2pWorld:
         self._listen[name] = tuple(address.partition("/p2p/")[0] for address in transport.addresses)
         return transport
 
-    async def _run(self, name: str, task_status: trio.TaskStatus[Transport]) -> None:
+    async def _run(self, name: str, task_status: Any) -> None:
         from node.transport_libp2p import open_libp2p
 
         config = TransportConfig(
@@ -78,20 +78,23 @@ async def open_world(kind: str) -> AsyncIterator[World]:
             yield Libp2pWorld(nursery)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Look every 10 ms, as anyone outside would have to; the test's `fail_after` bounds it."""
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(0.01)
+
+
 async def until_peers(transport: Transport, *peers: PeerId) -> None:
     """Wait until `send` works towards all of these."""
-    while not transport.peers() >= set(peers):  # noqa: ASYNC110 - from outside, as any caller could
-        await trio.sleep(0.01)
+    await until(lambda: transport.peers() >= set(peers))
 
 
 async def until_listening(transport: Transport, topic: str, count: int) -> None:
-    while len(transport.topic_peers(topic)) < count:  # noqa: ASYNC110
-        await trio.sleep(0.01)
+    await until(lambda: len(transport.topic_peers(topic)) >= count)
 
 
 async def until_counted(transport: Transport, counter: str) -> None:
-    while not transport.counters[counter]:  # noqa: ASYNC110
-        await trio.sleep(0.01)
+    await until(lambda: transport.counters[counter])
 
 
 async def connect(a: Transport, b: Transport) -> None:

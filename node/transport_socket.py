@@ -1,0 +1,108 @@
+"""A TCP connection that is cheap to write to, and can be closed at any moment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import trio
+
+from node.transport import KIB, PeerId
+
+BACKLOG_SIZE_MAX = 256 * KIB  # written and not yet taken by the kernel, before a writer has to wait
+READ_SIZE = 64 * KIB
+
+
+class Socket:
+    """A TCP connection as the libp2p layers above see it: written without a detour through the scheduler.
+
+    What the kernel does not take at once waits here and is written by a task of ours, so that a
+    cancelled writer never leaves half an encrypted packet on the wire. `close_now` works at once,
+    whoever is reading or writing. Reading and writing raise `ConnectionResetError`, at the end too.
+    """
+
+    def __init__(self, stream: trio.SocketStream, nursery: trio.Nursery, on_end: Callable[[Socket], None]) -> None:
+        self.ended = trio.Event()
+        self.peer: PeerId = ""  # once known
+        self.connection: Any = None  # likewise; what the library above makes of us
+        self._stream = stream
+        self._fd = stream.socket.fileno()
+        self._remote = _endpoint(stream)
+        self._nursery = nursery
+        self._on_end = on_end
+        self._unread = b""
+        self._backlog = bytearray()
+        self._drained = trio.Event()
+
+    async def read(self, n: int | None = None) -> bytes:
+        if not self._unread:
+            try:
+                self._unread = await self._stream.receive_some(READ_SIZE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                self.close_now()
+                raise ConnectionResetError("the connection broke") from error
+            if not self._unread:
+                self.close_now()
+                raise ConnectionResetError("the connection was closed")
+        if n is None or n >= len(self._unread):
+            data, self._unread = self._unread, b""
+        else:
+            data, self._unread = self._unread[:n], self._unread[n:]
+        return data
+
+    async def write(self, data: bytes) -> None:
+        if self.ended.is_set():
+            raise ConnectionResetError("the connection is closed")
+        if self._backlog:
+            self._backlog += data
+        else:
+            sent = self._write_now(data)
+            if sent < len(data):
+                self._backlog += memoryview(data)[sent:]
+                self._drained = trio.Event()
+                self._nursery.start_soon(self._write_backlog)
+        while len(self._backlog) > BACKLOG_SIZE_MAX and not self.ended.is_set():
+            await self._drained.wait()
+
+    def _write_now(self, data: bytes | bytearray) -> int:
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            self.close_now()
+            raise ConnectionResetError("the connection broke") from error
+
+    async def _write_backlog(self) -> None:
+        with suppress(ConnectionResetError, trio.ClosedResourceError):
+            while self._backlog and not self.ended.is_set():
+                await trio.lowlevel.wait_writable(self._fd)
+                if not self.ended.is_set():
+                    del self._backlog[: self._write_now(self._backlog)]
+                if len(self._backlog) <= BACKLOG_SIZE_MAX:
+                    self._drained.set()
+        self._drained.set()
+
+    def close_now(self) -> None:
+        if not self.ended.is_set():
+            self.ended.set()
+            self._stream.socket.close()
+            self._backlog.clear()
+            self._drained.set()
+            self._on_end(self)
+
+    async def close(self) -> None:
+        self.close_now()
+        await trio.lowlevel.checkpoint()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self._remote
+
+
+def _endpoint(stream: trio.SocketStream) -> tuple[str, int] | None:
+    with suppress(OSError):
+        host, port = stream.socket.getpeername()[:2]
+        return str(host), int(port)
+    return None
