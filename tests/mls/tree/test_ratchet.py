@@ -8,6 +8,7 @@ from mls.crypto import suite
 from mls.errors import InvalidError, MalformedError, MisuseError
 from mls.registry import NodeType
 from mls.tree import math
+from mls.tree.math import NodeIndex
 from mls.tree.nodes import LeafNode, Node, ParentNode
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
@@ -62,8 +63,8 @@ class TestAdding:
         parents = {node.index: node.parent for node in tree.root.nodes() if node.height}
 
         assert (first, second) == (1, 6)
-        assert parents[1] is None
-        assert parents[13] is None
+        assert parents[NodeIndex(1)] is None
+        assert parents[NodeIndex(13)] is None
         assert {index: parent.unmerged_leaves for index, parent in parents.items() if parent} == {3: (1,), 7: (1, 6)}
 
 
