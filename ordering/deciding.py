@@ -6,6 +6,7 @@ from ordering.certificate import Certificate, Decision
 from ordering.events import Broadcast, Decided, Frozen
 from ordering.records import Freeze, FreezeReason
 from ordering.state import Work
+from ordering.wire import BundleId
 
 
 def decide(work: Work, certificate: Certificate) -> None:
@@ -62,7 +63,8 @@ def report_freeze(work: Work) -> None:
 
 
 def _hard_invalid(work: Work, id: bytes) -> bool:
-    return any(facts.id == id and not facts.hard for facts in work.state.candidates.values())
+    facts = work.state.candidates.get(BundleId(id))
+    return facts is not None and not facts.hard
 
 
 def _freeze(work: Work, freeze: Freeze) -> None:

@@ -77,8 +77,8 @@ def _offer_soon(work: Work) -> None:
 
 
 def _offered(state: InstanceState) -> list[BundleId]:
-    """What others' last Status offered, in voter order; none of it matters after the Decision."""
-    if state.decision is not None:
+    """What others' last Status offered, in voter order. Followers need no candidates, and nobody after the Decision."""
+    if state.decision is not None or state.config.own_voter is None:
         return []
     return [id for voter in sorted(state.offers) for id in state.offers[voter] if id not in state.ignored]
 

@@ -40,6 +40,14 @@ class Anchor(Wire, frozen=True):
         """The anchor of a group's first epoch."""
         return cls(group_id, 0, genesis_prev(group_id, tree_hash), descriptor)
 
+    @classmethod
+    def before(cls, decision: Decision) -> Anchor:
+        """The anchor a Decision claims to follow from: for who knows by other means that its descriptor is right.
+
+        (An invite pins the group id and the descriptor's hash.)
+        """
+        return cls(decision.group_id, decision.epoch, decision.prev, decision.descriptor)
+
 
 class LogEntry(Wire, frozen=True):
     """One decided epoch."""

@@ -76,10 +76,10 @@ class BundleHeld:
 
 @dataclass(frozen=True, slots=True)
 class EpochEntered:
-    """The node applied a Decision, or decided live, and stands in this epoch now."""
+    """The node applied a Decision, or decided live, and stands in the epoch of this anchor now."""
 
     now_s: float
-    epoch: int
+    anchor: Anchor
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +155,12 @@ class CatchUp:
         match event:
             case PeerAhead(_, peer, epoch):
                 state = state._with_peer(peer, epoch)
-            case ChainArrived(_, peer, chain):
+            case ChainArrived(_, peer, chain) if peer == state.asked:  # unasked chains cost nothing
                 state = state._take(peer, chain, effects)
             case BundleHeld(_, id) if id not in state.held and any(e.decision.id == id for e in state.pending):
                 state = replace(state, held=(*state.held, id))
-            case EpochEntered(_, epoch):
-                state = state._entered(epoch)
+            case EpochEntered(_, anchor):
+                state = state._entered(anchor)
             case CatchUpTick(now_s) if state.wake_at_s is not None and now_s >= state.wake_at_s:
                 state = state._give_up_on_asked()
             case _:
@@ -178,9 +178,7 @@ class CatchUp:
 
     def _take(self, peer: str, chain: Chain, effects: list[CatchUpEffect]) -> CatchUp:
         """Verify what a peer sent, from our own anchor; keep the part that holds."""
-        state = self
-        if peer == state.asked:
-            state = replace(state, asked=None, wake_at_s=None)
+        state = replace(self, asked=None, wake_at_s=None)
         took = False
         for entry in chain.entries:
             if entry.decision.epoch < state.anchor.epoch:
@@ -195,15 +193,13 @@ class CatchUp:
             took = True
         return state if took else state._without_peer(peer)  # it had nothing: ask someone else
 
-    def _entered(self, epoch: int) -> CatchUp:
-        """Drop what is applied. If the node got further by deciding live, verification starts again from there."""
-        pending = tuple(entry for entry in self.pending if entry.decision.epoch >= epoch)
+    def _entered(self, anchor: Anchor) -> CatchUp:
+        """Drop what is applied. If the node got further than our chain by deciding live, go on from there."""
+        if anchor.epoch > self.anchor.epoch:
+            return replace(self, anchor=anchor, pending=(), held=(), applying=False)
+        pending = tuple(entry for entry in self.pending if entry.decision.epoch >= anchor.epoch)
         ids = [entry.decision.id for entry in pending]
         return replace(self, pending=pending, held=tuple(id for id in self.held if id in ids), applying=False)
-
-    def restart_from(self, anchor: Anchor) -> CatchUp:
-        """The same peers, another anchor: for a node that has moved past `self.anchor` on its own."""
-        return replace(self, anchor=anchor, pending=(), held=(), asked=None, applying=False, wake_at_s=None)
 
     def _give_up_on_asked(self) -> CatchUp:
         """An unanswered request: the peer goes to the end of the line by being forgotten until its next Status."""
