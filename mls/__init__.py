@@ -1,5 +1,13 @@
-"""RFC 9420 (Messaging Layer Security), sans-I/O."""
+"""RFC 9420 (Messaging Layer Security), sans-I/O: a group is a frozen value, and what changes it returns its successor.
 
+Start at `Group` and `join`; `PublicGroup.check_commit` is what an observer without secrets can judge of a commit.
+"""
+
+from mls.application import ApplicationMessage
+from mls.apply import Addition
+from mls.capabilities import own_capabilities
+from mls.config import GroupConfig
+from mls.credentials import CredentialCheck, CredentialUse, accept_all, basic
 from mls.crypto import (
     HpkePrivateKey,
     Random,
@@ -12,24 +20,132 @@ from mls.crypto import (
     ed25519_sign,
     ed25519_verify,
     sha256,
+    suite,
+    supported_suites,
 )
-from mls.errors import InvalidError, MalformedError, MisuseError, MlsError, UnopenableError
+from mls.errors import (
+    DuplicateError,
+    FutureEpochError,
+    InvalidError,
+    MalformedError,
+    MisuseError,
+    MlsError,
+    OwnCommitError,
+    SnapshotError,
+    StaleEpochError,
+    UnopenableError,
+)
+from mls.extensions import (
+    ExternalSender,
+    RequiredCapabilities,
+    external_senders_extension,
+    find,
+    required_capabilities_extension,
+)
+from mls.framing import frame
+from mls.group import Group, Joined, Member, OwnCommit, Staged, join, open_welcome
+from mls.group_context import GroupContext
+from mls.group_info import GroupInfo
+from mls.join import observe
+from mls.key_packages import KeyPackage, KeyPackageBundle, create_key_package
+from mls.leaf_change import LeafChange
+from mls.peek import (
+    Peek,
+    confirmed_transcript_hash,
+    decode_key_package,
+    key_package_reference,
+    peek,
+    welcome_references,
+)
+from mls.proposals import Proposal, add, group_context_extensions, remove
+from mls.public_group import PublicGroup, PublicStaged
+from mls.registry import (
+    CipherSuiteId,
+    ContentType,
+    ExtensionType,
+    LeafNodeSource,
+    ProposalType,
+    SenderType,
+    WireFormat,
+)
+from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
+from mls.validation.key_packages import check_key_package
 
 __all__ = [
+    "Addition",
+    "ApplicationMessage",
+    "Capabilities",
+    "CipherSuiteId",
+    "ContentType",
+    "Credential",
+    "CredentialCheck",
+    "CredentialUse",
+    "DuplicateError",
+    "Extension",
+    "ExtensionType",
+    "ExternalSender",
+    "FutureEpochError",
+    "Group",
+    "GroupConfig",
+    "GroupContext",
+    "GroupInfo",
     "HpkePrivateKey",
     "InvalidError",
+    "Joined",
+    "KeyPackage",
+    "KeyPackageBundle",
+    "LeafChange",
+    "LeafNode",
+    "LeafNodeSource",
+    "Lifetime",
     "MalformedError",
+    "Member",
     "MisuseError",
     "MlsError",
+    "OwnCommit",
+    "OwnCommitError",
+    "Peek",
+    "Proposal",
+    "ProposalType",
+    "PublicGroup",
+    "PublicStaged",
     "Random",
+    "RequiredCapabilities",
+    "SenderType",
     "SignaturePrivateKey",
+    "SnapshotError",
+    "Staged",
+    "StaleEpochError",
     "UnopenableError",
+    "WireFormat",
+    "accept_all",
+    "add",
     "aead_open",
     "aead_seal",
     "argon2id",
+    "basic",
+    "check_key_package",
+    "confirmed_transcript_hash",
+    "create_key_package",
+    "decode_key_package",
     "ed25519_generate",
     "ed25519_load",
     "ed25519_sign",
     "ed25519_verify",
+    "external_senders_extension",
+    "find",
+    "frame",
+    "group_context_extensions",
+    "join",
+    "key_package_reference",
+    "observe",
+    "open_welcome",
+    "own_capabilities",
+    "peek",
+    "remove",
+    "required_capabilities_extension",
     "sha256",
+    "suite",
+    "supported_suites",
+    "welcome_references",
 ]

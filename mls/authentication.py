@@ -1,4 +1,4 @@
-"""Who signed a message (RFC 9420 §6.1): FramedContentTBS, the key that has to verify it, and the references made of it."""
+"""Who signed a message (RFC 9420 §6.1): FramedContentTBS, and the references made of signed content (§5.2)."""
 
 from mls.codec import Writer
 from mls.crypto import CipherSuite, SignaturePrivateKey

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from mls.crypto import Random, supported_suites
-from mls.errors import MisuseError
+from mls.errors import InvalidError, MisuseError
 from mls.extensions import Extensions, non_default, types_of
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
@@ -18,7 +18,7 @@ from mls.tree.nodes import Capabilities, LeafNode
 def own_capabilities(extensions: Iterable[int] = (), random: Random | None = None) -> Capabilities:
     """All that this engine supports (V219), with the application's private extension types.
 
-    With `random`, a reserved value stands in each list but the versions', to keep peers tolerant of unknown ones (V215).
+    With `random`, a reserved value stands in each list but the versions', to keep peers tolerant (V215).
     """
     grease = () if random is None else (sorted(GREASE_VALUES)[random(1)[0] % len(GREASE_VALUES)],)
     return Capabilities(
@@ -43,3 +43,10 @@ def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -
         raise MisuseError("our capabilities leave out our own credential type (V066)")
     if unlisted := non_default(types_of((*leaf.extensions, *extensions))) - set(capabilities.extensions):
         raise MisuseError(f"our capabilities leave out extensions we use: {sorted(unlisted)} (V067, V089)")
+
+
+def check_suite_listed(leaf: LeafNode, suite_id: int) -> None:
+    """A received leaf lists the version and suite it is used with; a setting, as some published ones do not (V069)."""
+    capabilities = leaf.capabilities
+    if ProtocolVersion.MLS10 not in capabilities.versions or suite_id not in capabilities.cipher_suites:
+        raise InvalidError("V069", "a leaf that does not list the version or cipher suite it is used with")

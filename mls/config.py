@@ -24,6 +24,7 @@ class GroupConfig:
     padding_size: int = 64  # private content is padded to a multiple of so many bytes; 1 pads nothing
     check_lifetimes: bool = True  # V071 for added leaves, against the `now` passed in
     lifetime_max_s: int | None = 366 * DAY_S  # V072; None accepts any
+    check_tree_lifetimes: bool = False  # V071 for the tree of a group joined; its leaves may be long past their time
     check_suite_listed: bool = True  # V069 for added leaves
     wire_formats: frozenset[WireFormat] = frozenset((WireFormat.MLS_PUBLIC_MESSAGE, WireFormat.MLS_PRIVATE_MESSAGE))
     validate_credential: CredentialCheck = accept_all

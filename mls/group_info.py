@@ -1,8 +1,14 @@
 """GroupInfo (RFC 9420 §12.4.3): a member's signed picture of an epoch, for those who are to join it."""
 
 from mls.codec import Opaque, Struct, Uint32, Vector, struct
+from mls.crypto import CipherSuite, SignaturePrivateKey
+from mls.extensions import Extensions
 from mls.group_context import GroupContext
+from mls.registry import ExtensionType
 from mls.tree.nodes import Extension
+from mls.tree.ratchet import RatchetTree
+
+GROUP_INFO_LABEL = "GroupInfoTBS"
 
 
 @struct
@@ -25,3 +31,25 @@ class GroupInfo(Struct):
 
     def to_be_signed(self) -> bytes:
         return GroupInfoTBS(self.group_context, self.extensions, self.confirmation_tag, self.signer).encode()
+
+    def verify(self, suite: CipherSuite, signature_key: bytes) -> bool:
+        """Whether that key signed it (V188)."""
+        return suite.verify_with_label(signature_key, GROUP_INFO_LABEL, self.to_be_signed(), self.signature)
+
+
+def sign_group_info(
+    suite: CipherSuite,
+    signer: SignaturePrivateKey,
+    context: GroupContext,
+    extensions: Extensions,
+    confirmation_tag: bytes,
+    leaf_index: int,
+) -> GroupInfo:
+    content = GroupInfoTBS(context, extensions, confirmation_tag, leaf_index)
+    signature = suite.sign_with_label(signer, GROUP_INFO_LABEL, content.encode())
+    return GroupInfo(context, extensions, confirmation_tag, leaf_index, signature)
+
+
+def tree_extension(tree: RatchetTree) -> Extension:
+    """The whole tree, for a joiner who has no other way to get it (§12.4.3.3)."""
+    return Extension(ExtensionType.RATCHET_TREE, tree.encode())

@@ -42,7 +42,7 @@ class KeyPackage(Struct):
 
     @property
     def reference(self) -> bytes:
-        """KeyPackageRef (§5.2), under the package's own suite; InvalidError for a suite this engine does not have."""
+        """KeyPackageRef (§5.2), under the package's own suite. Raises InvalidError for one we do not have."""
         if not is_supported(self.cipher_suite):
             raise InvalidError("V083", f"a KeyPackage for cipher suite {self.cipher_suite:d}, which we do not have")
         return suite(self.cipher_suite).ref_hash(KEY_PACKAGE_REF_LABEL, self.encode())
@@ -58,7 +58,7 @@ class _BundleBytes(Struct):
 
 @dataclass(frozen=True, slots=True)
 class KeyPackageBundle:
-    """A KeyPackage of ours with its private keys. Used for one join, then deleted (V091), unless it is a last resort."""
+    """A KeyPackage of ours with its private keys. Used for one join, then deleted (V091), unless a last resort."""
 
     key_package: KeyPackage
     init_key: HpkePrivateKey = field(repr=False)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mls import transcript
+from mls.crypto import is_supported, suite
 from mls.errors import InvalidError
 from mls.framing import MLSMessage, PrivateMessage, PublicMessage, Sender
 from mls.group_info import GroupInfo
@@ -58,6 +60,26 @@ def welcome_references(welcome: bytes) -> tuple[bytes, ...]:
 def key_package_reference(key_package: bytes) -> bytes:
     """The KeyPackageRef of a KeyPackage in an MLSMessage. Raises as `decode_key_package`."""
     return decode_key_package(key_package).reference
+
+
+def confirmed_transcript_hash(suite_id: int, interim_before: bytes, commit_message: bytes) -> bytes:
+    """The confirmed transcript hash after a Commit that went as a PublicMessage, from the interim one before (§8.2).
+
+    For a joiner who checks that a Commit it was shown leads to the epoch it joined. Raises MalformedError or
+    InvalidError.
+    """
+    body = MLSMessage.decode(commit_message).body
+    if not isinstance(body, PublicMessage) or body.content.content_type is not ContentType.COMMIT:
+        raise InvalidError("V161", "no Commit in a PublicMessage")
+    if not is_supported(suite_id):
+        raise InvalidError("V190", f"cipher suite {suite_id:d}, which we do not have")
+    return transcript.confirmed_transcript_hash(
+        suite(suite_id),
+        interim_before,
+        WireFormat.MLS_PUBLIC_MESSAGE,
+        body.content.encode(),
+        body.auth.signature,
+    )
 
 
 def decode_welcome(message: bytes) -> Welcome:

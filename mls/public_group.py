@@ -6,7 +6,7 @@ half of what every member will enter. What it cannot see (the membership and con
 open, lifetimes) is left to `mls.stage`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -21,14 +21,13 @@ from mls.framing import AuthenticatedContent, MLSMessage, PublicMessage, Sender
 from mls.group_context import GroupContext
 from mls.proposal_list import ListedProposal, resolve
 from mls.proposals import Commit
-from mls.registry import ProposalType
+from mls.registry import LeafNodeSource, ProposalType
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
-from mls.tree.kem import UpdatePath
-from mls.tree.parent_hash import path_parents
+from mls.tree.kem import apply_path
 from mls.tree.ratchet import RatchetTree
-from mls.validation.commits import check_new_tree, check_path, check_path_presence, sets_extensions
+from mls.validation.commits import check_new_tree, check_path_presence, sets_extensions
 from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
-from mls.validation.proposals import check_carried_out, check_list, check_proposal
+from mls.validation.proposals import check_carried_out, check_list, check_proposal, check_replacement
 
 PUBLIC_FORMAT = 1
 
@@ -130,8 +129,10 @@ class PublicGroup:
         check_path_presence(commit, proposals)
         tree = applied.tree
         if commit.path is not None:
-            check_path(self.suite, self.context, self.tree, applied, sender.leaf_index, commit.path, accept)
-            tree = merge_path(tree, sender.leaf_index, commit.path)
+            leaf = commit.path.leaf_node
+            source = LeafNodeSource.COMMIT
+            check_replacement(self.suite, self.context, self.tree, sender.leaf_index, leaf, source, accept)  # V151
+            tree = apply_path(tree, sender.leaf_index, commit.path, applied.added_leaves)
         self.check_outcome(applied, tree, proposals, sender.leaf_index if commit.path is not None else None)
         path_context = self.next_context(applied, tree)
         successor = self.succeeded(path_context, tree, authenticated, authenticated.auth.confirmation_tag or b"")
@@ -150,7 +151,7 @@ class PublicGroup:
         self,
         applied: Applied,
         tree: RatchetTree,
-        proposals: Iterable[ListedProposal],
+        proposals: Sequence[ListedProposal],
         renewed: int | None,
     ) -> None:
         """The tree after proposals and path is one that the next epoch may have; `renewed` is the path's leaf."""
@@ -165,10 +166,20 @@ class PublicGroup:
         )
 
     def succeeded(
-        self, path_context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent, confirmation_tag: bytes
+        self,
+        path_context: GroupContext,
+        tree: RatchetTree,
+        authenticated: AuthenticatedContent,
+        confirmation_tag: bytes,
     ) -> Self:
         """The next epoch, its transcript hashes made from the Commit and the tag it claims (§8.2, V161)."""
-        confirmed = confirmed_hash_after(self.suite, self.interim_transcript_hash, authenticated)
+        confirmed = confirmed_transcript_hash(
+            self.suite,
+            self.interim_transcript_hash,
+            authenticated.wire_format,
+            authenticated.content.encode(),
+            authenticated.auth.signature,
+        )
         interim = interim_transcript_hash(self.suite, confirmed, confirmation_tag)
         return type(self)(replace(path_context, confirmed_transcript_hash=confirmed), tree, interim)
 
@@ -199,12 +210,3 @@ def public_content(message: bytes) -> AuthenticatedContent:
         raise InvalidError("V034", "a message that is no PublicMessage, where everyone has to be able to check it")
     check_not_application(body.content)
     return body.authenticated
-
-
-def merge_path(tree: RatchetTree, committer: int, path: UpdatePath) -> RatchetTree:
-    """The tree with the path's keys in place (§7.5, V223); its leaf has to carry their parent hash (V156)."""
-    keys = [node.encryption_key for node in path.nodes]
-    parents, parent_hash = path_parents(tree.suite, tree.filtered_direct_path(committer), keys)
-    if path.leaf_node.parent_hash != parent_hash:
-        raise InvalidError("V156", "a path whose leaf does not carry the parent hash of the new tree")
-    return tree.with_path(committer, path.leaf_node, parents)

@@ -1,15 +1,17 @@
-"""Everything a member holds of a group, as one frozen value; the verbs (`commit`, `stage`, `messages`, …) work on it."""
+"""All that a member holds of a group, as one frozen value; the verbs (`commit`, `stage`, `application`) work on it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from mls.config import GroupConfig
 from mls.crypto import CipherSuite, HpkePrivateKey, SignaturePrivateKey
 from mls.framing import AuthenticatedContent
-from mls.key_schedule import EpochSecrets
-from mls.past_epochs import PastEpoch
+from mls.key_schedule import EpochSecrets, EpochStart
+from mls.past_epochs import Past, PastEpoch, changes_between, retained
 from mls.public_group import PublicGroup
 from mls.secret_tree import SecretTree
+from mls.tree.nodes import LeafNode
+from mls.tree.private import TreeKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +23,63 @@ class OwnProposal:
 
     digest: bytes
     authenticated: AuthenticatedContent
-    encryption_key: HpkePrivateKey | None = None
-    signer: SignaturePrivateKey | None = None
+    encryption_key: HpkePrivateKey | None = field(default=None, repr=False)
+    signer: SignaturePrivateKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """One member's view of one epoch. Secret where `PublicGroup` is not."""
+    """One member's view of one epoch; secret where `PublicGroup` is not."""
 
     public: PublicGroup
-    own_leaf: int
     signer: SignaturePrivateKey
-    private_keys: Mapping[int, HpkePrivateKey] = field(repr=False)  # by node index, own leaf to root
-    secrets: EpochSecrets = field(repr=False)
-    secret_tree: SecretTree = field(repr=False)
-    confirmation_tag: bytes
+    keys: TreeKeys
+    secrets: EpochSecrets
+    secret_tree: SecretTree
+    confirmation_tag: bytes  # of the Commit that began this epoch
     own_proposals: tuple[OwnProposal, ...] = ()
-    past: tuple[PastEpoch, ...] = field(default=(), repr=False)  # newest first
-    config: GroupConfig = field(default=GroupConfig(), repr=False)
+    past: Past = ()
+    config: GroupConfig = field(default_factory=GroupConfig, repr=False)
 
     @property
     def suite(self) -> CipherSuite:
         return self.public.suite
+
+    @property
+    def own_leaf(self) -> int:
+        return self.keys.leaf_index
+
+    @property
+    def own_leaf_node(self) -> LeafNode:
+        leaf = self.public.tree.leaf(self.own_leaf)
+        assert leaf is not None, "a member's own leaf is not blank"
+        return leaf
+
+    def entered(
+        self,
+        public: PublicGroup,
+        signer: SignaturePrivateKey,
+        keys: TreeKeys,
+        start: EpochStart,
+        confirmation_tag: bytes,
+        now: int,
+    ) -> Self:
+        """The next epoch; this one joins those that are past, without the secrets that made its successor (V050)."""
+        ended = PastEpoch(
+            self.public.context,
+            changes_between(self.public.tree, public.tree),
+            self.secrets.sender_data_secret,
+            self.secret_tree,
+            now,
+        )
+        return replace(
+            self,
+            public=public,
+            signer=signer,
+            keys=keys.matching(public.tree),
+            secrets=start.secrets,
+            secret_tree=SecretTree.start(public.suite, start.encryption_secret, public.tree.leaf_count),
+            confirmation_tag=confirmation_tag,
+            own_proposals=(),
+            past=retained((ended, *self.past), now, self.config),
+        )

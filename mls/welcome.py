@@ -1,9 +1,17 @@
 """Welcome (RFC 9420 §12.4.3.1): what brings the newcomers of one Commit into its epoch."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 from mls.codec import Opaque, Struct, Vector, struct
-from mls.crypto import HPKECiphertext
+from mls.crypto import CipherSuite, HPKECiphertext, Random
+from mls.group_info import GroupInfo
+from mls.key_packages import KeyPackage
+from mls.key_schedule import welcome_key, welcome_secret, zero_secret
 from mls.psks import PreSharedKeyID
 from mls.registry import CipherSuiteId
+
+WELCOME_LABEL = "Welcome"
 
 
 @struct
@@ -41,3 +49,31 @@ class Welcome(Struct):
     cipher_suite: CipherSuiteId
     secrets: Vector[EncryptedGroupSecrets]
     encrypted_group_info: Opaque
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Whom a Welcome is for, and the path secret of its lowest common ancestor with the committer, if there is one."""
+
+    key_package: KeyPackage
+    path_secret: bytes | None = field(repr=False)
+
+
+def seal_welcome(
+    suite: CipherSuite,
+    group_info: GroupInfo,
+    joiner_secret: bytes,
+    newcomers: Sequence[Newcomer],
+    random: Random,
+) -> Welcome:
+    """One Welcome for all newcomers of a Commit (V201), without PSKs."""
+    key, nonce = welcome_key(suite, welcome_secret(suite, joiner_secret, zero_secret(suite)))
+    sealed_info = suite.aead_seal(key, nonce, group_info.encode())
+    secrets = []
+    for each in newcomers:
+        path_secret = None if each.path_secret is None else PathSecret(each.path_secret)
+        content = GroupSecrets(joiner_secret, path_secret, ()).encode()
+        init_key = each.key_package.init_key
+        sealed = suite.encrypt_with_label(init_key, WELCOME_LABEL, sealed_info, content, random)
+        secrets.append(EncryptedGroupSecrets(each.key_package.reference, sealed))
+    return Welcome(suite.id, tuple(secrets), sealed_info)

@@ -12,7 +12,7 @@ from mls.registry import NodeType
 from mls.tree.key_index import KeyIndex
 from mls.tree.math import LeafIndex, NodeIndex, least_power_of_two
 from mls.tree.nodes import LeafNode, Node, ParentNode
-from mls.tree.subtree import Subtree
+from mls.tree.subtree import CredentialTypes, Subtree
 
 
 @struct
@@ -116,6 +116,11 @@ class RatchetTree:
     def members(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
         """The non-blank leaves with their indices, left to right."""
         return _members(self.root)
+
+    @property
+    def credential_types(self) -> CredentialTypes:
+        """The credential types in use among the members, and those that every member supports."""
+        return self.root.credential_types
 
     def find(self, leaf: LeafNode) -> LeafIndex | None:
         """Where an identical leaf stands (V193)."""

@@ -7,6 +7,7 @@ indices, is computed at most once however many epochs and rival candidates it li
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import NamedTuple
 
 from mls.codec import varint
 from mls.crypto import CipherSuite
@@ -19,10 +20,30 @@ _LEAF_TAG, _PARENT_TAG = bytes((NodeType.LEAF,)), bytes((NodeType.PARENT,))
 _ABSENT, _PRESENT = b"\x00", b"\x01"
 
 
-class Subtree:
-    """A node, blank when `content` is None, and its two halves. Nothing of it changes later but the cached hash."""
+class CredentialTypes(NamedTuple):
+    """Credential types among some members (RFC 9420 §13.3): every type in use has to be supported by all (V061)."""
 
-    __slots__ = ("_hash", "content", "height", "index", "is_empty", "left", "member_count", "right")
+    in_use: frozenset[int]
+    supported: frozenset[int]  # by each of them; empty where there is nobody
+
+
+_NO_CREDENTIAL_TYPES = CredentialTypes(frozenset(), frozenset())
+
+
+class Subtree:
+    """A node, blank when `content` is None, and its two halves. Nothing of it changes later but what it caches."""
+
+    __slots__ = (
+        "_credential_types",
+        "_hash",
+        "content",
+        "height",
+        "index",
+        "is_empty",
+        "left",
+        "member_count",
+        "right",
+    )
 
     def __init__(
         self,
@@ -33,6 +54,7 @@ class Subtree:
     ) -> None:
         self.index, self.content, self.left, self.right = index, content, left, right
         self._hash: bytes | None = None
+        self._credential_types: CredentialTypes | None = None
         if left is None or right is None:
             self.height = 0
             self.member_count = 0 if content is None else 1  # non-blank leaves
@@ -132,6 +154,27 @@ class Subtree:
             left, right = here.halves
             here = left if left.member_count < left.leaf_count else right
         return here.leaf_index
+
+    @property
+    def credential_types(self) -> CredentialTypes:
+        """What the members below use and what all of them support; computed once (V064, V065 without a scan)."""
+        if self._credential_types is None:
+            self._credential_types = self._summed_credential_types()
+        return self._credential_types
+
+    def _summed_credential_types(self) -> CredentialTypes:
+        if self.height == 0:
+            if self.leaf is None:
+                return _NO_CREDENTIAL_TYPES
+            in_use = frozenset((int(self.leaf.credential.credential_type),))
+            return CredentialTypes(in_use, frozenset(self.leaf.capabilities.credentials))
+        left, right = self.halves
+        if not left.member_count or not right.member_count:
+            return (left if left.member_count else right).credential_types
+        one, other = left.credential_types, right.credential_types
+        if one == other:
+            return one
+        return CredentialTypes(one.in_use | other.in_use, one.supported & other.supported)
 
     # --- changing, by making anew ---
 

@@ -1,21 +1,15 @@
-"""Rules for a Commit once its proposals are applied (RFC 9420 §12.2, §12.4): the path, and the tree that comes out."""
+"""Rules for a Commit's outcome (RFC 9420 §12.2, §12.4). Those of the path itself are in `mls.tree.kem`."""
 
 from collections.abc import Sequence
 
-from mls.apply import Applied
-from mls.credentials import CredentialCheck
-from mls.crypto import CipherSuite
 from mls.errors import InvalidError
 from mls.extensions import Extensions, non_default, types_of
-from mls.group_context import GroupContext
 from mls.proposal_list import ListedProposal
 from mls.proposals import Commit, GroupContextExtensions
-from mls.registry import PATH_REQUIRED_PROPOSAL_TYPES, LeafNodeSource
-from mls.tree.kem import UpdatePath
+from mls.registry import PATH_REQUIRED_PROPOSAL_TYPES
 from mls.tree.ratchet import RatchetTree
-from mls.validation.keys import check_hpke_key, check_keys_are_unique
+from mls.validation.keys import check_keys_are_unique
 from mls.validation.leaves import check_credential_types, check_leaf_in_group
-from mls.validation.proposals import check_replacement
 
 
 def needs_path(proposals: Sequence[ListedProposal]) -> bool:
@@ -27,33 +21,6 @@ def check_path_presence(commit: Commit, proposals: Sequence[ListedProposal]) -> 
     """§12.4 governs, not the shorter list of §12.4.2 (V150)."""
     if commit.path is None and needs_path(proposals):
         raise InvalidError("V150", "a Commit without a path, where its proposals need one")
-
-
-def check_path(
-    suite: CipherSuite,
-    context: GroupContext,
-    before: RatchetTree,
-    applied: Applied,
-    committer: int,
-    path: UpdatePath,
-    accept: CredentialCheck,
-) -> None:
-    """The path's leaf (V151, V082), keys (V152) and shape (V154, V155); its parent hash is checked on merging (V156)."""
-    check_replacement(suite, context, before, committer, path.leaf_node, LeafNodeSource.COMMIT, accept)
-    for node in path.nodes:
-        check_hpke_key(suite, node.encryption_key)
-    keys = [path.leaf_node.encryption_key, *(node.encryption_key for node in path.nodes)]
-    if len(set(keys)) != len(keys):
-        raise InvalidError("V152", "a path with one key twice")
-    if any(key in applied.tree.encryption_keys for key in keys):
-        raise InvalidError("V152", "a path with a key that is in the tree already")
-    steps, added = applied.tree.filtered_direct_path(committer), applied.added_leaves
-    if len(path.nodes) != len(steps):
-        raise InvalidError("V154", f"a path of {len(path.nodes)} nodes where the tree has {len(steps)}")
-    for node, step in zip(path.nodes, steps, strict=True):
-        recipients = [each for each in step.copath.resolution() if each.height or each.leaf_index not in added]
-        if len(node.encrypted_path_secret) != len(recipients):
-            raise InvalidError("V155", "a path node with another number of ciphertexts than it has recipients")
 
 
 def check_new_tree(

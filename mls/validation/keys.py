@@ -14,7 +14,7 @@ def check_hpke_key(suite: CipherSuite, public_key: bytes) -> None:
 
 
 def check_signature_key(suite: CipherSuite, public_key: bytes) -> None:
-    """Raises V014 unless the bytes are a public key of the suite's signature scheme, the only one in the tree (V052)."""
+    """Raises V014 unless the bytes are a key of the suite's signature scheme, the tree's only one (V052)."""
     suite.check_signature_public_key(public_key)
 
 

@@ -96,9 +96,7 @@ def check_replacement(
     if leaf.encryption_key == former.encryption_key:
         raise InvalidError("V076" if is_update else "V077", "a new leaf with the old encryption key")
     if (leaf.credential, leaf.signature_key) != (former.credential, former.signature_key):
-        check_use(
-            accept, CredentialUse(leaf.credential, leaf.signature_key, former), "V056" if is_update else "V057"
-        )
+        check_use(accept, CredentialUse(leaf.credential, leaf.signature_key, former), "V056" if is_update else "V057")
 
 
 def check_list(tree: RatchetTree, committer: int, proposals: Sequence[ListedProposal]) -> None:

@@ -69,7 +69,7 @@ def test_a_message_with_a_byte_more_or_less_is_malformed(name: str) -> None:
         MLSMessage.decode(data[:-1])
 
 
-@pytest.mark.parametrize("size", range(0, 60))
+@pytest.mark.parametrize("size", range(60))
 def test_a_message_cut_short_anywhere_is_malformed(size: int) -> None:
     """V004: nothing but MalformedError comes out of a decoder."""
     with pytest.raises(MalformedError):

@@ -1,0 +1,84 @@
+"""Staging a received Commit (RFC 9420 §12.4.2): every check first, the successor last, the present untouched (V162)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mls.capabilities import check_suite_listed
+from mls.errors import OwnCommitError, UnopenableError
+from mls.handshake import received_proposals, unprotected
+from mls.key_schedule import EpochStart, joiner_secret, start_epoch, zero_secret
+from mls.public_group import CheckedCommit
+from mls.state import GroupState
+from mls.tree.kem import open_path
+from mls.tree.private import TreeKeys
+from mls.validation.leaves import check_lifetime
+
+
+def stage_commit(
+    state: GroupState, message: bytes, proposals: Sequence[bytes], now: int
+) -> tuple[GroupState | None, CheckedCommit]:
+    """(successor, what was checked); no successor where the Commit removes us (V169).
+
+    First what everyone can judge and what only members can (tags, lifetimes), then what only we can: our path secret,
+    and with it the confirmation tag. A failure of the last kind is UnopenableError, whatever its cause.
+    """
+    after, received = received_proposals(state, proposals)
+    after, authenticated = unprotected(after, message)
+    checked = state.public.check_content(authenticated, received, state.config.validate_credential)
+    if checked.committer == state.own_leaf:
+        raise OwnCommitError("our own commit")
+    check_newcomers(state, checked, now)
+    if state.own_leaf in checked.applied.removes:
+        return None, checked
+    return _opened(after, checked, now), checked
+
+
+def check_newcomers(state: GroupState, checked: CheckedCommit, now: int) -> None:
+    """What a member asks of added leaves by its own clock and settings (V069, V071, V072)."""
+    for each in checked.applied.adds:
+        if state.config.check_lifetimes:
+            check_lifetime(each.leaf, now, state.config.lifetime_max_s)
+        if state.config.check_suite_listed:
+            check_suite_listed(each.leaf, state.suite.id)
+
+
+def start_after(state: GroupState, commit_secret: bytes, group_context: bytes) -> tuple[bytes, EpochStart]:
+    """(joiner secret, new epoch) from this epoch's init secret; no PSKs yet (V160)."""
+    suite = state.suite
+    joiner = joiner_secret(suite, state.secrets.init_secret, commit_secret, group_context)
+    return joiner, start_epoch(suite, joiner, zero_secret(suite), group_context)
+
+
+def _opened(state: GroupState, checked: CheckedCommit, now: int) -> GroupState:
+    suite, successor = state.suite, checked.successor
+    state, keys = _own_update_applied(state, checked)
+    commit_secret = zero_secret(suite)  # V159
+    if checked.commit.path is not None:
+        opened = open_path(
+            checked.applied.tree,
+            keys.matching(checked.applied.tree),
+            checked.committer,
+            checked.commit.path,
+            checked.path_context.encode(),
+            checked.applied.added_leaves,
+        )
+        keys, commit_secret = opened.keys, opened.commit_secret
+    _, start = start_after(state, commit_secret, successor.context.encode())
+    confirmed = successor.context.confirmed_transcript_hash
+    tag = checked.authenticated.auth.confirmation_tag or b""
+    if not suite.mac_verify(start.secrets.confirmation_key, confirmed, tag):  # V031, the last check of all
+        raise UnopenableError("a confirmation tag that our secrets of the new epoch do not make", "V031")
+    return state.entered(successor, state.signer, keys, start, tag, now)
+
+
+def _own_update_applied(state: GroupState, checked: CheckedCommit) -> tuple[GroupState, TreeKeys]:
+    """Our keys, with those of an Update of ours where the Commit carries it out."""
+    if state.own_leaf not in checked.applied.updates:
+        return state, state.keys
+    leaf = checked.applied.tree.leaf(state.own_leaf)
+    assert leaf is not None
+    for own in state.own_proposals:
+        if own.encryption_key is not None and own.encryption_key.public == leaf.encryption_key:
+            renewed = replace(state, signer=own.signer or state.signer)
+            return renewed, state.keys.with_leaf_key(own.encryption_key)
+    raise UnopenableError("an Update of ours whose keys we do not remember")
