@@ -1,15 +1,17 @@
 """The ratchet tree as a value: its shape after changes, and that caches and shared parts never lie."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mls.crypto import suite
 from mls.errors import InvalidError, MalformedError, MisuseError
-from mls.registry import NodeType
+from mls.registry import CredentialType, NodeType
 from mls.tree import math
 from mls.tree.math import NodeIndex
-from mls.tree.nodes import LeafNode, Node, ParentNode
+from mls.tree.nodes import Credential, LeafNode, Node, ParentNode
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
 from tests.mls.tree.world import World, entries, make_leaf, rebuilt, seeded
@@ -218,6 +220,22 @@ def test_members_are_found_by_their_leaf() -> None:
 
     assert [tree.find(leaf) for leaf in known[:5]] == [0, 1, None, 3, 4]
     assert tree.find(known[6]) is None
+
+
+def test_credential_types_are_those_of_the_members_there_are() -> None:
+    """V061, V064, V065: kept per subtree, so a change asks only the nodes above it."""
+    tree, (certified, *_) = a_tree(5), leaves(1)
+    both, basic_only = frozenset((1, 2)), frozenset((1,))
+    assert tree.credential_types == (basic_only, both)
+
+    narrow = replace(certified, capabilities=replace(certified.capabilities, credentials=(1,)))
+    chain = replace(certified, credential=Credential(CredentialType.X509, (b"certificate",)))
+    changed = tree.update(4, narrow).update(1, chain)
+
+    assert changed.credential_types == (both, basic_only)
+    assert changed.remove(4).credential_types == (both, both)
+    assert changed.remove(1).credential_types == (basic_only, basic_only)
+    assert tree.credential_types == (basic_only, both)
 
 
 def test_the_filtered_direct_path_leaves_out_nodes_beside_nobody() -> None:
