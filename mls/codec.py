@@ -43,7 +43,7 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Annotated, Any, Self, TypeVar, cast, dataclass_transform
 
-from mls import wire_types
+from mls import wire_source, wire_types
 from mls.errors import MalformedError, MisuseError
 from mls.wire_types import Fixed, Select, VarBytes, VarVector, When, Width
 
@@ -146,7 +146,7 @@ class Reader:
         """Exactly `size` bytes."""
         stop = self.pos + size
         if stop > self.end:
-            raise wire_types.overrun()
+            raise wire_source.overrun()
         taken, self.pos = self.data[self.pos : stop], stop
         return taken
 
@@ -154,7 +154,7 @@ class Reader:
         return int.from_bytes(self.take(size), "big")
 
     def varint(self) -> int:
-        value, self.pos = wire_types.read_varint(self.data, self.pos, self.end)
+        value, self.pos = wire_source.read_varint(self.data, self.pos, self.end)
         return value
 
     def opaque(self) -> bytes:
@@ -164,14 +164,14 @@ class Reader:
         """The octet before an `optional<T>`."""
         octet = self.uint(1)
         if octet > 1:
-            raise wire_types.bad_presence(octet)
+            raise wire_source.bad_presence(octet)
         return octet == 1
 
     def vector(self, read: "Callable[[Reader], T]") -> tuple[T, ...]:
         """`T x<V>`: elements until the declared length is used up."""
         size = self.varint()
         if size > self.remaining:
-            raise wire_types.overrun()
+            raise wire_source.overrun()
         inner = Reader.__new__(Reader)
         inner.data, inner.pos, inner.end = self.data, self.pos, self.pos + size
         items = []
@@ -193,7 +193,7 @@ class Writer(bytearray):
         self.extend(value.to_bytes(size, "big"))
 
     def varint(self, value: int) -> None:
-        wire_types.put_varint(self, value)
+        wire_source.put_varint(self, value)
 
     def opaque(self, value: bytes) -> None:
         self.varint(len(value))
@@ -206,7 +206,7 @@ class Writer(bytearray):
 def varint(value: int) -> bytes:
     """A variable-size length, minimal (RFC 9420 §2.1.2)."""
     out = bytearray()
-    wire_types.put_varint(out, value)
+    wire_source.put_varint(out, value)
     return bytes(out)
 
 
@@ -282,5 +282,5 @@ def encode_vector(items: "tuple[Struct, ...]") -> bytes:
     out, body = bytearray(), bytearray()
     for item in items:
         type(item).pack(item, body)
-    wire_types.put_varint(out, len(body))
+    wire_source.put_varint(out, len(body))
     return bytes(out + body)

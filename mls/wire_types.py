@@ -9,15 +9,14 @@ belong to the enclosing structure) and `stop` (where the present field ends). A 
 anything is sliced or allocated (V004).
 """
 
-import struct as _struct
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from mls.errors import MalformedError, MisuseError
+from mls.wire_source import Source
 
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -67,103 +66,7 @@ class When:
         object.__setattr__(self, "values", values)
 
 
-# --- errors and varints shared by emitted and hand-written readers ----------------------------------------------------
-
-
-def overrun() -> MalformedError:
-    return MalformedError("a field runs past the end of its enclosing structure (V004)")
-
-
-def partial() -> MalformedError:
-    return MalformedError("a vector of fixed-size elements ends within an element (V005)")
-
-
-def unknown(name: str, value: int) -> MalformedError:
-    return MalformedError(f"{value} is no known {name} (V007, V210)")
-
-
-def bad_presence(octet: int) -> MalformedError:
-    return MalformedError(f"presence octet {octet} is neither 0 nor 1 (V001)")
-
-
-def read_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:
-    """A variable-size length (RFC 9420 §2.1.2) and the position after it."""
-    if pos >= end:
-        raise overrun()
-    first = data[pos]
-    if first < 0x40:
-        return first, pos + 1
-    if first >= 0xC0:
-        raise MalformedError("a vector length has the reserved prefix 11 (V002)")
-    size = 2 if first < 0x80 else 4
-    if pos + size > end:
-        raise overrun()
-    value = int.from_bytes(data[pos : pos + size], "big") & (0x3FFF if size == 2 else 0x3FFFFFFF)
-    if value < (0x40 if size == 2 else 0x4000):
-        raise MalformedError("a vector length is not in its shortest form (V003)")
-    return value, pos + size
-
-
-def put_varint(out: bytearray, value: int) -> None:
-    if value < 0x40:
-        out.append(value)
-    elif value < 0x4000:
-        out += (value | 0x4000).to_bytes(2, "big")
-    elif value < 0x40000000:
-        out += (value | 0x80000000).to_bytes(4, "big")
-    else:
-        raise MisuseError("a vector longer than 2^30 - 1 bytes has no encoding")
-
-
 # --- emitting ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Source:
-    """Lines being written, and the objects they refer to by name."""
-
-    names: dict[str, Any] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    depth: int = 1
-
-    def __post_init__(self) -> None:
-        helpers = (overrun, partial, unknown, bad_presence, read_varint, put_varint)
-        self.names.update({helper.__name__: helper for helper in helpers})
-        self.names.update(from_numbers=_struct.pack, to_numbers=_struct.unpack)
-
-    def put(self, *lines: str) -> None:
-        self.lines += ["    " * self.depth + line for line in lines]
-
-    def bind(self, value: object) -> str:
-        """A name under which the emitted code finds `value`."""
-        name = f"k{len(self.names)}"
-        self.names[name] = value
-        return name
-
-    def fresh(self) -> str:
-        return f"t{len(self.lines)}_{self.depth}"
-
-    def block(self, head: str) -> "_Block":
-        self.put(head)
-        return _Block(self)
-
-    def function(self, signature: str) -> Callable[..., Any]:
-        name = signature.partition("(")[0]
-        code = "\n".join([f"def {signature}:", *self.lines])
-        exec(compile(code, f"<struct codec {name}>", "exec"), self.names)  # noqa: S102 (our own text, built above)
-        made: Callable[..., Any] = self.names[name]
-        return made
-
-
-@dataclass(slots=True)
-class _Block:
-    source: Source
-
-    def __enter__(self) -> None:
-        self.source.depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.source.depth -= 1
 
 
 class WireType:

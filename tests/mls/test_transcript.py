@@ -1,10 +1,31 @@
-"""Transcript hashes. The published vectors run where framing is tested, since they hold whole messages."""
+"""Transcript hashes against the published vectors, and what enters them."""
 
 from mls.crypto import suite
+from mls.framing import AuthenticatedContent
 from mls.registry import WireFormat
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
+from tests.vectors import official, ran
 
 SUITE = suite(1)
+
+
+def test_hashes_match_the_published_vectors() -> None:
+    for case in official("transcript-hashes"):
+        row, commit = (
+            suite(case["cipher_suite"]),
+            AuthenticatedContent.decode(bytes.fromhex(case["authenticated_content"])),
+        )
+        interim_before, tag = bytes.fromhex(case["interim_transcript_hash_before"]), commit.auth.confirmation_tag
+
+        confirmed = confirmed_transcript_hash(
+            row, interim_before, commit.wire_format, commit.content.encode(), commit.auth.signature
+        )
+
+        assert tag is not None
+        assert confirmed == bytes.fromhex(case["confirmed_transcript_hash_after"])
+        assert row.mac_verify(bytes.fromhex(case["confirmation_key"]), confirmed, tag)
+        assert interim_transcript_hash(row, confirmed, tag) == bytes.fromhex(case["interim_transcript_hash_after"])
+        ran("transcript-hashes")
 
 
 def test_each_part_of_a_commit_enters_the_hash() -> None:
