@@ -89,6 +89,15 @@ class Store(StoreReads):
             transaction.end()
             self._transaction = None
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read in the block is all of one moment, whatever another process writes meanwhile."""
+        self._rows("BEGIN")
+        try:
+            yield
+        finally:
+            self._rows("COMMIT")
+
     def checkpoint(self) -> bool:
         """Move the write-ahead log into the database and truncate it, so that deleted secrets leave the disk.
 

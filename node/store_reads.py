@@ -23,6 +23,7 @@ from node.store_rows import (
     KeyPackageRow,
     MessageRow,
     OutboxRow,
+    ParkedRow,
     PeerRow,
 )
 
@@ -143,6 +144,40 @@ class StoreReads(ABC):
         )
         return tuple(FeedRow(*row) for row in rows)
 
+    def feed_of_kind(self, group_id: bytes, kind: str, after_seq: int, limit: int) -> tuple[FeedRow, ...]:
+        """At most ``limit`` entries of one kind and group with a sequence number above ``after_seq``."""
+        rows = self._rows(
+            f"{_FEED} WHERE group_id = ? AND kind = ? AND seq > ? ORDER BY seq LIMIT ?",
+            group_id,
+            kind,
+            min(after_seq, EPOCH_MAX),
+            _page(limit),
+        )
+        return tuple(FeedRow(*row) for row in rows)
+
+    def feed_of_epochs(self, group_id: bytes, kind: str, first: int, last: int) -> tuple[FeedRow, ...]:
+        """The entries of one kind and group in these epochs, both included, by epoch; one page of them."""
+        rows = self._rows(
+            f"{_FEED} WHERE group_id = ? AND kind = ? AND epoch BETWEEN ? AND ? ORDER BY epoch, seq LIMIT ?",
+            group_id,
+            kind,
+            max(first, 0),
+            min(last, EPOCH_MAX),
+            PAGE_SIZE_MAX,
+        )
+        return tuple(FeedRow(*row) for row in rows)
+
+    def unread_count(self, group_id: bytes, kind: str, after_seq: int, own: str) -> int:
+        """How many entries of one kind and group above ``after_seq`` are by somebody else than ``own``."""
+        rows = self._rows(
+            "SELECT count(*) FROM feed WHERE group_id = ? AND kind = ? AND seq > ? AND sender <> ?",
+            group_id,
+            kind,
+            after_seq,
+            own,
+        )
+        return int(rows[0][0])
+
     def feed_head(self) -> int:
         """The sequence number of the newest entry, 0 when there is none."""
         return int(self._rows("SELECT coalesce(max(seq), 0) FROM feed")[0][0])
@@ -168,6 +203,15 @@ class StoreReads(ABC):
 
     def parked_count(self, group_id: bytes) -> int:
         return int(self._rows("SELECT count(*) FROM parked WHERE group_id = ?", group_id)[0][0])
+
+    def parked(self, group_id: bytes, epoch: int) -> tuple[ParkedRow, ...]:
+        """The parked messages of an epoch and those before it, in order of arrival."""
+        rows = self._rows(
+            "SELECT group_id, epoch, message_id, payload FROM parked WHERE group_id = ? AND epoch <= ? ORDER BY arrival",
+            group_id,
+            epoch,
+        )
+        return tuple(ParkedRow(*row) for row in rows)
 
     # the way out
 

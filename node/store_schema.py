@@ -93,6 +93,7 @@ CREATE TABLE feed (
     UNIQUE (group_id, message_id)
 ) STRICT;
 CREATE INDEX feed_by_group ON feed (group_id, seq);
+CREATE INDEX feed_by_kind ON feed (group_id, kind, epoch);
 
 CREATE TABLE messages (
     group_id BLOB NOT NULL,

@@ -294,3 +294,17 @@ def test_a_killed_process_leaves_the_step_whole_or_undone(path: Path, moment: st
         assert guard.signed == signed
         assert (store.meta("large") is None) == (moment == "inside")
         assert store._rows("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_reader_sees_one_moment_while_the_node_goes_on_writing(store: Store, path: Path) -> None:
+    """What `log verify` reads in several questions belongs together, also beside a running daemon."""
+    with store.transaction() as tx:
+        tx.put_meta("a", b"1")
+    with open_store(path, KEY, read_only=True) as reader:
+        with reader.snapshot():
+            assert reader.meta("a") == b"1"
+            with store.transaction() as tx:
+                tx.put_meta("a", b"2")
+                tx.put_meta("b", b"2")
+            assert (reader.meta("a"), reader.meta("b")) == (b"1", None)
+        assert reader.meta("a") == b"2"

@@ -391,3 +391,18 @@ def test_every_row_is_a_frozen_value() -> None:
     rows = [value for name, value in vars(store_rows).items() if name.endswith("Row")]
     assert len(rows) == 11
     assert all(row.__dataclass_params__.frozen and "__slots__" in vars(row) for row in rows)
+
+
+def test_the_feed_can_be_asked_for_one_kind(store: Store) -> None:
+    """A page of messages is not filled up with decisions, and an epoch's entries are found without a scan."""
+    with store.transaction() as tx:
+        for epoch, kind, sender in [(1, "decision", "me"), (1, "message", "me"), (2, "message", "you")]:
+            tx.append_feed(FeedRow(G, kind, epoch, sender, None, b"", 0))
+        tx.append_feed(FeedRow(H, "message", 1, "you", None, b"", 0))
+    assert [row.seq for row in store.feed_of_kind(G, "message", 0, 10)] == [2, 3]
+    assert [row.seq for row in store.feed_of_kind(G, "message", 2, 10)] == [3]
+    assert [row.seq for row in store.feed_of_kind(G, "message", 0, 1)] == [2]
+    assert [row.seq for row in store.feed_of_epochs(G, "message", 1, 1)] == [2]
+    assert [row.seq for row in store.feed_of_epochs(G, "decision", 0, 9)] == [1]
+    assert store.unread_count(G, "message", 0, "me") == 1
+    assert store.unread_count(G, "message", 3, "me") == 0
