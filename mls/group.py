@@ -5,7 +5,7 @@ no undoing. This file composes; what it composes decides.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from mls import application, commit, snapshot, stage
@@ -165,6 +165,10 @@ class Group:
         """A signed GroupInfo of this epoch, as an MLSMessage (§12.4.3)."""
         return frame(commit.group_info(self.state, inline_tree=inline_tree))
 
+    def sign(self, label: str, content: bytes) -> bytes:
+        """A signature by our own leaf key, under a label of the application's (§5.1.2). Choose one that MLS has not."""
+        return self.suite.sign_with_label(self.state.signer, label, content)
+
     # --- changing it ---
 
     def commit(
@@ -244,6 +248,13 @@ class Group:
         """
         state, opened = application.open_message(self.state, message, now)
         return type(self)(state), opened
+
+    def following(self, present: "Group") -> Self:
+        """This successor of `present`, with every message key counted as used that `present` has used by now.
+
+        A commit is staged, or made, before it is known to win; meanwhile the epoch goes on talking.
+        """
+        return replace(self, state=self.state.following(present.state))
 
     # --- keeping it ---
 

@@ -6,7 +6,7 @@ half of what every member will enter. What it cannot see (the membership and con
 open, lifetimes) is left to `mls.stage`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -24,6 +24,7 @@ from mls.proposals import Commit
 from mls.registry import LeafNodeSource, ProposalType
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
 from mls.tree.kem import apply_path
+from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.commits import check_new_tree, check_path_presence, sets_extensions
 from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
@@ -100,6 +101,19 @@ class PublicGroup:
     @property
     def epoch(self) -> int:
         return self.context.epoch
+
+    @property
+    def extensions(self) -> Extensions:
+        """Those of the group context."""
+        return self.context.extensions
+
+    def leaf(self, leaf_index: int) -> LeafNode | None:
+        """The leaf at an index; None where it is blank or beyond the tree."""
+        return self.tree.leaf(leaf_index)
+
+    def leaves(self) -> Iterator[tuple[int, LeafNode]]:
+        """Every member's (leaf index, leaf), left to right."""
+        return self.tree.members()
 
     def check_commit(
         self, message: bytes, proposals: Sequence[bytes] = (), *, accept: CredentialCheck = accept_all

@@ -5,6 +5,7 @@ from typing import Self
 
 from mls.config import GroupConfig
 from mls.crypto import CipherSuite, HpkePrivateKey, SignaturePrivateKey
+from mls.errors import MisuseError
 from mls.framing import AuthenticatedContent
 from mls.key_schedule import EpochSecrets, EpochStart
 from mls.past_epochs import Past, PastEpoch, changes_between, retained
@@ -83,3 +84,10 @@ class GroupState:
             own_proposals=(),
             past=retained((ended, *self.past), now, self.config),
         )
+
+    def following(self, present: Self) -> Self:
+        """This successor of `present`, its record of past epochs brought up to where `present` stands now (V044)."""
+        if not self.past or self.past[0].context != present.public.context:
+            raise MisuseError("not the successor of that epoch")
+        ended = replace(self.past[0], secret_tree=present.secret_tree)
+        return replace(self, past=retained((ended, *present.past), ended.ended_at, self.config))
