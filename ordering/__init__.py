@@ -53,6 +53,7 @@ from ordering.limits import (
     CANDIDATE_SIZE_MAX,
     CHAIN_ENTRIES_MAX,
     COMMITTEE_MAX,
+    JOIN_PROOF_SIZE_MAX,
     PARKED_MESSAGES_PER_PEER_MAX,
     PARKED_SIZE_PER_PEER_MAX,
     STATUS_CANDIDATES_MAX,
@@ -101,7 +102,7 @@ from ordering.sync import (
     answer,
 )
 from ordering.votes import SignedVote, Verify, Vote, VoteKind, vote_bytes
-from ordering.wire import BundleId, InstanceId
+from ordering.wire import BundleId, InstanceId, Wire
 
 __all__ = [
     "BUNDLE_SIZE_MAX",
@@ -109,6 +110,7 @@ __all__ = [
     "CHAIN_ENTRIES_MAX",
     "COMMITTEE_MAX",
     "INTENT_ORDINAL",
+    "JOIN_PROOF_SIZE_MAX",
     "MESSAGE_SIZE_MAX",
     "PARKED_MESSAGES_PER_PEER_MAX",
     "PARKED_SIZE_PER_PEER_MAX",
@@ -189,6 +191,7 @@ __all__ = [
     "Vote",
     "VoteKind",
     "VoterExtension",
+    "Wire",
     "answer",
     "candidate_bytes",
     "check_join_proof",
