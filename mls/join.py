@@ -121,7 +121,7 @@ def check_received_tree(row: CipherSuite, tree: RatchetTree, context: GroupConte
         check_leaf(row, leaf, leaf.leaf_node_source, context.group_id, leaf_index)  # V177
         check_leaf_in_group(leaf, context.extensions, f"leaf {leaf_index}")
         check_use(config.validate_credential, CredentialUse(leaf.credential, leaf.signature_key), "V054")
-    check_credential_types([leaf for _, leaf in leaves], [leaf for _, leaf in leaves])
+    check_credential_types(tree, [leaf for _, leaf in leaves])
     if tree.signature_keys.repeated():
         raise InvalidError("V078", "a tree with one signature key in two leaves")
     if tree.encryption_keys.repeated():

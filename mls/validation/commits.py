@@ -36,7 +36,7 @@ def check_new_tree(
         check_leaf_in_group(leaf, extensions)  # V063, V080, V095
     if extensions_changed:
         check_everyone_supports(tree, extensions)
-    check_credential_types([leaf for _, leaf in tree.members()], leaves)
+    check_credential_types(tree, leaves)
     check_keys_are_unique(tree, leaves)
 
 

@@ -8,6 +8,7 @@ from mls.errors import InvalidError
 from mls.extensions import LEAF_PLACE, Extensions, check_extensions, non_default, required_capabilities, types_of
 from mls.registry import DEFAULT_PROPOSAL_TYPES, LeafNodeSource
 from mls.tree.nodes import LeafNode
+from mls.tree.ratchet import RatchetTree
 from mls.validation.keys import check_hpke_key, check_signature_key
 
 _SOURCE_RULES = {
@@ -60,21 +61,20 @@ def check_leaf_in_group(leaf: LeafNode, extensions: Extensions, who: str = "a le
         raise InvalidError("V080", f"{who} lacks group context extensions {sorted(missing)}")
 
 
-def check_credential_types(leaves: Iterable[LeafNode], changed: Iterable[LeafNode]) -> None:
+def check_credential_types(tree: RatchetTree, changed: Iterable[LeafNode]) -> None:
     """Every member understands every other's credential (V061, V064, V065).
 
-    `leaves` are all leaves of the tree, `changed` those among them that were not in a valid tree before: when no
-    credential type is new, only these have to be asked.
+    `changed` are the leaves of the tree that were not in a valid tree before. The tree keeps count of credential types,
+    so nobody else has to be asked.
     """
-    everyone, changed = tuple(leaves), tuple(changed)
-    in_use = {leaf.credential.credential_type for leaf in everyone}
+    changed = tuple(changed)
+    in_use, supported = tree.credential_types
     for leaf in changed:
         if missing := in_use.difference(leaf.capabilities.credentials):
             raise InvalidError("V065", f"a leaf does not support credential types in use: {sorted(missing)}")
-    fresh = {leaf.credential.credential_type for leaf in changed}
-    for leaf in everyone:
-        if missing := fresh.difference(leaf.capabilities.credentials):
-            raise InvalidError("V064", f"a member does not support a new leaf's credential type: {sorted(missing)}")
+    for leaf in changed:
+        if leaf.credential.credential_type not in supported:
+            raise InvalidError("V064", "a member does not support a new leaf's credential type")
 
 
 def check_lifetime(leaf: LeafNode, now: int, lifetime_max_s: int | None, *, rule: str = "V071") -> None:
