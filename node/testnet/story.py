@@ -1,0 +1,101 @@
+"""The story of a run: what was asked of the nodes and done to them. The verdict holds their stores against it.
+
+It is written into the run's folder before anything is judged, so a folder that was kept can be judged again.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+STORY_NAME: Final = "story.json"
+
+SETUP: Final = "setup"  # creating, adding, removing, opting in
+QUIET: Final = "quiet"  # one at a time, nothing else going on
+RIVALS: Final = "rivals"  # all nodes at once
+
+
+class Actor(Struct, frozen=True):
+    """One node of the run; its folder is named like it."""
+
+    name: str
+    peer_id: str
+
+
+class Submitted(Struct, frozen=True):
+    """A change that was asked for. Without an intent id the node was killed before it answered."""
+
+    node: str
+    kind: str
+    phase: str
+    intent_id: str = ""
+
+
+class Sent(Struct, frozen=True):
+    """A message a node has acknowledged: from then on it must not be lost."""
+
+    node: str
+    phase: str
+    message_id: str
+    epoch: int
+
+
+class Outage(Struct, frozen=True):
+    """A time in which a node was down."""
+
+    node: str
+    how: str  # "killed" or "stopped"
+    from_ms: int
+    until_ms: int
+
+
+class Held(Struct, frozen=True):
+    """What the store of a removed member held of the group while it was removed."""
+
+    is_removed: bool
+    has_snapshot: bool
+    successors: int  # own commits of it that could still be adopted
+    key_epochs: tuple[int, ...]  # epochs whose gossip key it had
+    message_epochs: tuple[int, ...]  # of messages in its feed, each epoch once
+
+
+class Removal(Struct, frozen=True):
+    """A member was away from the epoch its removal began up to, not including, the one its return began."""
+
+    node: str
+    removed_epoch: int
+    returned_epoch: int
+    held: Held
+    refusal: str  # what the node answered when it was asked to send while removed; empty: it sent
+
+
+class Story(Struct, frozen=True, kw_only=True):
+    """Everything of one run."""
+
+    seed: int
+    rounds: int
+    group_id: str
+    actors: tuple[Actor, ...]
+    committee_sizes: tuple[int, ...]  # as it should have grown
+    submitted: tuple[Submitted, ...] = ()
+    sent: tuple[Sent, ...] = ()
+    outages: tuple[Outage, ...] = ()
+    removals: tuple[Removal, ...] = ()
+    exit_codes: dict[str, int | None] = {}  # by name, of the last stop
+    failure: str = ""  # why the script did not get to its end
+
+    @property
+    def rivals_expected(self) -> int:
+        """How many concurrent commits there must have been: every node's change in every round."""
+        return len(self.actors) * self.rounds
+
+
+def write_story(folder: Path, story: Story) -> None:
+    """Put it into the run's folder."""
+    (folder / STORY_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(story), indent=1))
+
+
+def read_story(folder: Path) -> Story:
+    """The story of a folder that was kept."""
+    return msgspec.json.decode((folder / STORY_NAME).read_bytes(), type=Story)
