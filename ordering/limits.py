@@ -23,9 +23,9 @@ STATUS_CANDIDATES_MAX: Final = 8
 VIEWS_AHEAD_MAX: Final = 2  # R11: votes are kept up to view + 2
 JUSTIFICATION_VIEWS_MAX: Final = 1024  # consecutive nullified views one proof can span
 
-# How many candidates an instance knows at once, and how many of one leaf and ordinal (the first, and a rival).
+# How many candidates an instance knows at once, and how many of one leaf and ordinal (the first, and rivals).
 CANDIDATES_MAX: Final = 512
-CANDIDATE_RIVALS_MAX: Final = 2
+CANDIDATE_RIVALS_MAX: Final = 4
 CANDIDATE_ORDINAL_MAX: Final = 1
 
 # For the node: what may wait for an instance that is not open yet (R11, "the next epoch"), per peer.

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ordering import proposing, timing
 from ordering.events import Broadcast, Send
 from ordering.limits import STATUS_CANDIDATES_MAX
-from ordering.messages import Status
+from ordering.messages import InstanceMessage, Status
 from ordering.state import InstanceState, Work
 from ordering.votes import VoteKind
 from ordering.wire import BundleId, digest
@@ -107,15 +107,18 @@ def _retransmit(work: Work) -> None:
     state, config = work.state, work.config
     if config.own_voter is None or state.awake_at_s is None or state.decision is not None:
         return
+    messages: list[InstanceMessage] = []
     if state.view > 0 and state.proof is not None:
-        work.emit(Broadcast(state.proof))
+        messages.append(state.proof)
     if state.own_propose is not None:
-        work.emit(Broadcast(state.own_propose))
-    for vote in state.own_votes.values():
-        if vote.kind is not VoteKind.NOTARIZE or state.own_propose is None:  # a Propose carries it
-            work.emit(Broadcast(vote.signed(config.instance)))
+        messages.append(state.own_propose)
+    carried = None if state.own_propose is None else VoteKind.NOTARIZE  # by the Propose
+    messages += [vote.signed(config.instance) for vote in state.own_votes.values() if vote.kind is not carried]
     if state.view in state.notarizations:
-        work.emit(Broadcast(state.notarizations[state.view]))
+        messages.append(state.notarizations[state.view])
+    for message in messages:
+        if Broadcast(message) not in work.effects:  # said in this very step
+            work.emit(Broadcast(message))
 
 
 def period_s(state: InstanceState) -> float:

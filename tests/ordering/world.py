@@ -8,8 +8,8 @@ from hashlib import sha256
 from typing import TypeVar
 
 from ordering import (
-    BuildOwn,
     Broadcast,
+    BuildOwn,
     BundleId,
     CandidateFacts,
     Certificate,
@@ -28,8 +28,8 @@ from ordering import (
     Model,
     Open,
     Persist,
-    Propose,
     ProposalClass,
+    Propose,
     Received,
     Record,
     Seat,
