@@ -78,5 +78,5 @@ def _build(
     descriptor = voting_of(commit.successor.public).committee.descriptor
     bundle = Bundle(commit.message, (), commit.welcome or b"", descriptor)
     id = bundle.id(instance)
-    signature = group.sign_with_label(CANDIDATE_LABEL, candidate_bytes(id, ordinal))
+    signature = group.sign(CANDIDATE_LABEL, candidate_bytes(id, ordinal))
     return Built(Candidate(instance, group.own_leaf, ordinal, bundle, signature), id, commit.successor, intent_ids)

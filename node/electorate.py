@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from mls import Extension, LeafNode, LeafNodeSource, PublicGroup, PublicStaged, ed25519_verify, extension_data
+from mls import Extension, ExtensionType, LeafNode, LeafNodeSource, PublicGroup, PublicStaged, ed25519_verify, find
 from node.errors import NodeError
 from node.identity import BindingError, valid_vote_key, verify_binding
 from node.peer_id import PeerId
@@ -38,17 +38,17 @@ class Voting:
 
 def policy_extension(policy: Policy) -> Extension:
     """The policy as the GroupContext carries it."""
-    return Extension(POLICY_EXTENSION, policy.encode())
+    return Extension(ExtensionType(POLICY_EXTENSION), policy.encode())
 
 
 def voter_extension(voter: VoterExtension) -> Extension:
     """A willing leaf's offer as the leaf carries it."""
-    return Extension(VOTER_EXTENSION, voter.encode())
+    return Extension(ExtensionType(VOTER_EXTENSION), voter.encode())
 
 
 def policy_of(extensions: Iterable[Extension]) -> Policy:
     """The group's ordering policy; `RuleError` when it is missing or cannot be read."""
-    data = extension_data(tuple(extensions), POLICY_EXTENSION)
+    data = find(tuple(extensions), POLICY_EXTENSION)
     if data is None:
         raise RuleError("the group has no ordering policy")
     try:
@@ -59,7 +59,7 @@ def policy_of(extensions: Iterable[Extension]) -> Policy:
 
 def voter_of(leaf: LeafNode) -> VoterExtension | None:
     """A leaf's offer to vote, or None; `RuleError` when there is one that cannot be read."""
-    data = extension_data(leaf.extensions, VOTER_EXTENSION)
+    data = find(leaf.extensions, VOTER_EXTENSION)
     if data is None:
         return None
     try:

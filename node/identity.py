@@ -99,6 +99,15 @@ def verify_binding(identity: bytes, signature_key: bytes, suite: int) -> PeerId:
     return peer_id_of(public_key)
 
 
+def claimed_peer(identity: bytes) -> PeerId:
+    """The peer that identity bytes name, without checking their signature: for leaves that were verified before."""
+    try:
+        _, public_key, _ = msgspec.msgpack.decode(identity, type=tuple[int, bytes, bytes])
+    except msgspec.MsgspecError:
+        raise BindingError("credential: not a binding of this program") from None
+    return peer_id_of(public_key)
+
+
 def valid_vote_key(public_key: bytes) -> bool:
     """Whether an Ed25519 key is canonical, on the curve and of full order.
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
 
-from mls import Group, KeyPackage, LeafNode, MlsError, Proposal, add, remove
+from mls import Group, LeafNode, MlsError, Proposal, add, decode_key_package, remove
 from node.electorate import RuleError, peer_of, voter_of
 from node.peer_id import PeerId
 from node.store_rows import IntentRow
@@ -91,7 +91,7 @@ def plan(group: Group, intents: Sequence[IntentRow], *, may_opt_in: bool) -> Pla
                     if body.peer in members and body.peer not in touched:
                         settled.append(Settled(intent, ALREADY))
                     elif body.peer not in touched:
-                        proposals.append(add(KeyPackage.decode_message(body.key_package)))
+                        proposals.append(add(decode_key_package(body.key_package)))
                         touched.add(body.peer)
                         carried.append(intent)
                 case "remove":

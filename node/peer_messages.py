@@ -11,15 +11,14 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta
 
 from mls import sha256
-from ordering import CANDIDATE_SIZE_MAX, JOIN_PROOF_SIZE_MAX, Wire
 from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, RESPONSE_SIZE_MAX
+from ordering import JOIN_PROOF_SIZE_MAX, Wire
 
 TAG_SIZE: Final = 16
 MESSAGE_ID_SIZE: Final = 32
 EPOCHS_PER_SYNC_MAX: Final = 24  # epochs one sync answer speaks of: the retained past and the present
 MESSAGE_IDS_PER_SYNC_MAX: Final = 2048
 MESSAGES_PER_PULL_MAX: Final = 256
-DECISIONS_PER_SYNC_MAX: Final = 64
 PULL_SIZE_MAX: Final = RESPONSE_SIZE_MAX - 4096
 NAME_SIZE_MAX: Final = 64
 
@@ -28,6 +27,8 @@ WELCOME_PROTOCOL: Final = "/conclave/welcome/1"
 CANDIDATE_PROTOCOL: Final = "/conclave/candidate/1"
 SYNC_PROTOCOL: Final = "/conclave/sync/1"
 MESSAGES_PROTOCOL: Final = "/conclave/messages/1"
+CHAIN_PROTOCOL: Final = "/conclave/chain/1"
+BUNDLE_PROTOCOL: Final = "/conclave/bundle/1"
 
 Tag = Annotated[bytes, Meta(min_length=TAG_SIZE, max_length=TAG_SIZE)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -50,7 +51,6 @@ class FrameKind(IntEnum):
     ORDERING = 1  # an ordering message: vote, propose, proof, status, decision
     CANDIDATE = 2  # an encoded ordering.Candidate
     MESSAGE = 3  # an MLS PrivateMessage with application data
-    BUNDLE_WITH_DECISION = 4  # a DecidedBundle
 
 
 class Frame(Wire, frozen=True):
@@ -100,6 +100,24 @@ class CandidateRequest(Wire, frozen=True):
     id: Hash
 
 
+class ChainQuestion(Wire, frozen=True):
+    """The decided log from an epoch on, please."""
+
+    SIZE_MAX: ClassVar[int] = 1024
+
+    tag: Tag
+    request: Annotated[bytes, Meta(max_length=512)]  # an ordering.ChainRequest
+
+
+class BundleRequest(Wire, frozen=True):
+    """The candidate that ended this epoch, please."""
+
+    SIZE_MAX: ClassVar[int] = 128
+
+    tag: Tag
+    epoch: Epoch
+
+
 class EpochDigest(Wire, frozen=True):
     """The messages of one epoch that a node holds, as one hash."""
 
@@ -124,22 +142,12 @@ class EpochMessages(Wire, frozen=True):
     ids: Annotated[tuple[Hash, ...], Meta(max_length=MESSAGE_IDS_PER_SYNC_MAX)]
 
 
-class DecidedBundle(Wire, frozen=True):
-    """A Decision and the candidate it decided."""
-
-    SIZE_MAX: ClassVar[int] = CANDIDATE_SIZE_MAX + 64 * 1024
-
-    decision: bytes
-    candidate: bytes
-
-
 class SyncReply(Wire, frozen=True):
-    """What the asker lacks: decisions from its epoch on, and message ids of the epochs where it differs."""
+    """Where the answering node stands, and its message ids of the epochs where the asker's set differs."""
 
     SIZE_MAX: ClassVar[int] = RESPONSE_SIZE_MAX
 
     epoch: Epoch
-    decided: Annotated[tuple[DecidedBundle, ...], Meta(max_length=DECISIONS_PER_SYNC_MAX)]
     messages: Annotated[tuple[EpochMessages, ...], Meta(max_length=EPOCHS_PER_SYNC_MAX)]
 
 

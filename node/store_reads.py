@@ -207,7 +207,8 @@ class StoreReads(ABC):
     def parked(self, group_id: bytes, epoch: int) -> tuple[ParkedRow, ...]:
         """The parked messages of an epoch and those before it, in order of arrival."""
         rows = self._rows(
-            "SELECT group_id, epoch, message_id, payload FROM parked WHERE group_id = ? AND epoch <= ? ORDER BY arrival",
+            "SELECT group_id, epoch, message_id, payload FROM parked"
+            " WHERE group_id = ? AND epoch <= ? ORDER BY arrival",
             group_id,
             epoch,
         )

@@ -236,15 +236,9 @@ class Transaction(StoreReads):
         count, size = self._rows(sql, row.group_id)[0]
         return bool(count >= PARKED_PER_GROUP_MAX or size + len(row.payload) > PARKED_BYTES_PER_GROUP_MAX)
 
-    def pop_parked(self, group_id: bytes, epoch: int) -> tuple[ParkedRow, ...]:
-        """Take the messages of one epoch out, in order of arrival; those of lower epochs are dropped."""
-        rows = self._rows(
-            "SELECT group_id, epoch, message_id, payload FROM parked WHERE group_id = ? AND epoch = ? ORDER BY arrival",
-            group_id,
-            epoch,
-        )
+    def drop_parked(self, group_id: bytes, epoch: int) -> None:
+        """Delete the parked messages of an epoch and of those before it: they were opened, or never will be."""
         self._rows("DELETE FROM parked WHERE group_id = ? AND epoch <= ?", group_id, epoch)
-        return tuple(ParkedRow(*row) for row in rows)
 
     # the way out
 

@@ -274,10 +274,10 @@ def test_parked_messages_wait_for_their_epoch(store: Store) -> None:
         assert [tx.park(row) for row in rows] == [True] * 4
         assert tx.park(rows[0])
         assert tx.parked_count(G) == 4
-        assert tx.pop_parked(G, 5) == (rows[0], rows[2])
-        assert tx.parked_count(G) == 1
-        assert tx.pop_parked(G, 5) == ()
-        assert tx.pop_parked(H, 6) == ()
+        assert tx.parked(G, 5) == (rows[0], rows[1], rows[2])
+        tx.drop_parked(G, 5)
+        tx.drop_parked(H, 6)
+        assert tx.parked(G, 9) == (rows[3],)
 
 
 def test_parked_messages_are_bounded_and_the_nearest_epochs_stay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,8 +290,7 @@ def test_parked_messages_are_bounded_and_the_nearest_epochs_stay(store: Store, m
         assert tx.park(ParkedRow(G, 1, b"near", b""))
         assert tx.park(ParkedRow(H, 9, b"x", b""))  # another group has its own bound
         assert tx.parked_count(G) == 3
-        assert tx.pop_parked(G, 1) == (ParkedRow(G, 1, b"near", b""),)
-        assert tx.pop_parked(G, 9) == ()
+        assert [row.epoch for row in tx.parked(G, 9)] == [8, 7, 1]
 
 
 def test_parked_bytes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +300,7 @@ def test_parked_bytes_are_bounded(store: Store, monkeypatch: pytest.MonkeyPatch)
         assert not tx.park(ParkedRow(G, 5, b"2", bytes(60)))
         assert not tx.park(ParkedRow(G, 1, b"3", bytes(101)))
         assert tx.park(ParkedRow(G, 4, b"4", bytes(60)))
-        assert tx.pop_parked(G, 5) == ()
+        assert [row.message_id for row in tx.parked(G, 5)] == [b"4"]
 
 
 def test_an_epoch_no_group_reaches_is_refused_and_not_an_overflow(store: Store) -> None:

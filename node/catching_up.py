@@ -1,0 +1,139 @@
+"""A node that was away: it asks for the decided chain, fetches the bundles, and walks epoch by epoch.
+
+`ordering.CatchUp` decides what to ask whom and verifies every link from our own anchor; this file carries its wishes
+to the network and its results into the agreement, which decides each epoch as if it had heard the Decision live.
+"""
+
+from collections import deque
+from typing import Final
+
+from mls import ed25519_verify
+from node.agreement import Agreement
+from node.logs import logger, short
+from node.outward import Ask, Outward
+from node.peer_id import PeerId
+from node.peer_messages import BUNDLE_PROTOCOL, CHAIN_PROTOCOL, BundleRequest, ChainQuestion, group_tag
+from ordering import (
+    Anchor,
+    Apply,
+    BlamePeer,
+    BundleHeld,
+    BundleId,
+    Candidate,
+    CatchUp,
+    CatchUpEffect,
+    CatchUpInput,
+    CatchUpTick,
+    Chain,
+    ChainArrived,
+    EpochEntered,
+    FetchBundle,
+    LogEntry,
+    MalformedError,
+    PeerAhead,
+    RequestChain,
+    Status,
+    decode_message,
+)
+
+HELD_MAX: Final = 128
+log = logger("catch-up")
+
+
+class CatchingUp:
+    """The catch-up of one group."""
+
+    def __init__(self, agreement: Agreement, outward: deque[Outward]) -> None:
+        self.agreement = agreement
+        self.context = agreement.context
+        self.outward = outward
+        self.machine = CatchUp(ed25519_verify, self._anchor())
+        self._bundles: dict[BundleId, tuple[PeerId, bytes]] = {}  # fetched, of epochs still ahead
+        self._tag = group_tag(agreement.holding.group_id)
+
+    @property
+    def wake_at_s(self) -> float | None:
+        """When `tick` is due."""
+        return self.machine.wake_at_s
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is known to be missing."""
+        return not self.machine.done
+
+    def notice(self, peer: PeerId, body: bytes) -> None:
+        """A Status of a later epoch tells that we lag. Its claim is checked by what the peer can show."""
+        if self.agreement.is_over:
+            return
+        message = decode_message(body)
+        if isinstance(message, Status) and message.epoch > self.agreement.holding.epoch:
+            self.peer_ahead(peer, message.epoch)
+
+    def peer_ahead(self, peer: PeerId, epoch: int) -> None:
+        """A peer stands in a later epoch than we do."""
+        self._step(PeerAhead(self.context.now_s(), peer, epoch))
+
+    def entered(self) -> None:
+        """The group stands in a new epoch, however it got there."""
+        self._bundles = {id: held for id, held in self._bundles.items() if self._is_pending(id)}
+        self._step(EpochEntered(self.context.now_s(), self._anchor()))
+
+    def tick(self, now_s: float) -> None:
+        """`wake_at_s` may have come."""
+        if self.machine.wake_at_s is not None and now_s >= self.machine.wake_at_s:
+            self._step(CatchUpTick(now_s))
+
+    def _anchor(self) -> Anchor:
+        """What ends the present epoch: its committee, after the bundle that began it."""
+        holding, epoch = self.agreement.holding, self.agreement.epoch
+        return Anchor(holding.group_id, holding.epoch, holding.extra.prev, epoch.voting.committee.descriptor)
+
+    def _is_pending(self, id: BundleId) -> bool:
+        return any(entry.decision.id == id for entry in self.machine.pending)
+
+    def _step(self, event: CatchUpInput) -> None:
+        self.machine, effects = self.machine.step(event)
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: CatchUpEffect) -> None:
+        match effect:
+            case RequestChain(peer, request):
+                question = ChainQuestion(self._tag, request.encode())
+                self.outward.append(Ask((peer,), CHAIN_PROTOCOL, question.encode(), self._chain_arrived))
+            case FetchBundle(id, epoch, peer):
+                self._fetch(id, epoch, peer)
+            case Apply(entry):
+                self._apply(entry)
+            case BlamePeer(peer, detail):
+                log.warning("chain refused", group=short(self.agreement.holding.group_id), peer=peer, reason=detail)
+
+    def _chain_arrived(self, peer: PeerId, reply: bytes | None) -> None:
+        if reply is not None and not self.agreement.is_over:
+            self._step(ChainArrived(self.context.now_s(), peer, Chain.decode(reply)))
+
+    def _fetch(self, id: BundleId, epoch: int, first: PeerId) -> None:
+        peers = tuple(dict.fromkeys((first, *self.agreement.peers())))
+        request = BundleRequest(self._tag, epoch)
+
+        def arrived(peer: PeerId, reply: bytes | None) -> None:
+            if self.agreement.is_over or not self._is_pending(id):
+                return
+            if reply is None:  # nobody has it now: ask again with the next Status of somebody ahead
+                self.machine = CatchUp(ed25519_verify, self._anchor())
+                return
+            if Candidate.decode(reply).id != id:
+                raise MalformedError("a bundle that is not the decided one")
+            if len(self._bundles) < HELD_MAX:
+                self._bundles[id] = (peer, reply)
+                self._step(BundleHeld(self.context.now_s(), id))
+
+        self.outward.append(Ask(peers, BUNDLE_PROTOCOL, request.encode(), arrived))
+
+    def _apply(self, entry: LogEntry) -> None:
+        """The oldest missing epoch: its candidate, then its Decision, through the agreement's ordinary door."""
+        decision = entry.decision
+        if decision.epoch != self.agreement.holding.epoch:
+            return
+        peer, body = self._bundles.pop(BundleId(decision.id))
+        self.agreement.decide_from_log(peer, body, decision)

@@ -1,0 +1,77 @@
+"""What every part of a running node shares: its store, its network, its identity, its clocks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import trio
+
+from mls import GroupConfig
+from node.config import Config
+from node.identity import Identity
+from node.peer_id import PeerId
+from node.store import Store
+from node.transport import Transport
+
+
+class FeedSignal:
+    """Wakes those who wait for the feed to grow."""
+
+    def __init__(self, head: Callable[[], int]) -> None:
+        self._head = head
+        self._grown = trio.Event()
+
+    def grew(self) -> None:
+        """Say that entries were appended (after they are durable)."""
+        self._grown.set()
+        self._grown = trio.Event()
+
+    async def wait(self, after_seq: int, timeout_s: float) -> None:
+        """Return when there is an entry above `after_seq`, or when the time is up."""
+        with trio.move_on_after(timeout_s):
+            while self._head() <= after_seq:
+                await self._grown.wait()
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """One per process."""
+
+    config: Config
+    identity: Identity
+    store: Store
+    transport: Transport
+    random: Callable[[int], bytes]
+    boot: int  # grows with every start, so that our Statuses are never taken for replays
+    started_s: float
+    feed: FeedSignal
+    heard_s: dict[PeerId, float] = field(default_factory=dict)  # the last authenticated traffic of each peer
+    intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
+
+    @staticmethod
+    def now_s() -> float:
+        """Seconds of the monotonic clock that all timers use."""
+        return trio.current_time()
+
+    @staticmethod
+    def now_ms() -> int:
+        """Unix milliseconds, for people and for rows."""
+        return time.time_ns() // 1_000_000
+
+    def hear(self, peer: PeerId) -> None:
+        """Note traffic of a peer; the transport has authenticated it."""
+        self.heard_s[peer] = self.now_s()
+
+    def heard_within(self, peer: PeerId, seconds: float) -> bool:
+        """Whether a peer was heard that lately; we always hear ourselves."""
+        if peer == self.identity.peer_id:
+            return True
+        return self.now_s() - self.heard_s.get(peer, float("-inf")) <= seconds
+
+
+def group_config(config: Config) -> GroupConfig:
+    """The engine's settings for the groups of this node.
+
+    That every leaf names its peer is checked where leaves enter: by `electorate.check_leaves` and `joining`.
+    """
+    return GroupConfig(padding_size=max(1, config.group.padding))

@@ -1,0 +1,180 @@
+"""Coming into a group: founding one, or being let in by a Welcome with the proof that its commit was decided.
+
+A Welcome of a losing commit decrypts perfectly well. So a joiner demands the JoinProof of `docs/ordering.md`, checks
+it against the tree it was given, and stays *unconfirmed* until members it elected itself stand where it stands.
+"""
+
+from typing import Final
+
+from mls import (
+    Group,
+    KeyPackageBundle,
+    MlsError,
+    PublicGroup,
+    basic,
+    confirmed_transcript_hash,
+    ed25519_generate,
+    ed25519_sign,
+    ed25519_verify,
+    open_welcome,
+    own_capabilities,
+    peek,
+    suite,
+    welcome_references,
+)
+from node.context import NodeContext, group_config
+from node.directory import lifetime_from
+from node.electorate import (
+    PRIVATE_EXTENSIONS,
+    RuleError,
+    peer_of,
+    policy_extension,
+    seats_of,
+    voter_extension,
+    voting_of,
+)
+from node.feed import GROUP, NoticeBody
+from node.holding import OK, UNCONFIRMED, Extra, Holding, with_key
+from node.judgement import CANDIDATE_LABEL
+from node.peer_messages import WelcomeDelivery
+from node.sealing import gossip_key
+from node.store_rows import FeedRow
+from ordering import (
+    Anchor,
+    JoinProof,
+    OrderingError,
+    Policy,
+    VoterExtension,
+    check_join_proof,
+    possession_bytes,
+    ranked,
+)
+
+GROUP_ID_SIZE: Final = 32
+
+
+class WelcomeRefusedError(RuleError):
+    """A Welcome that does not bring us in; the message says which check failed."""
+
+
+def found_group(context: NodeContext, name: str, suite_id: int, policy: Policy) -> Holding:
+    """A group of one, in epoch 0, whose only member is its only voter. Durable when this returns."""
+    random, now = context.random, context.now_ms() // 1000
+    group_id = random(GROUP_ID_SIZE)
+    signer = suite(suite_id).generate_signature_key(random)
+    vote_key = ed25519_generate(random)
+    offer = VoterExtension(vote_key.public, 0, ed25519_sign(vote_key, possession_bytes(group_id, signer.public, 0)))
+    group = Group.create(
+        suite_id,
+        group_id,
+        signer,
+        basic(context.identity.bind(signer.public, suite_id)),
+        own_capabilities(PRIVATE_EXTENSIONS),
+        (voter_extension(offer),),
+        (policy_extension(policy),),
+        random,
+        lifetime_from(now),
+        group_config(context.config),
+    )
+    descriptor = voting_of(group.public).committee.descriptor
+    anchor = Anchor.genesis(group_id, group.context.tree_hash, descriptor)
+    extra = with_key(Extra(anchor.prev, anchor, vote_key.to_bytes()), 0, gossip_key(group))
+    holding = Holding(group_id, name, 0, group, extra, OK)
+    _store(context, holding, "founded this group", None)
+    return holding
+
+
+def join_by_welcome(context: NodeContext, payload: bytes) -> Holding | None:
+    """Take in a `WelcomeDelivery`; None when we are in that group already. Durable when this returns.
+
+    Raises `WelcomeRefusedError`, `MlsError` or `OrderingError` naming the check that failed; nothing changed then.
+    """
+    delivery = WelcomeDelivery.decode(payload)
+    proof = JoinProof.decode(delivery.join_proof)
+    present = context.store.group(proof.decision.group_id)
+    if present is not None and not present.removed and present.epoch > proof.decision.epoch:
+        return None
+    bundle = _bundle_for(context, proof.candidate.bundle.welcome)
+    now = context.now_ms() // 1000
+    joined = open_welcome(
+        proof.candidate.bundle.welcome, [bundle], tree=None, now=now, config=group_config(context.config)
+    )
+    group = joined.group
+    anchor = check_proof(proof, group)
+    vote_key = ed25519_generate(context.random)
+    extra = Extra(anchor.prev, anchor, vote_key.to_bytes(), joined.signer_leaf)
+    extra = with_key(extra, group.epoch, gossip_key(group))
+    holding = Holding(group.group_id, delivery.name, group.epoch, group, extra, UNCONFIRMED, unconfirmed=True)
+    adder = group.public.leaf(joined.signer_leaf)
+    assert adder is not None, "the engine has checked the signer's leaf"
+    _store(context, holding, f"{peer_of(group.public, adder)} says this is the group", bundle.reference)
+    return holding
+
+
+def check_proof(proof: JoinProof, group: Group) -> Anchor:
+    """The JoinProof against the group that was joined; the numbers are those of `docs/ordering.md`.
+
+    Returns the anchor of the joined epoch: where our own knowledge of the decided chain begins.
+    """
+    public = group.public
+    commit = proof.candidate.bundle.commit
+    for _, leaf in public.leaves():
+        peer_of(public, leaf)  # every leaf names its peer
+    expected = confirmed_transcript_hash(group.suite.id, proof.interim_transcript_hash, commit)
+    if expected != group.context.confirmed_transcript_hash:  # (1)
+        raise WelcomeRefusedError("join proof (1): the decided commit does not lead to the group we were let into")
+    anchor = check_join_proof(
+        proof,
+        group_id=group.group_id,
+        joined_epoch=group.epoch,
+        welcome=proof.candidate.bundle.welcome,
+        authenticated_data=peek(commit).authenticated_data or b"",
+        verify=ed25519_verify,
+        verify_author=lambda leaf, message, signature: _by_author(public, leaf, message, signature),
+    )
+    check_seating(proof, public)
+    if anchor.descriptor != voting_of(public).committee.descriptor:
+        raise WelcomeRefusedError("join proof: the bundle announces another committee than our tree elects")
+    return anchor
+
+
+def check_seating(proof: JoinProof, public: PublicGroup) -> None:
+    """(5): every leaf that was eligible in the ended epoch and ranks before a seated one is seated."""
+    ended = proof.decision.epoch
+    voting = voting_of(public)
+    before = [seat for seat in seats_of(public) if seat.since < ended or ended == 0]
+    in_order = [seat.vote_key in proof.decision.descriptor.vote_keys for seat in ranked(voting.policy, before)]
+    if True in in_order and not all(in_order[: len(in_order) - in_order[::-1].index(True)]):
+        raise WelcomeRefusedError("join proof (5): the committee that decided passes over a voter of our tree")
+
+
+def _by_author(public: PublicGroup, leaf_index: int, message: bytes, signature: bytes) -> bool:
+    leaf = public.leaf(leaf_index)
+    if leaf is None:
+        return False
+    return public.suite.verify_with_label(leaf.signature_key, CANDIDATE_LABEL, message, signature)
+
+
+def _bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
+    for reference in welcome_references(welcome):
+        row = context.store.key_package(reference)
+        if row is not None:
+            return KeyPackageBundle.from_bytes(row.bundle)
+    raise WelcomeRefusedError("a Welcome for none of our key packages")
+
+
+def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None) -> None:
+    """The group, the consumption of the key package and the news, in one transaction."""
+    with context.store.transaction() as transaction:
+        holding.put(transaction)
+        if used is not None:
+            transaction.delete_key_package(used)
+        transaction.append_feed(
+            FeedRow(holding.group_id, GROUP, holding.epoch, None, None, NoticeBody(text).encode(), context.now_ms())
+        )
+    context.store.checkpoint()
+    context.feed.grew()
+
+
+REFUSALS = (RuleError, MlsError, OrderingError)
+"""What `join_by_welcome` raises for a delivery that does not bring us in."""

@@ -1,0 +1,39 @@
+"""What a step wants done in the world once its transaction is durable: values, carried out in order by the session."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from node.peer_id import PeerId
+from node.peer_messages import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """A frame on the kept streams of these peers; those who are not connected miss it."""
+
+    peers: tuple[PeerId, ...]
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A frame to everyone on the group's topic, sealed under the key of this epoch."""
+
+    frame: Frame
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to the first of these peers that answers. The answer comes back to `then` in the session's task.
+
+    `then` is called with None when nobody answered.
+    """
+
+    peers: tuple[PeerId, ...]
+    protocol: str
+    payload: bytes = field(repr=False)
+    then: Callable[[PeerId, bytes | None], None] = field(repr=False)
+
+
+Outward = Tell | Publish | Ask

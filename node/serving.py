@@ -1,0 +1,50 @@
+"""Answering other members' questions about a group, as far as they were members of what they ask about."""
+
+from typing import Final
+
+from node.peer_id import PeerId
+from node.session import Session
+from node.transport import RESPONSE_SIZE_MAX, RefusedError
+from ordering import Candidate, Chain, ChainRequest, Decision, LogEntry
+
+_ROOM: Final = 4096  # for the frame around an answer
+
+
+def candidate_of(session: Session, peer: PeerId, id: bytes) -> bytes:
+    """The bytes of a candidate of the running epoch."""
+    holding = session.holding
+    if session.agreement.leaf_of(peer) is None:
+        raise RefusedError("no such group for you here")
+    row = session.context.store.candidate(holding.group_id, holding.epoch, id)
+    if row is not None:
+        return row.candidate
+    latest = session.context.store.latest_decision(holding.group_id)
+    if latest is not None and latest.candidate_id == id and latest.candidate is not None:
+        return latest.candidate
+    raise RefusedError("no such candidate here")
+
+
+def bundle_of(session: Session, peer: PeerId, epoch: int) -> bytes:
+    """The candidate that ended an epoch."""
+    if not session.agreement.may_serve(peer, epoch):
+        raise RefusedError("no such group for you here")
+    row = session.context.store.decision(session.group_id, epoch)
+    if row is None or row.candidate is None:
+        raise RefusedError("no such decision here")
+    return row.candidate
+
+
+def chain_of(session: Session, peer: PeerId, question: bytes) -> bytes:
+    """The decided log from an epoch on, up to the last epoch that concerns the asker."""
+    request = ChainRequest.decode(question)
+    entries: list[LogEntry] = []
+    size = 0
+    for row in session.context.store.decisions(session.group_id, request.from_epoch, request.entry_count):
+        if row.candidate is None or not session.agreement.may_serve(peer, row.epoch):
+            break
+        entry = LogEntry.of(Decision.decode(row.decision), Candidate.decode(row.candidate).bundle)
+        size += len(entry.encode())
+        if size > RESPONSE_SIZE_MAX - _ROOM:
+            break
+        entries.append(entry)
+    return Chain(session.group_id, tuple(entries)).encode()

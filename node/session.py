@@ -1,0 +1,366 @@
+"""One group's task: it owns the group's agreement and conversation outright, so nothing here needs a lock.
+
+Frames, hints, answers and the wishes of local callers come in through one bounded inbox; each is one synchronous step
+with at most a few transactions. After every step what the step wants done in the world is carried out, in order.
+An error of our own ends the task; the daemon starts it again from the disk.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random as Chance
+from typing import Any, Final, TypeVar, cast
+
+import trio
+
+from mls import MlsError
+from node.agreement import Agreement, fingerprint
+from node.api.errors import ApiError, ErrorCode
+from node.catching_up import CatchingUp
+from node.context import NodeContext
+from node.conversation import Conversation
+from node.electorate import RuleError, voter_of
+from node.holding import CUT_OFF, FROZEN, Holding
+from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN
+from node.logs import logger, short
+from node.outward import Ask, Outward, Publish, Tell
+from node.peer_id import PeerId
+from node.peer_messages import WELCOME_PROTOCOL, Frame, FrameKind, Sealed, topic_of
+from node.sealing import open_sealed, seal
+from node.store_rows import FeedRow, IntentRow
+from node.transport import GOSSIP_SIZE_MAX, RequestError, TransportError
+from node.welcoming import ALREADY_IN, GIVE_UP_MS, JOINED, RETRY_MS, WELCOME_KIND
+from ordering import MalformedError, OrderingError
+
+INBOX_MAX: Final = 4096
+SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
+ASK_TIMEOUT_S: Final = 5.0
+INTENT_ID_SIZE: Final = 16
+
+T = TypeVar("T")
+log = logger("session")
+
+
+@dataclass(frozen=True, slots=True)
+class FrameIn:
+    """A frame from a peer's kept stream."""
+
+    peer: PeerId
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class HintIn:
+    """A sealed frame from the group's topic; `peer` is only the neighbour that passed it on."""
+
+    peer: PeerId
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIn:
+    """A peer has connected."""
+
+    peer: PeerId
+
+
+@dataclass(slots=True)
+class Wish:
+    """Something a local caller wants done in the session's task."""
+
+    act: Callable[[], Any]
+    done: trio.Event
+    value: Any = None
+    error: Exception | None = None
+
+
+Item = FrameIn | HintIn | PeerIn | Wish
+
+
+class Session:
+    """A group on a running node."""
+
+    def __init__(self, context: NodeContext, holding: Holding) -> None:
+        self.context = context
+        self.group_id = holding.group_id
+        self._inbox_in, self._inbox_out = trio.open_memory_channel[Item](INBOX_MAX)
+        self._nursery: trio.Nursery | None = None
+        self._chance = Chance(context.random(8))  # noqa: S311 - jitter
+        self._next_sync_s = 0.0
+        self._delivering: set[int] = set()
+        self._new_epoch = True
+        self.agreement = Agreement(context, holding)
+        self.agreement.on_epoch = self._note_epoch
+        self.outward: deque[Outward] = self.agreement.outward
+        self.conversation = Conversation(self.agreement, self.outward)
+        self.catching_up = CatchingUp(self.agreement, self.outward)
+        self.conversation.behind = self.catching_up.peer_ahead
+
+    @property
+    def holding(self) -> Holding:
+        """What this node holds of the group."""
+        return self.agreement.holding
+
+    def fingerprint(self) -> bytes:
+        """Of the present epoch; empty once removed."""
+        return b"" if self.holding.group is None else fingerprint(self.holding.group)
+
+    # --- local callers ---
+
+    async def submit(self, kind: str, body: bytes) -> IntentRow:
+        """Make an intent durable and start on it; raises `ApiError` when the group cannot take it now."""
+        return await self._wish(lambda: self._submit(kind, body))
+
+    async def send(self, text: str) -> FeedRow:
+        """Send a message to the group; returns once it is durable."""
+        return await self._wish(lambda: self._send(text))
+
+    async def intent_ended(self, intent_id: bytes) -> IntentRow:
+        """Wait until an intent is done, already so, or failed."""
+        while True:
+            row = self.context.store.intent(intent_id)
+            if row is None:
+                raise ApiError(ErrorCode.INTENT_NOT_FOUND, "there is no such intent")
+            if row.state in (DONE, ALREADY, FAILED):
+                return row
+            await self.context.intent_ended.setdefault(intent_id, trio.Event()).wait()
+            self.context.intent_ended.pop(intent_id, None)
+
+    async def _wish(self, act: Callable[[], T]) -> T:
+        wish = Wish(act, trio.Event())
+        await self._inbox_in.send(wish)
+        await wish.done.wait()
+        if wish.error is not None:
+            raise wish.error
+        return cast(T, wish.value)
+
+    def _submit(self, kind: str, body: bytes) -> IntentRow:
+        self._must_be_member()
+        if self.holding.health in (FROZEN, CUT_OFF):
+            raise ApiError(ErrorCode.FROZEN, "the members of this group cannot be changed from here any more")
+        store = self.context.store
+        if len(store.open_intents(self.group_id)) >= OPEN_INTENTS_MAX:
+            raise ApiError(ErrorCode.BUSY, "too many changes are waiting already", "wait for some of them to end")
+        row = IntentRow(
+            self.context.random(INTENT_ID_SIZE),
+            self.group_id,
+            kind,
+            body,
+            OPEN,
+            None,
+            None,
+            self.context.now_ms(),
+        )
+        with store.transaction() as transaction:
+            transaction.put_intent(row)
+        self.agreement.pursue_intents()
+        return row
+
+    def _send(self, text: str) -> FeedRow:
+        self._must_be_member()
+        return self.conversation.send(text)
+
+    def _must_be_member(self) -> None:
+        if self.agreement.is_over:
+            raise ApiError(ErrorCode.NOT_MEMBER, "this node was removed from the group")
+
+    # --- from the network ---
+
+    def post(self, item: FrameIn | HintIn | PeerIn) -> None:
+        """Hand over something from the network; dropped when the inbox is full, since all of it is repeated."""
+        try:
+            self._inbox_in.send_nowait(item)
+        except trio.WouldBlock:
+            log.warning("inbox full", group=short(self.group_id))
+
+    # --- the task ---
+
+    async def run(self) -> None:
+        """Until cancelled. Raises what is a bug of ours; bad input from peers is dropped here."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self.context.transport.subscribe(topic_of(self.group_id))
+            self.conversation.resume()
+            self.conversation.open_parked()
+            self.agreement.pursue_intents()
+            await self._after_step()
+            while not self.agreement.is_over:
+                item = await self._next()
+                self._take(item)
+                await self._after_step()
+            self.context.transport.unsubscribe(topic_of(self.group_id))
+            await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        """We were removed: answer what local callers still ask, and nobody else."""
+        async for item in self._inbox_out:
+            if isinstance(item, Wish):
+                self._take(item)
+
+    async def _next(self) -> Item | None:
+        """The next item, or None when a timer is due."""
+        try:
+            return self._inbox_out.receive_nowait()
+        except trio.WouldBlock:
+            pass
+        deadlines = [self._next_sync_s, self.agreement.wake_at_s, self.catching_up.wake_at_s]
+        due = min(each for each in deadlines if each is not None)
+        with trio.move_on_at(due):
+            return await self._inbox_out.receive()
+        return None
+
+    def _take(self, item: Item | None) -> None:
+        match item:
+            case None:
+                self._tick()
+            case Wish():
+                try:
+                    item.value = item.act()
+                except (ApiError, MlsError, RuleError) as error:
+                    item.error = error
+                finally:
+                    item.done.set()
+            case FrameIn(peer, frame):
+                self.context.hear(peer)
+                self.agreement.hear(peer)
+                self._guarded(peer, lambda: self._take_frame(peer, frame))
+            case HintIn(peer, sealed):
+                self._guarded(peer, lambda: self._take_hint(peer, sealed))
+            case PeerIn(peer):
+                self.agreement.hear(peer)
+                if self.agreement.leaf_of(peer) is not None:
+                    self.conversation.compare_with(peer)
+
+    def _take_frame(self, peer: PeerId, frame: Frame) -> None:
+        match frame.kind:
+            case FrameKind.ORDERING:
+                self.agreement.receive(peer, frame.body)
+                self.catching_up.notice(peer, frame.body)
+            case FrameKind.CANDIDATE:
+                self.agreement.receive_candidate(peer, frame.body)
+            case FrameKind.MESSAGE:
+                self.conversation.receive(peer, frame.body)
+
+    def _take_hint(self, peer: PeerId, sealed: Sealed) -> None:
+        key = self.holding.extra.key_of(sealed.epoch)
+        if key is None:  # of an epoch we are not in yet, or have long left: comparison of sets finds it
+            return
+        self._take_frame(peer, open_sealed(sealed, key))
+
+    def _guarded(self, peer: PeerId, act: Callable[[], None]) -> None:
+        """Bad bytes and broken rules are the peer's: dropped and logged. Everything else is a bug of ours."""
+        try:
+            act()
+        except (MalformedError, OrderingError, MlsError, RuleError) as error:
+            log.info("dropped", group=short(self.group_id), peer=peer, reason=str(error))
+
+    def _tick(self) -> None:
+        now = self.context.now_s()
+        if self.agreement.wake_at_s is not None and now >= self.agreement.wake_at_s:
+            self.agreement.tick()
+        self.catching_up.tick(now)
+        if now >= self._next_sync_s:
+            self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
+            connected = sorted(self.context.transport.peers() & set(self.agreement.peers()))
+            if connected:
+                self.conversation.compare_with(self._chance.choice(connected))
+            self._deliver_welcomes()
+
+    def _note_epoch(self) -> None:
+        self._new_epoch = True
+
+    async def _after_step(self) -> None:
+        """What follows from a step: our own standing wishes, then the world, then the disk's hygiene."""
+        while self._new_epoch:
+            self._new_epoch = False
+            if not self.agreement.is_over:
+                self.catching_up.entered()
+                self.conversation.open_parked()
+                self._opt_in_if_wanted()
+                self._deliver_welcomes()
+            await self._flush()
+            self.context.store.checkpoint()  # secrets of the epoch that ended leave the disk
+        await self._flush()
+
+    def _opt_in_if_wanted(self) -> None:
+        """An always-on node volunteers as a voter by its own commit, once it knows which group it is in."""
+        group = self.holding.group
+        if not self.context.config.node.always_on or self.holding.unconfirmed or group is None:
+            return
+        own = group.public.leaf(group.own_leaf)
+        if own is None or voter_of(own) is not None:
+            return
+        if all(intent.kind != OPT_IN for intent in self.context.store.open_intents(self.group_id)):
+            self._submit(OPT_IN, b"")
+
+    # --- the world ---
+
+    async def _flush(self) -> None:
+        transport = self.context.transport
+        while self.outward:
+            match self.outward.popleft():
+                case Tell(peers, frame):
+                    payload = frame.encode()
+                    for peer in peers:
+                        await transport.send(peer, payload)
+                case Publish(frame, epoch):
+                    await self._publish(frame, epoch)
+                case Ask() as ask:
+                    assert self._nursery is not None
+                    self._nursery.start_soon(self._ask, ask)
+
+    async def _publish(self, frame: Frame, epoch: int) -> None:
+        key = self.holding.extra.key_of(epoch)
+        if key is None:
+            return
+        payload = seal(frame, epoch, key)
+        if len(payload) <= GOSSIP_SIZE_MAX:  # what is larger is fetched by who misses it
+            await self.context.transport.publish(topic_of(self.group_id), payload)
+
+    async def _ask(self, ask: Ask) -> None:
+        """Ask one peer after another; the first answer is taken in, in the session's own task."""
+        connected = self.context.transport.peers()
+        answer: tuple[PeerId, bytes | None] = (ask.peers[0] if ask.peers else "", None)
+        for peer in ask.peers:
+            if peer not in connected:
+                continue
+            try:
+                reply = await self.context.transport.request(peer, ask.protocol, ask.payload, timeout_s=ASK_TIMEOUT_S)
+            except TransportError as error:
+                log.debug("no answer", peer=peer, protocol=ask.protocol, reason=str(error))
+                continue
+            if reply:
+                answer = (peer, reply)
+                break
+        peer, taken = answer
+        wish = Wish(lambda: self._guarded(peer, lambda: ask.then(peer, taken)), trio.Event())
+        await self._inbox_in.send(wish)
+
+    # --- newcomers ---
+
+    def _deliver_welcomes(self) -> None:
+        """Start a delivery for each Welcome whose turn has come."""
+        assert self._nursery is not None
+        now_ms = self.context.now_ms()
+        for row in self.context.store.outbox(self.group_id):
+            if row.kind == WELCOME_KIND and row.id not in self._delivering and row.created_ms <= now_ms:
+                assert row.recipient is not None
+                self._delivering.add(row.id)
+                expired = now_ms - row.created_ms > GIVE_UP_MS
+                self._nursery.start_soon(self._deliver, row.id, row.recipient, row.payload, expired)
+
+    async def _deliver(self, row_id: int, peer: PeerId, payload: bytes, expired: bool) -> None:
+        """One attempt; the row stays until the newcomer says that it is in."""
+        settled = expired
+        try:
+            if peer in self.context.transport.peers():
+                reply = await self.context.transport.request(peer, WELCOME_PROTOCOL, payload)
+                settled = settled or reply in (JOINED, ALREADY_IN)
+        except RequestError as error:
+            log.info("welcome not delivered", group=short(self.group_id), peer=peer, reason=str(error))
+        if settled:
+            with self.context.store.transaction() as transaction:
+                transaction.delete_outbox([row_id])
+        else:
+            await trio.sleep(RETRY_MS / 1000)
+        self._delivering.discard(row_id)

@@ -1,0 +1,47 @@
+"""Bringing newcomers in: the Welcome leaves only with its Decision, and any holder can deliver it.
+
+The committer delivers at once. The voters hold it too, each with a later turn, so that a committer that crashed after
+the Decision strands nobody; a newcomer that is in already says so, and the row is dropped.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from mls import PublicStaged
+from node.electorate import peer_of
+from node.holding import Holding
+from node.peer_messages import WelcomeDelivery
+from node.store_rows import OutboxRow
+from ordering import Candidate, Decision, JoinProof
+
+WELCOME_KIND: Final = "welcome"
+TURN_MS: Final = 3_000
+"""How long a holder waits for the one before it."""
+RETRY_MS: Final = 2_000
+GIVE_UP_MS: Final = 14 * 24 * 3600 * 1000
+"""After two weeks the newcomer has to be added again."""
+
+JOINED: Final = b"joined"
+ALREADY_IN: Final = b"already"
+
+
+def welcome_rows(
+    before: Holding, decision: Decision, candidate: Candidate, staged: PublicStaged, rank: int | None, now_ms: int
+) -> Iterator[OutboxRow]:
+    """One delivery for each newcomer; `rank` is our turn, None when it is not our business.
+
+    `before` is the group in the epoch that ended: its interim transcript hash is part of the proof.
+    """
+    if rank is None or before.group is None:
+        return
+    proof = JoinProof(decision, candidate, before.group.public.interim_transcript_hash)
+    payload = WelcomeDelivery(proof.encode(), before.name).encode()
+    for addition in staged.adds:
+        yield OutboxRow(
+            group_id=before.group_id,
+            kind=WELCOME_KIND,
+            epoch=decision.epoch + 1,
+            recipient=peer_of(staged.successor, addition.leaf),
+            payload=payload,
+            created_ms=now_ms + rank * TURN_MS,
+        )

@@ -1,0 +1,118 @@
+"""Real nodes over the in-memory network: groups form, change, talk, and survive."""
+
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from node import feed
+from node.intents import ALREADY, DONE, UPDATE
+from node.transport_memory import Conditions
+from tests.node.world import Member, committee_size, open_world, until
+
+
+async def test_a_group_grows_from_one_voter_to_four(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path) as world:
+        members = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+
+        epochs = {m.epoch for m in members}
+        authenticators = {m.session.holding.group.epoch_authenticator for m in members if m.session.holding.group}
+        assert len(epochs) == 1
+        assert len(authenticators) == 1
+        assert all(not m.session.holding.unconfirmed for m in members)
+
+
+async def test_rival_changes_of_one_epoch_are_all_done_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Intents survive lost races: each is certified exactly once, by its own member's commit."""
+    async with open_world(tmp_path) as world:
+        members = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        before = members[0].epoch
+
+        rows = [(m, await m.submit(UPDATE)) for m in members]
+        ended = [await m.session.intent_ended(row.intent_id) for m, row in rows]
+
+        assert [row.state for row in ended] == [DONE] * 4
+        assert sorted(row.epoch for row in ended if row.epoch) == list(range(before + 1, before + 5))
+        await world.settled(*members)
+
+
+async def test_messages_reach_every_member_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path) as world:
+        members = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+
+        sent = {(await m.session.send(f"{m.name} {n}")).message_id for n in range(5) for m in members}
+        await members[0].update()
+        sent |= {(await m.session.send(f"{m.name} later")).message_id for m in members}
+
+        def read(m: Member) -> list[bytes | None]:
+            rows = m.node.context.store.feed(0, 1000, m.session.group_id)
+            return [row.message_id for row in rows if row.kind == feed.MESSAGE]
+
+        await until(lambda: all(len(read(m)) >= len(sent) for m in members))
+        assert all(sorted(filter(None, read(m))) == sorted(filter(None, sent)) for m in members)
+
+
+async def test_lost_hints_are_repaired(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Gossip is a hint: with half of it lost, comparing sets still brings every message to everyone."""
+    async with open_world(tmp_path, conditions=Conditions(gossip_loss=0.5)) as world:
+        members = await world.group_of("ada", "bob", "cyn", committee=3)
+
+        for n in range(20):
+            await members[n % 3].session.send(str(n))
+
+        await until(lambda: all(message_count(m) == 20 for m in members))
+
+
+async def test_a_removed_member_reads_nothing_after_and_can_come_back(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        await ada.session.send("before")
+        await until(lambda: message_count(dan) == 1)
+
+        assert (await ada.remove(dan)).state == DONE
+        await until(lambda: dan.session.holding.removed)
+        await bob.session.send("secret")
+        await until(lambda: message_count(cyn) == 2)
+        await trio.sleep(5)
+
+        assert message_count(dan) == 1
+        row = dan.node.context.store.group(dan.session.group_id)
+        assert row is not None
+        assert row.snapshot is None
+
+        assert (await bob.add(dan)).state == DONE
+        await until(lambda: not dan.session.holding.removed and committee_size(dan) == 4)
+        await ada.session.send("again")
+        await until(lambda: message_count(dan) == 2)
+        await world.settled(ada, bob, cyn, dan)
+
+
+async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path) as world:
+        members = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        dan = members.pop()
+        await dan.stop()
+
+        for n in range(6):
+            assert (await members[n % 3].update()).state == DONE
+            await members[n % 3].session.send(str(n))
+        await dan.start()
+
+        await world.settled(*members, dan)
+        await until(lambda: message_count(dan) == 6)
+
+
+async def test_an_intent_that_is_already_true_needs_no_commit(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+
+        rows = [await ada.remove(cyn), await bob.remove(cyn)]
+
+        assert sorted(row.state for row in rows) == sorted([DONE, ALREADY])
+
+
+def message_count(member: Member) -> int:
+    rows = member.node.context.store.feed(0, 1000, member.session.group_id)
+    return sum(row.kind == feed.MESSAGE for row in rows)
