@@ -32,10 +32,11 @@ def check_new_tree(
     are asked again only about what has changed around them.
     """
     leaves = [leaf for index in changed if (leaf := tree.leaf(index)) is not None]
-    for leaf in leaves:
-        check_leaf_in_group(leaf, extensions)  # V063, V080, V095
     if extensions_changed:
         check_everyone_supports(tree, extensions)
+    else:
+        for leaf in leaves:
+            check_leaf_in_group(leaf, extensions)  # V063, V080, V095
     check_credential_types(tree, leaves)
     check_keys_are_unique(tree, leaves)
 

@@ -1,0 +1,140 @@
+"""A member who breaks one rule and is right in all else: its messages are signed, tagged and confirmed properly."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+
+from mls.apply import apply_proposals
+from mls.authentication import framed, proposal_reference, sign
+from mls.crypto import SignaturePrivateKey
+from mls.errors import InvalidError
+from mls.framing import AuthenticatedContent, FramedContent, FramedContentAuthData, Sender, frame
+from mls.group import Group
+from mls.key_schedule import joiner_secret, start_epoch, zero_secret
+from mls.proposal_list import ListedProposal
+from mls.proposals import Commit, Proposal, ProposalBody, ProposalOrRef
+from mls.public_group import public_content
+from mls.public_protection import protect
+from mls.registry import WireFormat
+from mls.tree.kem import UpdatePath, create_path
+from mls.tree.nodes import LeafNode
+from tests.mls.world import NOW, Dice
+
+
+@dataclass
+class Forger:
+    """Makes messages of one member without asking whether anybody should take them."""
+
+    group: Group
+    random: Dice
+
+    def signed(
+        self, content: FramedContent, signer: SignaturePrivateKey | None = None, tag: bytes | None = None
+    ) -> AuthenticatedContent:
+        signature = sign(
+            self.group.suite,
+            signer or self.group.state.signer,
+            WireFormat.MLS_PUBLIC_MESSAGE,
+            content,
+            self.group.context.encode(),
+        )
+        return AuthenticatedContent(WireFormat.MLS_PUBLIC_MESSAGE, content, FramedContentAuthData(signature, tag))
+
+    def framed(self, content: Proposal | Commit, sender: Sender | None = None) -> FramedContent:
+        sender = sender or Sender.member(self.group.own_leaf)
+        return framed(self.group.group_id, self.group.epoch, sender, content, b"")
+
+    def message(self, signed: AuthenticatedContent) -> bytes:
+        secrets = self.group.state.secrets
+        return frame(protect(self.group.suite, signed, secrets.membership_key, self.group.context.encode()))
+
+    def proposal(
+        self, body: ProposalBody, sender: Sender | None = None, signer: SignaturePrivateKey | None = None
+    ) -> bytes:
+        return self.message(self.signed(self.framed(Proposal.of(body), sender), signer))
+
+    def commit(
+        self,
+        *bodies: ProposalBody,
+        references: Sequence[bytes] = (),
+        path: bool = True,
+        edit_leaf: Callable[[LeafNode], LeafNode] = lambda leaf: leaf,
+        edit_path: Callable[[UpdatePath], UpdatePath] = lambda path: path,
+        edit_content: Callable[[FramedContent], FramedContent] = lambda content: content,
+        signer: SignaturePrivateKey | None = None,
+        leaf_signer: SignaturePrivateKey | None = None,
+    ) -> bytes:
+        """A commit of these proposals by value, then those referred to.
+
+        `edit_leaf` works before the path's leaf is signed, `edit_path` on the finished path, `edit_content` before the
+        message is signed.
+        """
+        group, state = self.group, self.group.state
+        sender = Sender.member(group.own_leaf)
+        received = [_received(group, each) for each in references]
+        listed = [*(ListedProposal(Proposal.of(body), sender) for body in bodies), *received]
+        applied = apply_proposals(group.public.tree, group.extensions, listed)
+        tree, made, commit_secret = applied.tree, None, zero_secret(group.suite)
+        if path:
+            leaf = edit_leaf(state.own_leaf_node)
+            key = leaf_signer or state.signer
+            fresh = create_path(tree, group.own_leaf, leaf, key, group.group_id, self.random, state.keys)
+            tree, commit_secret = fresh.tree, fresh.commit_secret
+            context = group.public.next_context(applied, tree)
+            made = edit_path(fresh.seal(context.encode(), self.random, applied.added_leaves))
+        entries = [
+            ProposalOrRef.by_value(each.proposal)
+            if each.reference is None
+            else ProposalOrRef.by_reference(each.reference)
+            for each in listed
+        ]
+        content = edit_content(self.framed(Commit(tuple(entries), made)))
+        signed = self.signed(content, signer, b"")
+        after = group.public.succeeded(group.public.next_context(applied, tree), tree, signed, b"").context
+        joiner = joiner_secret(group.suite, state.secrets.init_secret, commit_secret, after.encode())
+        start = start_epoch(group.suite, joiner, zero_secret(group.suite), after.encode())
+        tag = start.secrets.confirmation_tag(group.suite, after.confirmed_transcript_hash)
+        return self.message(replace(signed, auth=replace(signed.auth, confirmation_tag=tag)))
+
+    def resigned(self, leaf: LeafNode, signer: SignaturePrivateKey | None = None) -> LeafNode:
+        """The leaf under a fresh signature for this member's place."""
+        key = signer or self.group.state.signer
+        return leaf.signed(self.group.suite, key, self.group.group_id, self.group.own_leaf)
+
+
+def _received(group: Group, message: bytes) -> ListedProposal:
+    authenticated = public_content(message)
+    content = authenticated.content
+    assert isinstance(content.content, Proposal)
+    return ListedProposal(content.content, content.sender, proposal_reference(group.suite, authenticated))
+
+
+def instead(*bodies: ProposalBody) -> Callable[[FramedContent], FramedContent]:
+    """Put these in place of the commit's own proposals, where the forger itself could not carry them out."""
+    return _listing(*(ProposalOrRef.by_value(Proposal.of(body)) for body in bodies))
+
+
+def referring(group: Group, *messages: bytes) -> Callable[[FramedContent], FramedContent]:
+    """Refer to these proposal messages in place of the commit's own proposals."""
+    references = (_received(group, each).reference or b"" for each in messages)
+    return _listing(*(ProposalOrRef.by_reference(each) for each in references))
+
+
+def _listing(*entries: ProposalOrRef) -> Callable[[FramedContent], FramedContent]:
+    def edit(content: FramedContent) -> FramedContent:
+        assert isinstance(content.content, Commit)
+        return replace(content, content=replace(content.content, proposals=entries))
+
+    return edit
+
+
+def refused(group: Group, rule: str, message: bytes, proposals: Sequence[bytes] = ()) -> None:
+    """The commit breaks that rule for an observer and for the member alike, and changes nothing."""
+    before = group.to_bytes()
+    with pytest.raises(InvalidError) as by_anyone:
+        group.public.check_commit(message, proposals)
+    with pytest.raises(InvalidError) as by_member:
+        group.stage(message, proposals=proposals, now=NOW)
+    assert (by_anyone.value.rule, by_member.value.rule) == (rule, rule), by_anyone.value
+    assert group.to_bytes() == before
