@@ -89,6 +89,7 @@ class Evidence:
     name: str
     peer_id: str
     epoch: int | None  # None: the group is unknown here
+    damage: str = ""  # why the store could not be read
     authenticator: bytes | None = None  # of the stored group value; None when there is none
     members: frozenset[str] = frozenset()  # peer ids, by the stored group value
     key_epochs: frozenset[int] = frozenset()  # epochs whose gossip key is kept

@@ -59,7 +59,9 @@ def equal_epochs(case: Case) -> tuple[str, list[str]]:
     last = max(case.decided, default=-1) + 1
     problems = []
     for node in case.nodes:
-        if node.epoch != last:
+        if node.damage:
+            problems.append(f"{node.name}: its store cannot be read: {node.damage}")
+        elif node.epoch != last:
             problems.append(f"{node.name} is in epoch {node.epoch}, the last one is {last}")
         elif node.authenticator is None:
             problems.append(f"{node.name} holds no group value of epoch {last}")

@@ -1,0 +1,143 @@
+"""The demo from end to end: make the nodes, play the script, stop them, judge their stores, clean up."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from msgspec import Struct
+
+from mls import MlsError
+from node.api.errors import ApiError
+from node.api.listener import PATH_SIZE_MAX
+from node.errors import NodeError
+from node.testnet.evidence import Evidence, read_evidence
+from node.testnet.figures import Figures
+from node.testnet.network import Network, make_nodes
+from node.testnet.processes import NodeProcess, Processes, Run, interruptible
+from node.testnet.script import Script
+from node.testnet.settings import read_settings
+from node.testnet.story import Story, write_story
+from node.testnet.table import open_screen
+from node.testnet.verdict import Line, judge
+from ordering import OrderingError
+
+SHORT_FOLDER: Final = Path("/tmp")  # noqa: S108 - where TMPDIR is too long for the path of a unix socket
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What `--json` prints."""
+
+    ok: bool
+    nodes: int
+    rounds: int
+    seed: int
+    wall_s: float
+    lines: tuple[Line, ...]
+    figures: Figures
+    folder: str | None  # of the nodes' stores and logs, when it was kept
+
+
+def demo(*, nodes: int, rounds: int, seed: int, is_json: bool, keep: bool = False) -> bool:
+    """Play the demo, print it and its verdict; true when every line of the verdict holds.
+
+    The run's folder is removed afterwards, unless a line does not hold or `keep` says so; then it is named.
+    """
+    began_s = time.monotonic()
+    settings = read_settings()
+    folder = make_folder(nodes)
+    screen = open_screen(is_json=is_json)
+    screen.say(f"{nodes} nodes, {rounds} rounds, seed {seed}")
+    try:
+        with interruptible():
+            made = make_nodes(folder, nodes, settings)
+            network = Network(made, Processes(imported()), settings, screen)
+            story = played(network, Script(network, rounds=rounds, seed=seed))
+            write_story(folder, story)
+            verdict = judge(story, [evidence_of(node, story) for node in made])
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        screen.close()
+    kept = folder if keep or not verdict.ok else None
+    result = Result(
+        ok=verdict.ok,
+        nodes=nodes,
+        rounds=rounds,
+        seed=seed,
+        wall_s=round(time.monotonic() - began_s, 1),
+        lines=verdict.lines,
+        figures=verdict.figures,
+        folder=None if kept is None else str(kept),
+    )
+    click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2) if is_json else in_words(result))
+    if kept is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return verdict.ok
+
+
+def imported() -> Run:
+    """Everything a node needs, imported once for all of them."""
+    import node.service  # noqa: F401 - the daemon imports it late, each child would do so again
+    from node import daemon
+
+    daemon.preload()
+    return daemon.run
+
+
+def played(network: Network, script: Script) -> Story:
+    """Start the nodes, play the script as far as it goes, and stop the nodes whatever happens."""
+    try:
+        network.processes.start(network.nodes, network.settings.limits.start_s)
+        network.say(f"{len(network.nodes)} nodes are running")
+        script.play()
+    except NodeError as error:
+        script.failure = str(error)
+        network.say(f"the script breaks off: {error}")
+    finally:
+        network.close()
+    return script.story()
+
+
+def evidence_of(node: NodeProcess, story: Story) -> Evidence:
+    """What the node's store holds; a store that cannot be read is evidence too."""
+    try:
+        return read_evidence(node.name, node.peer_id, node.config, bytes.fromhex(story.group_id))
+    except (NodeError, MlsError, OrderingError, ApiError) as error:
+        return Evidence(name=node.name, peer_id=node.peer_id, epoch=None, damage=f"{type(error).__name__}: {error}")
+
+
+def make_folder(nodes: int) -> Path:
+    """A fresh folder of this run, short enough for the unix sockets in it."""
+    folder = Path(tempfile.mkdtemp(prefix="conclave-"))
+    if len(str(folder / str(nodes) / "api.sock").encode()) > PATH_SIZE_MAX:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="conclave-", dir=SHORT_FOLDER))
+    return folder
+
+
+def in_words(result: Result) -> str:
+    """The verdict and the figures for people."""
+    width = max(len(line.name) for line in result.lines)
+    said = [""]
+    for line in result.lines:
+        said.append(f"{'ok  ' if line.ok else 'FAIL'}  {line.name.ljust(width)}  {line.text}")
+        said += [f"        {each}" for each in line.evidence]
+    figures = result.figures
+    said += [
+        "",
+        f"epochs              {figures.epochs} decided, {figures.decisions} decisions stored",
+        f"concurrent commits  {figures.concurrent_commits}",
+        f"decision latency    uncontended {figures.quiet_decision}; contended {figures.rival_decision}",
+        f"message latency     uncontended {figures.quiet_message}; all {figures.message}",
+        f"caught up later     {figures.late_message}",
+        f"wall time           {result.wall_s:.1f} s",
+    ]
+    if result.folder is not None:
+        said.append(f"kept                {result.folder}")
+    said.append(f"{'all lines hold' if result.ok else 'NOT ALL LINES HOLD'} (seed {result.seed})")
+    return "\n".join(said)
