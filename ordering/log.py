@@ -18,7 +18,7 @@ from ordering.limits import DECISION_SIZE_MAX, DESCRIPTOR_SIZE_MAX
 from ordering.naming import bundle_id, genesis_prev
 from ordering.policy import Descriptor
 from ordering.votes import Verify
-from ordering.wire import Epoch, GroupId, Hash, Wire
+from ordering.wire import BundleId, Epoch, GroupId, Hash, Wire
 
 
 class Anchor(Wire, frozen=True):
@@ -95,7 +95,7 @@ def verify_entry(anchor: Anchor, entry: LogEntry, verify: Verify, bundle: Bundle
 
 
 def verify_chain(
-    anchor: Anchor, entries: Iterable[LogEntry], verify: Verify, bundles: Mapping[bytes, Bundle] | None = None
+    anchor: Anchor, entries: Iterable[LogEntry], verify: Verify, bundles: Mapping[BundleId, Bundle] | None = None
 ) -> Anchor:
     """Check consecutive entries from an anchor on; returns the anchor after the last.
 
