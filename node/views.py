@@ -1,0 +1,172 @@
+"""Groups and peers, as the local API shows them. Reads rows and sessions only, and never waits."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import asdict
+
+from node import feed
+from node.agreement import fingerprint
+from node.api import schema
+from node.api.words import survives
+from node.context import NodeContext
+from node.electorate import peer_of, policy_of, voter_of
+from node.health import Condition, Diagnosis, diagnose, silent_voters
+from node.holding import Extra
+from node.intent_views import pending_intent
+from node.names import Names
+from node.peer_id import PeerId
+from node.session import Session
+from node.store_rows import GroupRow
+from ordering import Model
+
+
+def group_summary(context: NodeContext, row: GroupRow, session: Session | None) -> schema.GroupSummary:
+    """One group in one line."""
+    group = None if session is None or row.removed else session.holding.group
+    committee = None if session is None or group is None else session.agreement.instance.config.committee
+    silent = () if committee is None else tuple(silent_voters(context, committee))
+    own_seat = None if committee is None or group is None else committee.voter_of_leaf(group.own_leaf)
+    health = diagnosis(context, row, session, silent)
+    own, read = context.identity.peer_id, read_to(context, row.group_id)
+    return schema.GroupSummary(
+        group_id=row.group_id.hex(),
+        name=row.name,
+        epoch=row.epoch,
+        member_count=0 if group is None else sum(1 for _ in group.public.leaves()),
+        committee_size=0 if committee is None else committee.size,
+        quorum=0 if committee is None else committee.quorum,
+        voters_heard=0 if committee is None else committee.size - len(silent),
+        is_member=not row.removed,
+        is_voter=own_seat is not None,
+        unread_count=context.store.unread_count(row.group_id, feed.MESSAGE, read, own),
+        health=health.state,
+        health_text=health.text,
+        next_step=health.next_step,
+    )
+
+
+def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -> schema.GroupDetail:
+    """Everything about one group; for one we are not in any more, what is left of it."""
+    summary = asdict(group_summary(context, row, session))
+    group = None if session is None else session.holding.group
+    if session is None or group is None:
+        return schema.GroupDetail(
+            **summary,
+            suite=0,
+            suite_name="",
+            model="byzantine",
+            committee_max=0,
+            faults=0,
+            survives="",
+            view=0,
+            awake=False,
+            candidate_count=0,
+            epoch_fingerprint="",
+            decided_id=_decided_id(row),
+            is_confirmed=not row.unconfirmed,
+            members=(),
+            pending=(),
+        )
+    names, instance = Names.of(context), session.agreement.instance
+    committee, policy = instance.config.committee, policy_of(group.extensions)
+    sole = names.shown(committee.seats[0].identity.decode())
+    return schema.GroupDetail(
+        **summary,
+        suite=int(group.suite.id),
+        suite_name=group.suite.name,
+        model="crash" if policy.model is Model.CRASH else "byzantine",
+        committee_max=policy.size_max,
+        faults=committee.faults,
+        survives=survives(committee.size, committee.quorum, committee.faults, sole_voter=sole),
+        view=instance.view,
+        awake=instance.awake_at_s is not None and instance.decision is None,
+        candidate_count=sum(known.valid is not None for known in session.agreement.known.values()),
+        epoch_fingerprint=fingerprint(group).hex(),
+        decided_id=_decided_id(row),
+        is_confirmed=not session.holding.unconfirmed,
+        members=tuple(members(context, session, names)),
+        pending=tuple(
+            pending_intent(context, session, intent, names) for intent in context.store.open_intents(row.group_id)
+        ),
+    )
+
+
+def members(context: NodeContext, session: Session, names: Names) -> Iterable[schema.Member]:
+    """The leaves of a group, in order."""
+    group = session.holding.group
+    if group is None:
+        return
+    connected, now_s = context.transport.peers(), context.now_s()
+    committee = session.agreement.instance.config.committee
+    for leaf_index, leaf in group.public.leaves():
+        peer = peer_of(group.public, leaf)
+        is_self = leaf_index == group.own_leaf
+        heard_s = context.heard_s.get(peer)
+        yield schema.Member(
+            leaf_index=leaf_index,
+            peer_id=peer,
+            name=names.of_peer(peer),
+            is_self=is_self,
+            is_willing=voter_of(leaf) is not None,
+            seat=committee.voter_of_leaf(leaf_index),
+            is_connected=is_self or peer in connected,
+            last_heard_s=0.0 if is_self else None if heard_s is None else max(0.0, now_s - heard_s),
+        )
+
+
+def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, silent: tuple[PeerId, ...]) -> Diagnosis:
+    """The group's health."""
+    if session is None and not row.removed:
+        return Diagnosis("catching_up", "the group is being opened from the store", "its log says why if this stays")
+    names = Names.of(context)
+    group = None if session is None else session.holding.group
+    committee = None if session is None or group is None else session.agreement.instance.config.committee
+    by = Extra.decode(row.extra).welcomed_by if row.unconfirmed else None
+    adder = None if by is None or group is None else group.public.leaf(by)
+    return diagnose(
+        Condition(
+            stored=row.health,
+            epoch=row.epoch,
+            is_removed=row.removed,
+            is_unconfirmed=row.unconfirmed,
+            is_behind=session is not None and _is_behind(context, row, session),
+            committee_size=0 if committee is None else committee.size,
+            quorum=0 if committee is None else committee.quorum,
+            silent=tuple(map(names.shown, silent)),
+            own=context.identity.peer_id,
+            welcomed_by="" if adder is None or group is None else names.shown(peer_of(group.public, adder)),
+        )
+    )
+
+
+def _is_behind(context: NodeContext, row: GroupRow, session: Session) -> bool:
+    return session.catching_up.is_behind or context.store.decision(row.group_id, row.epoch) is not None
+
+
+def _decided_id(row: GroupRow) -> str:
+    return "" if row.epoch == 0 and not row.removed else Extra.decode(row.extra).prev.hex()
+
+
+def read_to(context: NodeContext, group_id: bytes) -> int:
+    """The feed number up to which a group's messages were read here."""
+    return int(context.store.meta(read_mark(group_id)) or b"0")
+
+
+def read_mark(group_id: bytes) -> str:
+    """Where the store keeps that number."""
+    return f"read/{group_id.hex()}"
+
+
+def peer_info(context: NodeContext, peer: PeerId, sessions: Iterable[Session], names: Names) -> schema.PeerInfo:
+    """One peer, and the groups we share with it."""
+    known = context.store.peer(peer)
+    return schema.PeerInfo(
+        peer_id=peer,
+        name=names.of_peer(peer),
+        addresses=known.addresses if known else (),
+        groups=tuple(
+            session.group_id.hex()
+            for session in sessions
+            if session.holding.group is not None and session.agreement.leaf_of(peer) is not None
+        ),
+    )
