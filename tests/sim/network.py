@@ -10,6 +10,9 @@ from tests.sim.world import World
 Deliver = Callable[[int, object], None]
 """`deliver(source member, payload)`"""
 
+Tamper = Callable[[int, int, object], object | None]
+"""`tamper(source, target, payload)`: what goes on its way instead; None for nothing. For directed schedules."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weather:
@@ -34,6 +37,7 @@ class Network:
         self.world = world
         self.weather = weather
         self.cuts: frozenset[tuple[int, int]] = frozenset()  # (source, destination); for membership tests only
+        self.tamper: Tamper | None = None
         self.deliver: dict[int, Deliver] = {}
 
     def attach(self, member: int, deliver: Deliver) -> None:
@@ -63,12 +67,18 @@ class Network:
     def heal(self, weather: Weather = FAIR) -> None:
         """No more cuts, and this weather."""
         self.cuts = frozenset()
+        self.tamper = None
         self.weather = weather
 
     def send(self, source: int, target: int, payload: object, extra_s: float = 0.0) -> None:
         """One payload on its way; `extra_s` is what its size costs."""
         if self.cuts and (source, target) in self.cuts:
             return
+        if self.tamper is not None:
+            tampered = self.tamper(source, target, payload)
+            if tampered is None:
+                return
+            payload = tampered
         weather, chance = self.weather, self.world.random.random
         if weather.loss and chance() < weather.loss:
             return

@@ -305,6 +305,16 @@ class Node:
             self.sim.crash(self, f"after {crash_after - 1} of {len(rest)} effects of {type(event).__name__}")
             return
         self._set_alarm(epoch)
+        if self.sim.apply_before_certificate and epoch == self.epoch:
+            self._apply_early(epoch)
+
+    def _apply_early(self, epoch: int) -> None:
+        """Take the first commit that opens for granted. Wrong, and here to show that the watch notices."""
+        first = next((facts.id for facts in self.instances[epoch].candidates.values() if facts.soft), None)
+        if first is not None:
+            self.sim.watch.committing(self, epoch, (), first)
+            self.disk.transaction(epoch, (), (), first)
+            self._open(epoch + 1)
 
     def _commit(self, epoch: int, effects: tuple[Effect, ...]) -> None:
         """One transaction: every record of the step, the bytes that came, and the end of the epoch."""

@@ -66,6 +66,8 @@ class Simulation:
         self.stop_on_violation = True
         self.healed = False
         self.crash_rule = crash_rule
+        self.apply_before_certificate = False  # what systems do that take a tie-break for agreement
+        self._gone: dict[int, bool] = dict.fromkeys((member for member, _ in plan.dead), False)  # whether already
         self._crashes: dict[int, int] = {}
         self._views_at_healing: dict[int, int] = {}
         self.nodes: dict[int, Node] = {}
@@ -98,7 +100,7 @@ class Simulation:
 
     def boot(self, node: Node) -> None:
         """Start one member's process."""
-        if node.member in self._gone():
+        if self._gone.get(node.member):
             return
         self.note(f"member {node.member} boots")
         self.network.attach(node.member, node.deliver)
@@ -124,9 +126,8 @@ class Simulation:
         self.note(f"member {member} is gone for ever")
         self.network.detach(member)
         node.crash()
-
-    def _gone(self) -> list[int]:
-        return [member for member, at_s in self.plan.dead if at_s <= self.world.now_s]
+        self._gone[member] = True
+        self._unfinished.pop(member, None)
 
     def _cut(self, pairs: tuple[tuple[int, int], ...]) -> None:
         if not self.healed:
@@ -194,8 +195,7 @@ class Simulation:
 
     def awake(self) -> list[Node]:
         """Honest members that have not gone for ever."""
-        gone = [member for member, _ in self.plan.dead]
-        return [node for node in self.nodes.values() if node.member not in gone]
+        return [node for node in self.nodes.values() if node.member not in self._gone]
 
     def all_applied(self, epochs: int) -> bool:
         """Whether every honest member that is left has left this many epochs behind."""

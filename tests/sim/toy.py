@@ -79,6 +79,7 @@ class Group:
         self.vote_keys = tuple(self.keys.generate(f"vote {member}") for member in range(members))
         self.leaf_keys = tuple(self.keys.generate(f"leaf {member}") for member in range(members))
         self.verdicts: dict[BundleId, Verdict] = {}
+        self.bytes_s = 0.0  # what every transfer takes at least
         self._committees: dict[int, Committee] = {}
 
     @property
@@ -126,7 +127,7 @@ class Group:
         signed = candidate_bytes(bundle.id(instance), ordinal)
         signature = self.keys.signer(self.leaf_keys[author])(signed)
         candidate = Candidate(instance, author, ordinal, bundle, signature)
-        verdict = Verdict(name, epoch, candidate, hard, opens_for, proposal_class, bytes_s)
+        verdict = Verdict(name, epoch, candidate, hard, opens_for, proposal_class, max(bytes_s, self.bytes_s))
         self.verdicts.setdefault(candidate.id, verdict)
         return candidate
 
