@@ -228,21 +228,20 @@ class MemoryTransport:
 
     def _tell(self, peers: frozenset[PeerId], topic: str, payload: bytes) -> None:
         for peer in sorted(peers):
-            connection = self.connections[peer]
             link = self._network.link(self.peer_id, peer)
-            copies = 0 if self._network.chance(link.gossip_loss) else 1
-            repeats = 1 if self._network.chance(link.gossip_duplicate) else 0
-            for number in range(copies + repeats):
-                self._carry_hint(connection, topic, payload, repeated=number >= copies)
+            if not self._network.chance(link.gossip_loss):
+                again = self._network.chance(link.gossip_duplicate)
+                self._carry_hint(self.connections[peer], topic, payload, again=again, repeated=False)
 
-    def _carry_hint(self, connection: Connection, topic: str, payload: bytes, *, repeated: bool) -> None:
+    def _carry_hint(self, connection: Connection, topic: str, payload: bytes, *, again: bool, repeated: bool) -> None:
         receiver = connection.other(self.peer_id)
-        self._network.carry(
-            connection,
-            self.peer_id,
-            lambda: receiver.hint_arrived(self.peer_id, topic, payload, repeated=repeated),
-            ordered=False,
-        )
+
+        def arrive() -> None:
+            receiver.hint_arrived(self.peer_id, topic, payload, repeated=repeated)
+            if again:
+                self._carry_hint(connection, topic, payload, again=False, repeated=True)
+
+        self._network.carry(connection, self.peer_id, arrive, ordered=False)
 
     def subscribe(self, topic: str) -> None:
         check_topic(topic)
