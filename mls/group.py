@@ -22,7 +22,7 @@ from mls.key_packages import KeyPackageBundle
 from mls.leaf_change import LeafChange
 from mls.proposals import Proposal
 from mls.public_group import PublicGroup, PublicStaged
-from mls.registry import WireFormat
+from mls.registry import ContentType, WireFormat
 from mls.state import GroupState
 from mls.tree.nodes import Capabilities, Credential, LeafNode, Lifetime
 
@@ -255,6 +255,11 @@ class Group:
         A commit is staged, or made, before it is known to win; meanwhile the epoch goes on talking.
         """
         return replace(self, state=self.state.following(present.state))
+
+    @property
+    def next_generation(self) -> int:
+        """The generation that our next application message of this epoch will have."""
+        return self.state.secret_tree.generation(self.own_leaf, ContentType.APPLICATION)
 
     # --- keeping it ---
 

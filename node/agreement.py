@@ -26,6 +26,7 @@ from node.holding import (
     Holding,
     after_decision,
     with_key,
+    without_secrets,
 )
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED, Plan, Settled, plan
@@ -67,6 +68,7 @@ from ordering import (
     Received,
     Record,
     Send,
+    Speak,
     Status,
     Tick,
     Timing,
@@ -116,6 +118,7 @@ class Agreement:
         self._vote_key = holding.vote_key
         self._link_heard_s: dict[PeerId, float] = {}
         self._confirmed_by: set[int] = set()
+        self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
         self._inputs: deque[Input] = deque()
         self._stepping = False
         self._enter(restored=True)
@@ -165,7 +168,7 @@ class Agreement:
             return
         self._step(Received(self.context.now_s(), peer, message))
         if isinstance(message, Status):
-            self._note_fingerprint(message)
+            self._note_status(message)
 
     def receive_candidate(self, peer: PeerId, body: bytes) -> None:
         """A candidate's bytes: judge, make durable, tell the instance. Of another epoch: parked for the next."""
@@ -234,6 +237,7 @@ class Agreement:
         self.known.clear()
         self.own.clear()
         self._confirmed_by = set()
+        self._seen_leaves = set()
         voting = voting_of(group.public)
         self._leaf_peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
         self._leaves = {peer: leaf_index for leaf_index, peer in self._leaf_peers.items()}
@@ -546,7 +550,7 @@ class Agreement:
                 return Adoption(decision, known, holding.with_changes(health=CUT_OFF), None, None)
             successor = None if result.successor is None else result.successor.following(self.group)
         if successor is None:
-            after = holding.with_changes(group=None, extra=extra, health=REMOVED, removed=True)
+            after = holding.with_changes(group=None, extra=without_secrets(extra), health=REMOVED, removed=True)
             return Adoption(decision, known, after, own, None)
         extra = with_key(extra, successor.epoch, gossip_key(successor))
         health = UNCONFIRMED if holding.unconfirmed else OK
@@ -690,11 +694,19 @@ class Agreement:
 
     # --- confirmation ---
 
-    def _note_fingerprint(self, status: Status) -> None:
-        """Unconfirmed → confirmed, when enough members that we elected ourselves stand where we stand."""
+    def _note_status(self, status: Status) -> None:
+        """A member stands where we stand, or does not; one that is new in this epoch is answered at once."""
         sender = (False, status.leaf) if status.voter is None else (True, status.voter)
         if self.instance.serials.get(sender) != status.serial:
             return  # the instance did not believe it
+        if status.leaf not in self._seen_leaves:
+            self._seen_leaves.add(status.leaf)
+            if status.voter is None:
+                self._step(Speak(self.context.now_s()))
+        self._note_fingerprint(status)
+
+    def _note_fingerprint(self, status: Status) -> None:
+        """Unconfirmed → confirmed, when enough members that we elected ourselves stand where we stand."""
         if status.fingerprint != self.instance.config.fingerprint:
             log.error("epoch fingerprints differ", group=short(self.holding.group_id), leaf=status.leaf)
             return

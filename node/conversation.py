@@ -62,8 +62,7 @@ class Conversation:
         successor, message = group.seal(Note(now_ms, text).encode(), context.random)
         message_id = sha256(message)
         after = holding.with_changes(group=successor)
-        generation = 0
-        body = MessageBody(group.own_leaf, generation, True, now_ms, text)
+        body = MessageBody(group.own_leaf, group.next_generation, True, now_ms, text)
         row = FeedRow(
             holding.group_id,
             feed.MESSAGE,

@@ -58,7 +58,7 @@ class Extra(Wire, frozen=True):
 
     prev: Annotated[bytes, Meta(min_length=32, max_length=32)]  # the bundle decided in epoch - 1, or the genesis hash
     anchor: Anchor  # where our own knowledge of the decided chain begins
-    vote_key: Annotated[bytes, Meta(min_length=32, max_length=32)]  # Ed25519 seed; in the tree once we opted in
+    vote_key: Annotated[bytes, Meta(max_length=32)]  # Ed25519 seed; in the tree once we opted in; empty once removed
     welcomed_by: int | None = None  # the leaf that signed the GroupInfo we joined by
     keys: Annotated[tuple[EpochKey, ...], Meta(max_length=EPOCH_KEYS_MAX)] = ()  # newest first
     won: tuple[Won, ...] = ()
@@ -126,6 +126,11 @@ def after_decision(extra: Extra, *, decided: BundleId, committer: int, epoch: in
     won = (*(each for each in extra.won if each.leaf != committer), Won(committer, epoch))
     departed = (*(each for each in extra.departed if each.peer not in gone), *(Departed(peer, epoch) for peer in gone))
     return Extra(decided, extra.anchor, extra.vote_key, extra.welcomed_by, extra.keys, won, departed[-DEPARTED_MAX:])
+
+
+def without_secrets(extra: Extra) -> Extra:
+    """What may be remembered of a group that we are no member of any more: the public chain, and no key."""
+    return Extra(extra.prev, extra.anchor, b"", None, (), extra.won, extra.departed)
 
 
 def with_key(extra: Extra, epoch: int, key: bytes) -> Extra:

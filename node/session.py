@@ -41,6 +41,14 @@ T = TypeVar("T")
 log = logger("session")
 
 
+def _interrupted() -> ApiError:
+    return ApiError(
+        ErrorCode.BUSY,
+        "the group's task was interrupted while it was at this",
+        "see what became of it before you try again",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FrameIn:
     """A frame from a peer's kept stream."""
@@ -64,6 +72,15 @@ class PeerIn:
     peer: PeerId
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a peer answered to a question of ours; None when nobody did."""
+
+    peer: PeerId
+    ask: Ask
+    reply: bytes | None
+
+
 @dataclass(slots=True)
 class Wish:
     """Something a local caller wants done in the session's task."""
@@ -74,7 +91,7 @@ class Wish:
     error: Exception | None = None
 
 
-Item = FrameIn | HintIn | PeerIn | Wish
+Item = FrameIn | HintIn | PeerIn | Answer | Wish
 
 
 class Session:
@@ -127,8 +144,11 @@ class Session:
             self.context.intent_ended.pop(intent_id, None)
 
     async def _wish(self, act: Callable[[], T]) -> T:
-        wish = Wish(act, trio.Event())
-        await self._inbox_in.send(wish)
+        wish = Wish(act, trio.Event(), error=_interrupted())
+        try:
+            await self._inbox_in.send(wish)
+        except trio.ClosedResourceError:
+            raise _interrupted() from None
         await wish.done.wait()
         if wish.error is not None:
             raise wish.error
@@ -172,11 +192,19 @@ class Session:
             self._inbox_in.send_nowait(item)
         except trio.WouldBlock:
             log.warning("inbox full", group=short(self.group_id))
+        except trio.ClosedResourceError:
+            log.debug("group task has ended", group=short(self.group_id))
 
     # --- the task ---
 
     async def run(self) -> None:
         """Until cancelled. Raises what is a bug of ours; bad input from peers is dropped here."""
+        try:
+            await self._run()
+        finally:
+            self._refuse_the_rest()
+
+    async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             self.context.transport.subscribe(topic_of(self.group_id))
@@ -197,6 +225,17 @@ class Session:
             if isinstance(item, Wish):
                 self._take(item)
 
+    def _refuse_the_rest(self) -> None:
+        """The task ends: whoever still waits for it is told so. What was made durable goes on after a restart."""
+        self._inbox_in.close()
+        try:
+            while True:
+                item = self._inbox_out.receive_nowait()
+                if isinstance(item, Wish):
+                    item.done.set()
+        except (trio.WouldBlock, trio.EndOfChannel):
+            pass
+
     async def _next(self) -> Item | None:
         """The next item, or None when a timer is due."""
         try:
@@ -214,22 +253,32 @@ class Session:
             case None:
                 self._tick()
             case Wish():
-                try:
-                    item.value = item.act()
-                except (ApiError, MlsError, RuleError) as error:
-                    item.error = error
-                finally:
-                    item.done.set()
+                self._grant(item)
             case FrameIn(peer, frame):
                 self.context.hear(peer)
                 self.agreement.hear(peer)
                 self._guarded(peer, lambda: self._take_frame(peer, frame))
             case HintIn(peer, sealed):
                 self._guarded(peer, lambda: self._take_hint(peer, sealed))
+            case Answer(peer, ask, reply):
+                self._guarded(peer, lambda: ask.then(peer, reply))
             case PeerIn(peer):
                 self.agreement.hear(peer)
                 if self.agreement.leaf_of(peer) is not None:
                     self.conversation.compare_with(peer)
+
+    def _grant(self, wish: Wish) -> None:
+        """Do what a local caller wants; what it asked wrongly is its error, anything else is a bug that ends the task."""
+        try:
+            wish.value = wish.act()
+            wish.error = None
+        except (ApiError, MlsError, RuleError) as error:
+            wish.error = error
+        except Exception:
+            wish.error = _interrupted()
+            raise
+        finally:
+            wish.done.set()
 
     def _take_frame(self, peer: PeerId, frame: Frame) -> None:
         match frame.kind:
@@ -333,8 +382,7 @@ class Session:
                 answer = (peer, reply)
                 break
         peer, taken = answer
-        wish = Wish(lambda: self._guarded(peer, lambda: ask.then(peer, taken)), trio.Event())
-        await self._inbox_in.send(wish)
+        await self._inbox_in.send(Answer(peer, ask, taken))
 
     # --- newcomers ---
 

@@ -41,6 +41,7 @@ from ordering.events import (
     Persist,
     Received,
     Send,
+    Speak,
     Tick,
 )
 from ordering.evidence import Evidence
@@ -184,6 +185,7 @@ __all__ = [
     "Send",
     "SignedVote",
     "Status",
+    "Speak",
     "Tick",
     "Timing",
     "Transition",

@@ -56,13 +56,20 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
+class Speak:
+    """Say where we stand at once: somebody has just come into the epoch and waits to hear of us."""
+
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """`state.wake_at_s` has come. Early and late ticks do no harm."""
 
     now_s: float
 
 
-Input = Open | Received | Learned | Heard | Tick
+Input = Open | Received | Learned | Heard | Speak | Tick
 
 # Effects, in the order they stand in a transition
 

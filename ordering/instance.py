@@ -46,7 +46,7 @@ from typing import Final
 from ordering import deciding, learning, progress, proposing, receiving, speaking, timing, voting
 from ordering.certificate import Certificate, Decision
 from ordering.errors import MisuseError
-from ordering.events import Heard, Input, Learned, Open, Received, Tick
+from ordering.events import Heard, Input, Learned, Open, Received, Speak, Tick
 from ordering.guard import Guard
 from ordering.justification import Justification, justify
 from ordering.messages import Propose, Status
@@ -93,7 +93,9 @@ def step(state: InstanceState, event: Input) -> Transition:
         case Heard(_, voters):
             for voter in voters:
                 timing.hear(work, voter)
-        case Tick():
+        case Speak() if work.state.next_status_at_s is not None:
+            work.set(next_status_at_s=work.state.now_s)
+        case Speak() | Tick():
             pass
     if speaking.due(work.state):
         work.set(fetched=())  # what is still missing is asked for again

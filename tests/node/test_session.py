@@ -63,9 +63,7 @@ async def test_lost_hints_are_repaired(tmp_path: Path, autojump_clock: MockClock
         await until(lambda: all(message_count(m) == 20 for m in members))
 
 
-async def test_a_removed_member_reads_nothing_after_and_can_come_back(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
+async def test_a_removed_member_reads_nothing_and_can_come_back(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with open_world(tmp_path) as world:
         ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
         await ada.session.send("before")

@@ -14,6 +14,7 @@ from node.session import Session
 from node.setup import create_node, open_key, read_identity
 from node.store import Store, open_store
 from node.store_rows import IntentRow
+from node.transport import Transport
 from node.transport_memory import Conditions, MemoryNetwork, open_memory_network
 from node.vault import KeyFile
 from ordering import Policy
@@ -31,12 +32,18 @@ class Member:
             node=NodeSection(data_dir=str(world.folder / name), name=name, always_on=always_on),
             ordering=OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=1000),
         )
-        self.peer_id = create_node(DataDir(self.config.data_dir), KeyFile(self.config.key_file_path)).peer_id
+        data_dir = DataDir(self.config.data_dir)
+        if not data_dir.store_path.exists():
+            create_node(data_dir, KeyFile(self.config.key_file_path))
         self.key = open_key(self.config)
+        with open_store(data_dir.store_path, self.key.value) as store:
+            self.peer_id = read_identity(store).peer_id
         self._running: Node | None = None
         self._scope: trio.CancelScope | None = None
         self._stopped = trio.Event()
         self.wrap_store: Callable[[Store], Store] = lambda store: store
+        self.wrap_transport: Callable[[Transport], Transport] = lambda transport: transport
+        self.survives: type[BaseException] | None = None  # what may end the node without ending the test
 
     @property
     def node(self) -> Node:
@@ -74,13 +81,22 @@ class Member:
             assert read_identity(store).peer_id == self.peer_id
             try:
                 with trio.CancelScope() as self._scope:
-                    async with open_node(self.config, self.wrap_store(store), transport) as self._running:
+                    wrapped = self.wrap_store(store), self.wrap_transport(transport)
+                    async with open_node(self.config, *wrapped) as self._running:
                         task_status.started()
                         await trio.sleep_forever()
+            except BaseException as error:
+                group = BaseExceptionGroup("the node ended", [error])
+                if self.survives is None or group.split(self.survives)[1] is not None:
+                    raise
             finally:
                 self._running = None
                 network.remove(self.peer_id)
                 self._stopped.set()
+
+    async def ended(self) -> None:
+        """Wait until the node is no more, whatever ended it."""
+        await self._stopped.wait()
 
     async def stop(self) -> None:
         """End the node's tasks where they stand; nothing is said to anybody."""
@@ -156,7 +172,7 @@ def committee_size(member: Member) -> int:
 async def until(condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
     """Poll on the (mock) clock; fails when it takes longer than any healthy run."""
     with trio.fail_after(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - conditions span nodes, nobody signals them
             await trio.sleep(0.01)
 
 
