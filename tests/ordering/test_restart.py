@@ -77,9 +77,7 @@ def test_r12_the_record_holds_the_proof_of_the_view() -> None:
     node.learn(facts("x", soft=False))
     proof = LIAR.justification(2, None, [LIAR.certificate(NULLIFY, view, (0, 1, 3)) for view in (0, 1)])
     node.receive(proof)
-    node.receive(
-        LIAR.vote(NULLIFY, 2, 0), LIAR.vote(NULLIFY, 2, 1)
-    )  # f + 1 others: the leader of view 2 gives up, and that completes it
+    node.receive(LIAR.vote(NULLIFY, 2, 0), LIAR.vote(NULLIFY, 2, 1))  # the leader of view 2 gives up: complete
     complete = LIAR.justification(3, None, [*proof.nullifications, LIAR.certificate(NULLIFY, 2, (0, 1, 2))])
     assert record(node).proof == complete
     effects = reopened(node) + node.receive(LIAR.status(1, 5))
