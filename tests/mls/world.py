@@ -126,12 +126,14 @@ class Members:
         bundles = {name: self.client(name).package() for name in names}
         proposals = [add(bundle.key_package) for bundle in bundles.values()]
         made = self.commit(adder, proposals=proposals, **request)
-        assert made.welcome is not None
         for name, bundle in bundles.items():
-            self.groups[name] = join(
-                made.welcome, [bundle], tree=made.successor.tree_bytes(), now=NOW, config=self.config
-            )
+            self.join(name, made, bundle)
         return made
+
+    def join(self, name: str, made: OwnCommit, bundle: KeyPackageBundle) -> None:
+        assert made.welcome is not None
+        tree = made.successor.tree_bytes()
+        self.groups[name] = join(made.welcome, [bundle], tree=tree, now=NOW, config=self.config)
 
     def remove(self, remover: str, *names: str, **request: Any) -> OwnCommit:
         proposals: list[Proposal] = [remove(self.leaf(name)) for name in names]
