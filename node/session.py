@@ -45,7 +45,7 @@ def _interrupted() -> ApiError:
     return ApiError(
         ErrorCode.BUSY,
         "the group's task was interrupted while it was at this",
-        "see what became of it before you try again",
+        "look what became of it, then try again",
     )
 
 
@@ -268,7 +268,7 @@ class Session:
                     self.conversation.compare_with(peer)
 
     def _grant(self, wish: Wish) -> None:
-        """Do what a local caller wants; what it asked wrongly is its error, anything else is a bug that ends the task."""
+        """Do what a caller wants; what it asked wrongly is its error, anything else is a bug that ends the task."""
         try:
             wish.value = wish.act()
             wish.error = None
