@@ -103,12 +103,14 @@ class Send:
 class Fetch:
     """Get the bytes of a bundle, judge them, and report `Learned` (at once if they are here already).
 
-    `holders` are voter indices likely to have it, best first. Repeated each Status period until the facts say
+    `holders` are voter indices likely to have it, best first; `peers` the sources of members without a seat who offer
+    it, perhaps the author, perhaps the only ones. Repeated each Status period until the facts say
     `available`; the caller may retry on its own. A fetch belongs to the id: no view change ends it.
     """
 
     id: BundleId
     holders: tuple[int, ...]
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def fetch_missing(work: Work) -> bool:
         return False
     missing = list(dict.fromkeys(missing))
     for id in missing:
-        work.emit(Fetch(id, _holders(state, id)))
+        work.emit(_fetch(state, id))
     work.set(fetched=(*state.fetched, *missing))
     return True
 
@@ -77,10 +77,10 @@ def _offer_soon(work: Work) -> None:
 
 
 def _offered(state: InstanceState) -> list[BundleId]:
-    """What others' last Status offered, in voter order. Followers need no candidates, and nobody after the Decision."""
+    """What others' last Status offered, in a fixed order. Followers need no candidates, nobody after the Decision."""
     if state.decision is not None or state.config.own_voter is None:
         return []
-    return [id for voter in sorted(state.offers) for id in state.offers[voter] if id not in state.ignored]
+    return [id for sender in sorted(state.offers) for id in state.offers[sender].candidates if id not in state.ignored]
 
 
 def _missing(state: InstanceState, id: BundleId) -> bool:
@@ -88,10 +88,12 @@ def _missing(state: InstanceState, id: BundleId) -> bool:
     return facts is None or (facts.hard and not facts.available)
 
 
-def _holders(state: InstanceState, id: BundleId) -> tuple[int, ...]:
-    """Voters that said they have it: by offering it, or by a vote that an honest voter casts only with it in hand."""
-    holders = [voter for voter in sorted(state.offers) if id in state.offers[voter]]
+def _fetch(state: InstanceState, id: BundleId) -> Fetch:
+    """Whom to ask: voters that offered it, or cast a vote that wants it in hand; then members that offered it."""
+    offering = [sender for sender in sorted(state.offers) if id in state.offers[sender].candidates]
+    voters = [index for seated, index in offering if seated]
     for (_, kind), votes in state.tally.ballots.items():
         if kind is not VoteKind.NULLIFY:
-            holders += [voter for voter in sorted(votes) if votes[voter].id == id]
-    return tuple(voter for voter in dict.fromkeys(holders) if voter != state.config.own_voter)
+            voters += [voter for voter in sorted(votes) if votes[voter].id == id]
+    holders = tuple(voter for voter in dict.fromkeys(voters) if voter != state.config.own_voter)
+    return Fetch(id, holders, tuple(state.offers[sender].source for sender in offering if not sender[0]))

@@ -27,6 +27,7 @@ JUSTIFICATION_VIEWS_MAX: Final = 1024  # consecutive nullified views one proof c
 CANDIDATES_MAX: Final = 512
 CANDIDATE_RIVALS_MAX: Final = 4
 CANDIDATE_ORDINAL_MAX: Final = 1
+OFFERING_MEMBERS_MAX: Final = 64  # members without a seat whose offers are remembered, the latest ones
 
 # For the node: what may wait for an instance that is not open yet (R11, "the next epoch"), per peer.
 # Three votes for each of views 0..2, a Propose, a proof and a Status, with room for repeats.

@@ -6,9 +6,9 @@ from msgspec.structs import replace
 
 from ordering import proposing, timing
 from ordering.events import Broadcast, Send
-from ordering.limits import STATUS_CANDIDATES_MAX
+from ordering.limits import OFFERING_MEMBERS_MAX, STATUS_CANDIDATES_MAX
 from ordering.messages import InstanceMessage, Status
-from ordering.state import InstanceState, Work
+from ordering.state import InstanceState, Offer, Work
 from ordering.votes import VoteKind
 from ordering.wire import BundleId, digest
 
@@ -42,9 +42,19 @@ def take_status(work: Work, source: str, status: Status) -> None:
     work.set(serials={**state.serials, sender: status.serial})
     if status.voter is not None:
         timing.hear(work, status.voter)
-        offers = tuple(BundleId(id) for id in status.candidates)
-        work.set(offers={**state.offers, status.voter: offers})
+    _note_offers(work, source, sender, status)
     _answer(work, source, sender, status.view)
+
+
+def _note_offers(work: Work, source: str, sender: tuple[bool, int], status: Status) -> None:
+    """R15: voters hold candidates, but their authors may have no seat; of those the latest are remembered."""
+    offers = {known: offer for known, offer in work.state.offers.items() if known != sender}
+    if status.candidates:
+        offers[sender] = Offer(source, tuple(BundleId(id) for id in status.candidates))
+    unseated = [known for known in offers if not known[0]]
+    for forgotten in unseated[: max(0, len(unseated) - OFFERING_MEMBERS_MAX)]:
+        del offers[forgotten]
+    work.set(offers=offers)
 
 
 def _authentic(work: Work, status: Status) -> bool:

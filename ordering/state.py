@@ -81,6 +81,14 @@ class InstanceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """What a member's last Status listed, and the name of the peer it came from."""
+
+    source: str
+    candidates: tuple[BundleId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceState:
     """Everything an instance knows. Mappings are never changed in place and keep insertion order.
 
@@ -128,7 +136,7 @@ class InstanceState:
     listening_since_s: float = 0.0
     heard: Mapping[int, float] = field(default_factory=dict)
     serials: Mapping[tuple[bool, int], int] = field(default_factory=dict)  # (seated, index or leaf) -> last Status
-    offers: Mapping[int, tuple[BundleId, ...]] = field(default_factory=dict)  # voter -> its last Status' candidates
+    offers: Mapping[tuple[bool, int], Offer] = field(default_factory=dict)  # sender -> its last Status' candidates
     offered_at_s: Mapping[BundleId, float] = field(default_factory=dict)  # when we first offered it
     fetched: tuple[BundleId, ...] = ()  # asked for in this Status period
     ignored: tuple[BundleId, ...] = ()  # offered or reported, and not worth keeping; the last few

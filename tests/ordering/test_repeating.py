@@ -19,7 +19,7 @@ from ordering import (
     Status,
     VoteKind,
 )
-from ordering.limits import CANDIDATE_RIVALS_MAX, CANDIDATES_MAX
+from ordering.limits import CANDIDATE_RIVALS_MAX, CANDIDATES_MAX, OFFERING_MEMBERS_MAX
 from tests.ordering.keys import CountingVerifier, verify
 from tests.ordering.world import Liar, Node, broadcasts, config, facts, key, of_type, value, votes
 
@@ -107,26 +107,11 @@ def test_r10_a_replayed_status_is_not_answered() -> None:
 
 def test_r10_a_member_without_a_seat_is_answered_too() -> None:
     """Its Status is under its leaf key; without a way to check that, it is nobody's."""
-    status = Status(LIAR.instance, 0, 0, None, 99, 1, (), b"", b"leaf signature")
+    status = by_member(99)
     node = opened()
     node.receive(LIAR.justification(1, None, [NULLIFIED]))
     assert node.receive(status) == []
-    base = config(4, 2)
-    checked = Node(
-        InstanceConfig(
-            base.group_id,
-            base.epoch,
-            base.prev,
-            base.committee,
-            2,
-            12,
-            base.sign,
-            base.verify,
-            lambda leaf, message, signature: (leaf, signature) == (99, b"leaf signature"),
-            timing=base.timing,
-        )
-    )
-    checked.open()
+    checked = with_members()
     checked.receive(LIAR.justification(1, None, [NULLIFIED]))
     assert len(of_type(checked.receive(status, source="follower"), Send)) == 1
 
@@ -283,6 +268,48 @@ def test_r15_what_is_offered_is_fetched_until_it_comes() -> None:
     assert of_type(node.pass_time(3), Fetch)[-1:] == [Fetch(X, (1, 3))]
     node.learn(facts("x"))
     assert of_type(node.pass_time(10), Fetch) == []
+
+
+def with_members() -> Node:
+    """A voter that can check members' leaf keys."""
+    base = config(4, 2)
+    node = Node(
+        InstanceConfig(
+            base.group_id,
+            base.epoch,
+            base.prev,
+            base.committee,
+            base.own_voter,
+            base.own_leaf,
+            base.sign,
+            base.verify,
+            lambda leaf, message, signature: signature == b"leaf %d" % leaf,
+            timing=base.timing,
+        )
+    )
+    node.open()
+    return node
+
+
+def by_member(leaf: int, *offers: bytes, serial: int = 1) -> Status:
+    return Status(LIAR.instance, 0, 0, None, leaf, serial, offers, b"", b"leaf %d" % leaf)
+
+
+def test_r15_an_author_without_a_seat_is_heard() -> None:
+    """It may be the only holder, and it re-offers until the Decision."""
+    node = with_members()
+    effects = node.receive(by_member(99, X), source="author")
+    assert of_type(effects, Fetch) == [Fetch(X, (), ("author",))]
+    assert of_type(node.pass_time(7), Fetch)[-1:] == [Fetch(X, (), ("author",))]
+
+
+def test_r15_members_offers_are_bounded() -> None:
+    node = with_members()
+    for leaf in range(100, 300):
+        node.receive(by_member(leaf, value(f"of {leaf}")))
+    assert len(node.state.offers) == OFFERING_MEMBERS_MAX
+    node.receive(by_member(299, serial=2))
+    assert len(node.state.offers) == OFFERING_MEMBERS_MAX - 1
 
 
 def test_r15_garbage_is_not_fetched_again() -> None:
