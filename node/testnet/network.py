@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -149,9 +148,7 @@ class Network:
 
     def close(self) -> None:
         """Stop everything that still runs."""
-        with suppress(Exception):
-            self.screen.close()
-        self.processes.close()
+        self.processes.close(self.settings.limits.stop_s)
 
     @staticmethod
     def _note(view: View, shown: object, page: object) -> None:

@@ -138,7 +138,7 @@ class Processes:
             if node.pid is not None and self._wait(node, 0.0):
                 raise self._death_of(node)
 
-    def close(self, limit_s: float = 3.0) -> None:
+    def close(self, limit_s: float) -> None:
         """End whatever is left. A second Ctrl-C in the meantime does not leave anything behind."""
         before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS_HELD}
         try:
@@ -172,7 +172,7 @@ class Processes:
         status = 1
         try:
             os.setsid()
-            self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # a parent that was killed cleans nothing up
+            self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a parent that was killed cleans nothing up
             _be_on_our_own(node.log_path, ready)
 
             def on_ready(_identity: Identity) -> None:

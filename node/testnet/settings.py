@@ -37,7 +37,7 @@ class NodesSection(Section, frozen=True, kw_only=True):
 
 
 class ScriptSection(Section, frozen=True, kw_only=True):
-    quiet_changes: Annotated[int, Meta(ge=0, le=10_000)] = 24
+    quiet_changes: Annotated[int, Meta(ge=0, le=10_000)] = 40
     messages_per_round: Count = 2
     changes_while_away: Count = 1
 

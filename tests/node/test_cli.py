@@ -471,7 +471,7 @@ def test_the_demos_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, is_
     result = CliRunner().invoke(root, ["testnet", "demo", "--rounds", "3", "--seed", "7"])
 
     assert result.exit_code == exit_code
-    assert asked == [{"nodes": 4, "rounds": 3, "seed": 7, "is_json": False}]
+    assert asked == [{"nodes": 4, "rounds": 3, "seed": 7, "is_json": False, "keep": False}]
 
 
 def test_the_version_is_the_distributions() -> None:
