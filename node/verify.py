@@ -191,7 +191,7 @@ class Walk:
         try:
             verify_entry(self.expected.anchor(self.group_id, decision), entry, self.verify)
         except InvalidError as error:
-            self.problems.add(place + 1, str(error))
+            self.problems.add(place + 1, in_words(error, decision))
             if error.rule == "Log":  # not linked; is it at least certified?
                 self.check_certificate(place, decision)
         self.count(place)
@@ -215,7 +215,7 @@ class Walk:
         try:
             decision.check(self.verify)
         except InvalidError as error:
-            self.problems.add(epoch + 1, str(error))
+            self.problems.add(epoch + 1, in_words(error, decision))
 
     def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
         """One signature; counted when it holds."""
@@ -349,6 +349,12 @@ def stored_decisions(store: StoreReads, group_id: bytes, from_epoch: int) -> Ite
     while page := store.decisions(group_id, from_epoch, PAGE_SIZE_MAX):
         yield from page
         from_epoch = page[-1].epoch + 1
+
+
+def in_words(error: InvalidError, decision: Decision) -> str:
+    """What is wrong with a Decision, without the number of the epoch it ends: problems stand under the one it begins."""
+    ended = f"epoch {decision.epoch}"
+    return str(error).removeprefix(f"{ended}: ").replace(f"the Decision of {ended}", "the Decision")
 
 
 def missing(first: int, last: int) -> str:

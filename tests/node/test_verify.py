@@ -185,7 +185,7 @@ def test_a_false_signature_is_found(four: Founder, store: Store) -> None:
     certificate = msgspec.structs.replace(decision.certificate, signatures=tuple(map(tuple, signatures)))
     overwrite(store, replace(row, decision=msgspec.structs.replace(decision, certificate=certificate).encode()))
 
-    assert found(store) == [(2, "epoch 1: a Finalize signature does not verify (ordering Decision)")]
+    assert found(store) == [(2, "a Finalize signature does not verify (ordering Decision)")]
 
 
 def test_a_decision_by_another_committee_is_found(four: Founder, store: Store) -> None:
@@ -358,7 +358,7 @@ def test_a_decision_not_entered_yet_is_checked_and_no_problem(founder: Founder, 
     assert found(store) == []
     false = msgspec.structs.replace(decision.certificate, signatures=((0, bytes(64)),))
     overwrite(store, replace(row, decision=msgspec.structs.replace(decision, certificate=false).encode()))
-    assert found(store) == [(5, "epoch 4: a Finalize signature does not verify (ordering Decision)")]
+    assert found(store) == [(5, "a Finalize signature does not verify (ordering Decision)")]
 
 
 def test_a_frozen_group_is_not_well(founder: Founder, store: Store) -> None:
