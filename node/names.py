@@ -14,6 +14,7 @@ SHORT_MAX = 16
 class Names:
     """Petnames by peer. They stay on this device."""
 
+    own: PeerId
     petnames: Mapping[PeerId, str] = field(repr=False)
 
     @classmethod
@@ -22,7 +23,7 @@ class Names:
         known = {peer.peer_id: peer.name for peer in context.store.peers() if peer.name}
         if context.config.node.name:
             known[context.identity.peer_id] = context.config.node.name
-        return cls(known)
+        return cls(context.identity.peer_id, known)
 
     def of_peer(self, peer: PeerId) -> str:
         """The name, or nothing."""
@@ -30,4 +31,8 @@ class Names:
 
     def shown(self, peer: PeerId) -> str:
         """The name, or a short form of the id; its end can be used to mean the peer."""
-        return self.petnames.get(peer) or (peer if len(peer) <= SHORT_MAX else f"{peer[:4]}…{peer[-6:]}")
+        if name := self.petnames.get(peer):
+            return name
+        if peer == self.own:
+            return "this node"
+        return peer if len(peer) <= SHORT_MAX else f"{peer[:4]}…{peer[-6:]}"

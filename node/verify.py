@@ -352,7 +352,7 @@ def stored_decisions(store: StoreReads, group_id: bytes, from_epoch: int) -> Ite
 
 
 def in_words(error: InvalidError, decision: Decision) -> str:
-    """What is wrong with a Decision, without the number of the epoch it ends: problems stand under the one it begins."""
+    """What is wrong with a Decision, without the epoch it ends: problems stand under the one it begins."""
     ended = f"epoch {decision.epoch}"
     return str(error).removeprefix(f"{ended}: ").replace(f"the Decision of {ended}", "the Decision")
 
