@@ -17,6 +17,9 @@ class CredentialUse:
     replaces: LeafNode | None = None
 
 
+SUPPORTED_CREDENTIAL_TYPES = frozenset((CredentialType.BASIC,))
+"""What this engine judges; while it is one, all leaves have it (V061) and list it (V066)."""
+
 CredentialCheck = Callable[[CredentialUse], bool]
 """The application's authentication service (§5.3.1). It has to answer alike on every member."""
 
@@ -33,7 +36,7 @@ def basic(identity: bytes) -> Credential:
 
 def check_credential(credential: Credential) -> None:
     """Refuse credential types that this engine does not judge yet."""
-    if credential.credential_type is not CredentialType.BASIC:
+    if credential.credential_type not in SUPPORTED_CREDENTIAL_TYPES:
         raise InvalidError("V061", f"credentials of type {credential.credential_type:d} are not yet supported")
 
 
