@@ -152,7 +152,7 @@ class EvidenceFound:
 class Abstained:
     """A vote of ours that we do not remember was shown: a restored backup or a clone.
 
-    Nothing is signed until a later epoch. With `hopeless` (a committee of one) that never comes: the group can no
+    Nothing is signed up to and in `epoch`. With `hopeless` (a committee of one) that never comes: the group can no
     longer change; found a successor.
     """
 

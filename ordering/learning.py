@@ -28,14 +28,19 @@ def learn(work: Work, facts: CandidateFacts) -> None:
 
 
 def wake(work: Work) -> bool:
-    """R1: asleep until a hard-valid candidate, or a vote or certificate, is known; waking sends a Status at once."""
+    """R1: asleep until a hard-valid candidate, or a vote or certificate, is known; waking sends a Status at once.
+
+    A follower, of which there may be many, says nothing then unless it has a candidate to offer (R15).
+    """
     state = work.state
     if state.awake_at_s is not None:
         return False
     known = state.tally.ballots or state.notarizations or state.nullifications or state.decision or state.view
     if not known and not any(facts.hard for facts in state.candidates.values()):
         return False
-    work.set(awake_at_s=state.now_s, next_status_at_s=state.now_s)
+    work.set(awake_at_s=state.now_s)
+    if state.config.own_voter is not None:
+        work.set(next_status_at_s=state.now_s)
     return True
 
 

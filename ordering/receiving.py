@@ -25,6 +25,8 @@ def take_vote(work: Work, signed: SignedVote) -> bool:
     known = state.tally.get(signed.view, signed.kind, signed.voter)
     if known is not None and known.id == signed.id:  # R13: equality before signature
         return True
+    if known is not None and signed.voter in state.accused:  # its lies cost no more signature checks
+        return False
     if not config.verify(config.descriptor.vote_keys[signed.voter], signed.signed_bytes, signed.signature):
         return False
     if known is None:
@@ -35,7 +37,7 @@ def take_vote(work: Work, signed: SignedVote) -> bool:
 
 def count(work: Work, vote: Vote) -> None:
     """Tally a verified vote, and whatever it completes."""
-    _watch_own(work, vote)
+    _watch_own(work, vote, None)
     _watch_contradiction(work, vote)
     state, config = work.state, work.config
     tally = state.tally.add(vote)
@@ -75,6 +77,8 @@ def take_certificate(work: Work, certificate: Certificate) -> bool:
     votes = verified_votes(certificate, config.descriptor, config.verify, state.tally)
     if votes is None:
         return False
+    for vote in votes:
+        _watch_own(work, vote, certificate.kind)
     keep(work, certificate)
     for vote in votes:
         count(work, vote)
@@ -171,14 +175,18 @@ def _watch_contradiction(work: Work, vote: Vote) -> None:
             return
 
 
-def _watch_own(work: Work, vote: Vote) -> None:
-    """Guard: a vote of our own that this guard cannot have signed means a restored backup or a clone. Abstain."""
+def _watch_own(work: Work, vote: Vote, certified: VoteKind | None) -> None:
+    """Guard: a vote of our own that this guard cannot have signed means a restored backup or a clone. Abstain.
+
+    Inside a Decision it says more: whoever cast it went on, and may have voted in the next epoch too.
+    """
     state, config = work.state, work.config
-    if vote.voter != config.own_voter or state.own_votes.get(vote.kind) == vote or state.guard.abstains(config.epoch):
+    through = config.epoch + 1 if certified is VoteKind.FINALIZE else config.epoch
+    if vote.voter != config.own_voter or state.own_votes.get(vote.kind) == vote or state.guard.abstains(through):
         return
     message = vote.signed(config.instance).signed_bytes
     if not state.guard.foreign(vote_position(config.epoch, vote.view, vote.kind), message):
         return
-    work.set(guard=state.guard.abstaining(config.epoch))
+    work.set(guard=state.guard.abstaining(through))
     work.persist_guard()
-    work.emit(Abstained(config.epoch, hopeless=config.committee.size == 1))
+    work.emit(Abstained(through, hopeless=config.committee.size == 1))

@@ -134,7 +134,8 @@ def _retransmit(work: Work) -> None:
 def period_s(state: InstanceState) -> float:
     """Until the next Status: the period, give or take a quarter; the jitter is a function of who and how many."""
     config = state.config
-    hurried = state.awake_at_s is not None and config.own_voter is not None and state.freeze is None
+    own = any(facts.committer == config.own_leaf and facts.usable for facts in state.candidates.values())
+    hurried = state.awake_at_s is not None and state.freeze is None and (config.own_voter is not None or own)
     period = config.timing.status_period_s if hurried else config.timing.idle_period_s
     spread = digest("conclave/jitter/v1", config.instance, config.own_leaf, state.status_count)[0] / 255
     return period * (0.75 + spread / 2)

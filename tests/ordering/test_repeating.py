@@ -201,6 +201,12 @@ def test_r13_the_good_path_checks_each_signature_once() -> None:
     assert verifier.calls == before <= 6
 
 
+def test_r13_a_proven_liar_costs_no_more_checks() -> None:
+    node, verifier = counting()
+    node.receive(*(LIAR.vote(NOTARIZE, 0, 1, value(str(i))) for i in range(10)))
+    assert verifier.calls == 2
+
+
 def test_r13_nothing_unverified_takes_a_slot() -> None:
     """Story `forged_duplicate`: the forged vote comes first, the true one counts."""
     node = opened()
@@ -301,6 +307,20 @@ def test_r15_an_author_without_a_seat_is_heard() -> None:
     effects = node.receive(by_member(99, X), source="author")
     assert of_type(effects, Fetch) == [Fetch(X, (), ("author",))]
     assert of_type(node.pass_time(7), Fetch)[-1:] == [Fetch(X, (), ("author",))]
+
+
+def test_r15_an_author_without_a_seat_offers_at_the_fast_period() -> None:
+    node = Node(config(4, None))
+    node.open()
+    node.learn(facts("x", committer=99))
+    offered = [s for s in of_type(broadcasts(node.pass_time(4)), Status) if s.candidates == (X,)]
+    assert len(offered) >= 3
+
+
+def test_a_follower_that_wakes_has_nothing_to_say() -> None:
+    node = Node(config(4, None))
+    node.open()
+    assert broadcasts(node.receive(NOTARIZED)) == []
 
 
 def test_r15_members_offers_are_bounded() -> None:

@@ -188,6 +188,25 @@ def test_a_restored_backup_is_shown_its_vote_inside_a_certificate() -> None:
     assert of_type(shown, Abstained) == [Abstained(0, hopeless=False)]
 
 
+def test_a_restored_backup_is_shown_its_vote_inside_a_decision() -> None:
+    """Whoever cast it went on and may have voted in the next epoch: abstain there too. One epoch later it is over."""
+    node = opened()
+    shown = node.receive(LIAR.decision(0, (0, 1, 2), X))
+    assert of_type(shown, Abstained) == [Abstained(1, hopeless=False)]
+    guard = node.disk[Guard]
+    assert isinstance(guard, Guard)
+    assert guard.abstains(1)
+    assert not guard.abstains(2)
+    assert guard.epoch == 1
+
+
+def test_a_decision_with_our_known_vote_is_no_sign_of_anything() -> None:
+    node = opened()
+    node.learn(facts("x"))
+    node.receive(NOTARIZED)
+    assert of_type(node.receive(LIAR.decision(0, (0, 1, 2), X)), Abstained) == []
+
+
 def test_a_forged_vote_of_ours_silences_nobody() -> None:
     node = opened()
     node.learn(facts("x"))
