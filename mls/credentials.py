@@ -18,7 +18,7 @@ class CredentialUse:
 
 
 SUPPORTED_CREDENTIAL_TYPES = frozenset((CredentialType.BASIC,))
-"""What this engine judges; while it is one, all leaves have it (V061) and list it (V066)."""
+"""Those this engine can judge (V061)."""
 
 CredentialCheck = Callable[[CredentialUse], bool]
 """The application's authentication service (§5.3.1). It has to answer alike on every member."""

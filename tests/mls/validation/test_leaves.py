@@ -8,6 +8,7 @@ from mls.crypto import suite
 from mls.errors import InvalidError
 from mls.registry import CredentialType
 from mls.tree.nodes import Credential, LeafNode
+from mls.tree.ratchet import RatchetTree
 from mls.validation.leaves import check_credential_types, check_leaf_content
 from tests.mls.world import Client, Dice
 
@@ -20,6 +21,10 @@ def leaf_of(name: str, credential_type: int = 1, supported: tuple[int, ...] = (1
     return replace(leaf, credential=credential, capabilities=replace(leaf.capabilities, credentials=supported))
 
 
+def tree_of(member: LeafNode, newcomer: LeafNode) -> RatchetTree:
+    return RatchetTree.of_one(suite(1), member).add(newcomer)[0]
+
+
 def test_v061_a_credential_of_a_type_we_do_not_judge() -> None:
     with pytest.raises(InvalidError) as wrong:
         check_leaf_content(suite(1), leaf_of("alice", CredentialType.X509, (1, 2)))
@@ -29,21 +34,21 @@ def test_v061_a_credential_of_a_type_we_do_not_judge() -> None:
 def test_v064_a_member_that_does_not_support_a_new_leafs_credential() -> None:
     member, newcomer = leaf_of("alice"), leaf_of("bob", CredentialType.X509, (1, 2))
     with pytest.raises(InvalidError) as wrong:
-        check_credential_types([member, newcomer], [newcomer])
+        check_credential_types(tree_of(member, newcomer), [newcomer])
     assert wrong.value.rule == "V064"
 
 
 def test_v065_a_new_leaf_that_does_not_support_a_members_credential() -> None:
     member, newcomer = leaf_of("alice", CredentialType.X509, (1, 2)), leaf_of("bob", 1, (1,))
     with pytest.raises(InvalidError) as wrong:
-        check_credential_types([member, newcomer], [newcomer])
+        check_credential_types(tree_of(member, newcomer), [newcomer])
     assert wrong.value.rule == "V065"
 
 
 def test_members_who_support_each_others_credentials_get_along() -> None:
     both = (1, 2)
     member, newcomer = leaf_of("alice", CredentialType.X509, both), leaf_of("bob", 1, both)
-    check_credential_types([member, newcomer], [newcomer])
+    check_credential_types(tree_of(member, newcomer), [newcomer])
 
 
 @pytest.mark.parametrize("key", [b"", bytes(31), bytes(33)])
