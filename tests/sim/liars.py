@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ACTS_MAX: Final = 60
 ACT_PERIOD_S: Final = 0.08
 MEMORY: Final = 40
+COLLUSION_S: Final = 0.01
 ENDLESS_SERIAL: Final = 2**40
 
 Sides = tuple[tuple[int, ...], tuple[int, ...]]
@@ -74,25 +75,26 @@ class Twins:
     The strongest equivocation there is within the protocol: everything either of them says is well justified.
     """
 
-    def __init__(
-        self, sim: Simulation, member: int, sides: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    ) -> None:
+    def __init__(self, sim: Simulation, member: int, sides: Sides | None = None) -> None:
         self.sim = sim
         self.member = member
         if sides is None:
             others = [other for other in range(sim.plan.members) if other != member]
-            left = [other for other in others if sim.world.random.random() < 0.5]
-            both = [other for other in others if other in sim.plan.lying]
-            right = [other for other in others if other not in left]
-            sides = (tuple(dict.fromkeys((*left, *both))), tuple(dict.fromkeys((*right, *both))))
+            left = tuple(other for other in others if sim.world.random.random() < 0.5)
+            sides = (left, tuple(other for other in others if other not in left))
         self.sides = sides
         self.faces = tuple(
-            Node(sim, member, self._post(side), honest=False, face=name) for name, side in zip("ab", sides, strict=True)
+            Node(sim, member, self._post(index), honest=False, face="ab"[index]) for index in range(len(sides))
         )
 
-    def _post(self, side: tuple[int, ...]) -> Post:
+    def _post(self, index: int) -> Post:
+        """A face speaks to its side, and to the same face of other two-faced liars: they are in it together."""
+
         def post(target: int, payload: object, extra_s: float) -> None:
-            if target in side:
+            other = self.sim.liars.get(target)
+            if isinstance(other, Twins):
+                self.sim.world.after(COLLUSION_S + extra_s, other.faces[index].deliver, self.member, payload)
+            elif target in self.sides[index]:
                 self.sim.network.send(self.member, target, payload, extra_s)
 
         return post

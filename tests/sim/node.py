@@ -203,10 +203,17 @@ class Node:
             self._push(epoch, Received(self.clock_s, str(source), message))
             return
         if isinstance(message, Status) and message.epoch <= self.epoch:
+            self._compare(source, message.epoch)
             return
         parked = self._parked.setdefault(source, deque(maxlen=PARKED_MESSAGES_PER_PEER_MAX))
         if message not in parked:
             parked.append(message)
+
+    def _compare(self, source: int, epoch: int) -> None:
+        """A Status of an instance that is not ours, of an epoch that is: show what led us here. Somebody forked."""
+        decision = self.disk.decisions.get(epoch - 1)
+        if decision is not None:
+            self.post(source, decision, 0.0)
 
     def author(self, epoch: int, candidate: Candidate) -> None:
         """Its own commit is ready."""
@@ -333,8 +340,8 @@ class Node:
                 self._say(range(self.sim.group.members) if everyone else self.sim.group.seats(epoch), message)
             case Send(peer, message):
                 self._say((int(peer),), message)
-            case Fetch(id, holders):
-                self._fetch(epoch, id, holders)
+            case Fetch(id, holders, peers):
+                self._fetch(epoch, id, holders, peers)
             case BuildOwn(ordinal):
                 self.sim.world.after(BUILD_S, self._build, self.disk.boots, epoch, ordinal)
             case Decided():
@@ -369,7 +376,7 @@ class Node:
 
     # Bytes
 
-    def _fetch(self, epoch: int, id: BundleId, holders: tuple[int, ...]) -> None:
+    def _fetch(self, epoch: int, id: BundleId, holders: tuple[int, ...], peers: tuple[str, ...]) -> None:
         """Ask one holder; the next time another. The machine repeats itself until the bytes are here."""
         if self.holds(id):
             self._learn(epoch, id)
@@ -377,7 +384,7 @@ class Node:
         attempt = self._wanted.get(id, (epoch, 0))[1]
         self._wanted[id] = (epoch, attempt + 1)
         seats = self.sim.group.seats(epoch)
-        others = [seats[index] for index in holders if seats[index] != self.member]
+        others = [*(seats[index] for index in holders), *map(int, peers)]
         others = others or [member for member in range(self.sim.group.members) if member != self.member]
         self.post(others[attempt % len(others)], Want(id), 0.0)
 

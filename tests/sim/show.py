@@ -32,6 +32,7 @@ from ordering import (
     Record,
     Send,
     SignedVote,
+    Speak,
     Status,
     Tick,
     Transition,
@@ -95,6 +96,8 @@ def _input(group: Group, event: Input) -> str:
             return f"learned {group.name(facts.id)}: {'hard' if facts.hard else 'NOT HARD'}, {soft}"
         case Heard(_, voters):
             return f"heard {list(voters)}"
+        case Speak():
+            return "speak"
         case Tick():
             return "tick"
 

@@ -204,7 +204,7 @@ def test_soft_livelock(seated: int, malicious: int) -> None:
 
 def test_garbage_alone() -> None:
     """A bundle that opens for nobody keeps no timers burning; a good one an hour later is decided at once."""
-    sim = stage(4)
+    sim = stage(4, timing=Timing(status_period_s=10.0))
     sim.commit(0, opens_for=())
     sim.run_for(3600)
     assert max(state(sim, member).view for member in range(4)) <= 1
