@@ -17,12 +17,12 @@ from node.errors import NodeError
 from node.testnet.evidence import Evidence, read_evidence
 from node.testnet.figures import Figures
 from node.testnet.network import Network, make_nodes
-from node.testnet.processes import NodeProcess, Processes, Run, interruptible
+from node.testnet.processes import Processes, Run, interruptible
 from node.testnet.script import Script
-from node.testnet.settings import read_settings
-from node.testnet.story import Story, write_story
+from node.testnet.settings import Settings, read_settings
+from node.testnet.story import Story, read_story, write_story
 from node.testnet.table import open_screen
-from node.testnet.verdict import Line, judge
+from node.testnet.verdict import Line, Verdict, judge
 from ordering import OrderingError
 
 SHORT_FOLDER: Final = Path("/tmp")  # noqa: S108 - where TMPDIR is too long for the path of a unix socket
@@ -41,13 +41,16 @@ class Result(Struct, frozen=True, kw_only=True):
     folder: str | None  # of the nodes' stores and logs, when it was kept
 
 
-def demo(*, nodes: int, rounds: int, seed: int, is_json: bool, keep: bool = False) -> bool:
+def demo(
+    *, nodes: int, rounds: int, seed: int, is_json: bool, keep: bool = False, settings: Settings | None = None
+) -> bool:
     """Play the demo, print it and its verdict; true when every line of the verdict holds.
 
     The run's folder is removed afterwards, unless a line does not hold or `keep` says so; then it is named.
+    `settings` are those of `configs/testnet.toml` where none are given.
     """
     began_s = time.monotonic()
-    settings = read_settings()
+    settings = settings or read_settings()
     folder = make_folder(nodes)
     screen = open_screen(is_json=is_json)
     screen.say(f"{nodes} nodes, {rounds} rounds, seed {seed}")
@@ -57,9 +60,12 @@ def demo(*, nodes: int, rounds: int, seed: int, is_json: bool, keep: bool = Fals
             network = Network(made, Processes(imported()), settings, screen)
             story = played(network, Script(network, rounds=rounds, seed=seed))
             write_story(folder, story)
-            verdict = judge(story, [evidence_of(node, story) for node in made])
+            verdict = judged(folder)
     except (KeyboardInterrupt, SystemExit):
         shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except BaseException:
+        click.echo(f"the nodes' folders are kept: {folder}", err=True)
         raise
     finally:
         screen.close()
@@ -103,12 +109,19 @@ def played(network: Network, script: Script) -> Story:
     return script.story()
 
 
-def evidence_of(node: NodeProcess, story: Story) -> Evidence:
-    """What the node's store holds; a store that cannot be read is evidence too."""
-    try:
-        return read_evidence(node.name, node.peer_id, node.config, bytes.fromhex(story.group_id))
-    except (NodeError, MlsError, OrderingError, ApiError) as error:
-        return Evidence(name=node.name, peer_id=node.peer_id, epoch=None, damage=f"{type(error).__name__}: {error}")
+def judged(folder: Path) -> Verdict:
+    """The verdict on a run's folder, by the story and the stores in it."""
+    story, settings = read_story(folder), read_settings()
+    group_id = bytes.fromhex(story.group_id)
+    nodes = []
+    for actor in story.actors:
+        config = settings.config_of(name=actor.name, data_dir=folder / actor.folder, port=0, peers=())
+        try:
+            nodes.append(read_evidence(actor.name, actor.peer_id, config, group_id))
+        except (NodeError, MlsError, OrderingError, ApiError) as error:  # a store that cannot be read is evidence too
+            damage = f"{type(error).__name__}: {error}"
+            nodes.append(Evidence(name=actor.name, peer_id=actor.peer_id, epoch=None, damage=damage))
+    return judge(story, nodes)
 
 
 def make_folder(nodes: int) -> Path:

@@ -17,10 +17,11 @@ RIVALS: Final = "rivals"  # all nodes at once
 
 
 class Actor(Struct, frozen=True):
-    """One node of the run; its folder is named like it."""
+    """One node of the run."""
 
     name: str
     peer_id: str
+    folder: str  # in the run's folder
 
 
 class Submitted(Struct, frozen=True):
