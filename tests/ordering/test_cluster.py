@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ordering import CandidateFacts, Certificate, Fetch, InstanceMessage, Persist, Propose, SignedVote, Status, Tick
-from tests.ordering.world import CandidateFacts, Cluster, broadcasts, facts, of_type, value
+from tests.ordering.world import Cluster, broadcasts, facts, of_type, value
 
 X, Y = value("x"), value("y")
 SIZES = pytest.mark.parametrize("size", [1, 3, 4, 5, 7, 10, 31])
