@@ -147,7 +147,7 @@ class Transport(Protocol):
         ...
 
     async def connect(self, address: str) -> PeerId:
-        """Dial once and return when `send` works; an existing connection is used.
+        """Dial once and return when the peer is in `peers()`; an existing connection is used.
 
         :raises DialError: after `CONNECT_TIMEOUT_S` at the latest.
         """
@@ -206,7 +206,7 @@ class Transport(Protocol):
         ...
 
     def peers(self) -> frozenset[PeerId]:
-        """Peers to whom `send` works now."""
+        """Peers to whom `send` works now and whose topics we know: what we publish from here on includes them."""
         ...
 
     def topic_peers(self, topic: str) -> frozenset[PeerId]:

@@ -86,12 +86,13 @@ MESH_PROTOCOL = TProtocol("/meshsub/1.1.0")
 MESH_RPC_SIZE_MAX = 512 * KIB
 MESH_QUEUE_MAX = 1024  # libp2p: 32, and silence beyond
 MESH_PUBLISH_MAX = 1024  # own publishes waiting for gossipsub
+MESH_TASKS_MAX = 2048  # messages being checked; one RPC can carry tens of thousands
 
 HANDSHAKES_MAX = 64  # accepted connections that have not said who they are
 HANDSHAKE_TIMEOUT_S = 5.0
 CONNECTIONS_PER_PEER_MAX = 3  # two nodes may dial each other at once
 STREAMS_PER_PEER_MAX = 64  # that the peer has opened and we have not finished with
-BUFFER_SIZE_MAX = 64 * MIB  # unread bytes of one connection
+BUFFER_SIZE_MAX = 24 * MIB  # unread bytes of one connection
 SHUTDOWN_TIMEOUT_S = 1.5
 DAEMON_PAUSE_S = 1.0  # before a service task of libp2p that failed is started again
 
@@ -500,6 +501,9 @@ class _Manager(TrioManager):
         self._faults = faults
         self._name = type(service).__name__
 
+    def _find_parent_task(self, trio_task: trio.lowlevel.Task) -> None:
+        """No hierarchy: looking for the parent takes a walk over all tasks, for each task."""
+
     def run_task(
         self,
         async_fn: Callable[..., Awaitable[Any]],
@@ -593,6 +597,14 @@ class _Pubsub(Pubsub):
         if queue is not None:
             for topic in before ^ set(self.topic_ids):
                 queue.push(self._build_announce_rpc(topic, topic in self.topic_ids)[0])
+
+    def _is_subscribed_to_msg(self, msg: Any) -> bool:
+        """Asked before each message of an RPC gets its task."""
+        if len(self.manager._root_tasks) >= MESH_TASKS_MAX:
+            self._faults.counters["hints_dropped"] += 1
+            return False
+        subscribed: bool = super()._is_subscribed_to_msg(msg)
+        return subscribed
 
     async def push_msg(self, msg_forwarder: ID, msg: Any) -> None:
         if len(msg.topicIDs) != 1 or len(msg.data) > GOSSIP_SIZE_MAX:

@@ -25,15 +25,18 @@ _BEAT = encode_frame(Kind.BEAT)
 class Link:
     """One peer's outgoing queue, heartbeat and limits. `run` lives as long as the peer is connected."""
 
-    def __init__(self, peer: PeerId, config: TransportConfig) -> None:
+    def __init__(self, peer: PeerId, config: TransportConfig, on_ready: Callable[[], None]) -> None:
         self.peer = peer
-        self.ready = trio.Event()  # the kept stream was open once, so `send` works; or there will be none
+        self.settled = trio.Event()  # ready, or given up before
         self.scope = trio.CancelScope()  # of `run`
         self.reading: trio.CancelScope | None = None  # of the task that reads the peer's kept stream
         self.asking = trio.CapacityLimiter(REQUESTS_PER_PEER_MAX)  # our requests to the peer
         self.serving = 0  # the peer's requests to us
         self.announcement_due = True
         self._config = config
+        self._on_ready = on_ready
+        self._said = False  # our announcement, on our stream
+        self._told = False  # the peer's, on its own
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wake = trio.Event()
@@ -56,11 +59,26 @@ class Link:
     def heard(self) -> None:
         self._heard_s = trio.current_time()
 
+    def said(self) -> None:
+        """Our kept stream is open."""
+        self._said = True
+        self._settle()
+
+    def told(self) -> None:
+        """The peer's kept stream is open and has said what it listens to."""
+        self._told = True
+        self._settle()
+
+    def _settle(self) -> None:
+        """Ready once both directions work, so that nothing sent or published from here on misses the peer."""
+        if self._said and self._told and not self.settled.is_set():
+            self._on_ready()
+            self.settled.set()
+
     async def run(
         self,
         open_stream: Callable[[], Awaitable[ByteStream]],
         announcement: Callable[[], bytes],
-        on_ready: Callable[[], None],
     ) -> None:
         """Keep a stream open and write to it, until cancelled or the peer falls silent.
 
@@ -68,7 +86,7 @@ class Link:
         no node of ours.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_writing, open_stream, announcement, on_ready)
+            nursery.start_soon(self._keep_writing, open_stream, announcement)
             await self._until_silent()
             nursery.cancel_scope.cancel()
 
@@ -89,7 +107,6 @@ class Link:
         self,
         open_stream: Callable[[], Awaitable[ByteStream]],
         announcement: Callable[[], bytes],
-        on_ready: Callable[[], None],
     ) -> None:
         pause_s = REOPEN_MIN_S
         while True:
@@ -103,9 +120,7 @@ class Link:
             try:
                 await stream.write(announcement())
                 self.announcement_due = False
-                if not self.ready.is_set():
-                    on_ready()
-                    self.ready.set()
+                self.said()
                 pause_s = REOPEN_MIN_S
                 while True:
                     await self._wake.wait()

@@ -142,6 +142,8 @@ class MemoryNetwork:
         self._connections[frozenset((a.peer_id, b.peer_id))] = connection
         a.connected(b.peer_id, connection)
         b.connected(a.peer_id, connection)
+        a.announcement_arrived(b.peer_id, frozenset(b.topics), b.peers() - {a.peer_id})
+        b.announcement_arrived(a.peer_id, frozenset(a.topics), a.peers() - {b.peer_id})
         return connection
 
     def cut(self, connection: Connection, reason: str) -> None:

@@ -147,7 +147,7 @@ class StreamTransport:
                     raise DialError(f"{self._config.connections_max} peers are connected already")
                 await self._wire.dial(address)
             if link := self._links.get(peer):
-                await link.ready.wait()
+                await link.settled.wait()
             if peer in self._ready:
                 return peer
             raise DialError(f"the connection to {address} was closed at once")
@@ -173,7 +173,7 @@ class StreamTransport:
     def peer_up(self, peer: PeerId) -> None:
         """A first connection to `peer` exists."""
         if peer not in self._links:
-            link = self._links[peer] = Link(peer, self._config)
+            link = self._links[peer] = Link(peer, self._config, partial(self._link_ready, peer))
             self._nursery.start_soon(self._run_link, link)
 
     def peer_down(self, peer: PeerId) -> None:
@@ -182,9 +182,7 @@ class StreamTransport:
 
     async def _run_link(self, link: Link) -> None:
         with link.scope:
-            await link.run(
-                partial(self._open_kept, link.peer), self._announcement, partial(self._link_ready, link.peer)
-            )
+            await link.run(partial(self._open_kept, link.peer), self._announcement)
             self.counters["peers_hung"] += 1
             self._drop(link.peer, "no heartbeat")
 
@@ -203,7 +201,7 @@ class StreamTransport:
         if link is None:
             return
         link.scope.cancel()
-        link.ready.set()
+        link.settled.set()
         if link.reading is not None:
             link.reading.cancel()
         self._audience.gone(peer)
@@ -260,9 +258,10 @@ class StreamTransport:
         while data := await stream.read():
             link.heard()
             for kind, body in reader.feed(data):
-                self._frame_arrived(link.peer, kind, body)
+                self._frame_arrived(link, kind, body)
 
-    def _frame_arrived(self, peer: PeerId, kind: Kind, body: bytes) -> None:
+    def _frame_arrived(self, link: Link, kind: Kind, body: bytes) -> None:
+        peer = link.peer
         match kind:
             case Kind.DATA:
                 if dropped := self._inbox.put(peer, (peer, body), len(body)):
@@ -272,6 +271,7 @@ class StreamTransport:
             case Kind.ANNOUNCE:
                 announcement = decode_announcement(body)
                 self._audience.announced(peer, announcement.topics, announcement.neighbours)
+                link.told()
             case Kind.HINT:
                 self._hint_arrived(peer, *decode_hint(body))
 

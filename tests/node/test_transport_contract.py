@@ -177,6 +177,17 @@ async def test_a_hint_is_passed_on_where_not_everybody_is_connected(kind: str) -
             assert await carol.gossip().receive() == (bob.peer_id, "topic", b"hint")
 
 
+async def test_whoever_is_connected_is_included_in_the_next_publish(kind: str) -> None:
+    with trio.fail_after(10):
+        async with open_world(kind) as world:
+            alice, bob = await world.add("alice"), await world.add("bob")
+            bob.subscribe("topic")
+            await alice.connect(bob.addresses[0])
+            assert alice.topic_peers("topic") == {bob.peer_id}
+            await alice.publish("topic", b"hint")
+            assert await bob.gossip().receive() == (alice.peer_id, "topic", b"hint")
+
+
 async def test_a_kept_address_is_dialled_again_after_the_peer_restarts(kind: str) -> None:
     with trio.fail_after(20):
         async with open_world(kind) as world:

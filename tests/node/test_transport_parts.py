@@ -287,9 +287,9 @@ async def test_what_is_kept_is_bounded_and_must_name_a_peer(autojump_clock: Mock
 
 
 async def test_queued_frames_share_a_write_and_a_broken_stream_is_opened_again(autojump_clock: MockClock) -> None:
-    link = Link("peer", TransportConfig())
     tapes: list[Tape] = []
     ready: list[bool] = []
+    link = Link("peer", TransportConfig(), lambda: ready.append(True))
 
     async def open_tape() -> Tape:
         await trio.sleep(0.01)
@@ -297,11 +297,13 @@ async def test_queued_frames_share_a_write_and_a_broken_stream_is_opened_again(a
         return tapes[-1]
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(link.run, open_tape, lambda: b"announcement", lambda: ready.append(True))
+        nursery.start_soon(link.run, open_tape, lambda: b"announcement")
         for number in range(5):
             assert link.put(bytes([number]))
-        await link.ready.wait()
         await trio.sleep(0.1)
+        assert not ready
+        link.told()
+        assert link.settled.is_set()
         assert tapes[0].written == [b"announcement", bytes(range(5))]
 
         for _ in range(3):
@@ -325,7 +327,7 @@ async def test_queued_frames_share_a_write_and_a_broken_stream_is_opened_again(a
 
 
 async def test_a_link_beats_while_idle_and_ends_when_the_peer_is_silent(autojump_clock: MockClock) -> None:
-    link = Link("peer", TransportConfig(heartbeat_interval_s=1, heartbeat_timeout_s=5))
+    link = Link("peer", TransportConfig(heartbeat_interval_s=1, heartbeat_timeout_s=5), lambda: None)
     tape = Tape()
 
     async def open_tape() -> Tape:
@@ -340,11 +342,11 @@ async def test_a_link_beats_while_idle_and_ends_when_the_peer_is_silent(autojump
     start_s = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hear)
-        await link.run(open_tape, lambda: b"announcement", lambda: None)
+        await link.run(open_tape, lambda: b"announcement")
     assert 15 <= trio.current_time() - start_s <= 17
     assert tape.written.count(encode_frame(Kind.BEAT)) >= 14
 
 
 async def test_a_link_without_a_stream_queues_up_to_its_bound() -> None:
-    link = Link("peer", TransportConfig())
+    link = Link("peer", TransportConfig(), lambda: None)
     assert [link.put(b"frame") for _ in range(QUEUE_FRAMES_MAX + 1)].count(False) == 1

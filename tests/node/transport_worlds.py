@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import trio
 
 from node.transport import PeerId, Transport, TransportConfig
-from node.transport_memory import open_memory_network
+from node.transport_memory import MemoryNetwork, open_memory_network
 from node.transport_scope import open_background
 
 QUICK = TransportConfig(heartbeat_interval_s=0.2, heartbeat_timeout_s=1.0, redial_min_s=0.05, redial_max_s=0.2)
@@ -25,14 +26,14 @@ class World(Protocol):
 
 
 class MemoryWorld:
-    def __init__(self, network: object) -> None:
+    def __init__(self, network: MemoryNetwork) -> None:
         self._network = network
 
     async def add(self, name: str) -> Transport:
-        return self._network.add(name, QUICK)  # type: ignore[attr-defined, no-any-return]
+        return self._network.add(name, QUICK)
 
     async def remove(self, name: str) -> None:
-        self._network.remove(name)  # type: ignore[attr-defined]
+        self._network.remove(name)
 
 
 class Libp2pWorld:
@@ -51,14 +52,9 @@ class Libp2pWorld:
     async def _run(self, name: str, task_status: Any) -> None:
         from node.transport_libp2p import open_libp2p
 
-        config = TransportConfig(
-            listen=self._listen.get(name, ("/ip4/127.0.0.1/tcp/0",)),
-            heartbeat_interval_s=QUICK.heartbeat_interval_s,
-            heartbeat_timeout_s=QUICK.heartbeat_timeout_s,
-            redial_min_s=QUICK.redial_min_s,
-            redial_max_s=QUICK.redial_max_s,
-        )
-        async with open_libp2p(config, hashlib.sha256(name.encode()).digest()) as transport:
+        config = replace(QUICK, listen=self._listen.get(name, QUICK.listen))
+        async with open_libp2p(config, hashlib.sha256(name.encode()).digest()) as node:
+            transport: Transport = node
             task_status.started(transport)
             await self._stop[name].wait()
         self._gone[name].set()
