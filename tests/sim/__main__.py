@@ -29,12 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100, help="how many seeds")
     parser.add_argument("--n", type=int, help="this many seats instead of a drawn number")
     parser.add_argument("--model", choices=sorted(MODELS), help="this fault model instead of a drawn one")
+    parser.add_argument("--hard", action="store_true", help="long runs, bad weather, as many liars as there may be")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--replay", type=int, metavar="SEED", help="show one run step by step")
     parser.add_argument("--member", type=int, help="with --replay: only this member's steps")
     parser.add_argument("--trace", action="store_true", help="print the hash of every run's trace")
     options = parser.parse_args(arguments)
-    fixed: dict[str, Any] = {}
+    fixed: dict[str, Any] = {"hard": True} if options.hard else {}
     if options.n is not None:
         fixed["seated"] = options.n
     if options.model is not None:

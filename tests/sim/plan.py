@@ -90,27 +90,31 @@ class Plan:
         )
 
 
-def draw(seed: int, **fixed: Any) -> Plan:
-    """The plan of a seed; keyword arguments override single fields of it (`seated` is drawn around)."""
+def draw(seed: int, *, hard: bool = False, **fixed: Any) -> Plan:
+    """The plan of a seed; keyword arguments override single fields of it (`seated` is drawn around).
+
+    The hard ones have as many liars as there may be, and long, bad weather: slower, for runs over night.
+    """
     chance = Random(f"plan {seed}")
     seated = int(fixed.pop("seated", None) or chance.choices((1, 3, 4, 5, 7), (1, 3, 5, 2, 2))[0])
     model = Model(fixed.pop("model", None) or chance.choices((Model.BYZANTINE, Model.CRASH), (3, 1))[0])
     followers = chance.choices((0, 1), (3, 1))[0]
     members = seated + followers
     # Rotation hands seats to those who would not be counted as liars of one committee; keep them to honest groups.
-    liar_count = chance.randint(0, fault_count(seated, model))
+    faults = fault_count(seated, model)
+    liar_count = faults if hard else chance.randint(0, faults)
     rotate = followers > 0 and liar_count == 0 and chance.random() < 0.5
     liars = tuple((member, chance.choice(list(Lie))) for member in sorted(chance.sample(range(seated), liar_count)))
     away_max = seated - quorum_size(seated, model) - liar_count
     honest = [member for member in range(seated) if member not in [liar for liar, _ in liars]]
     dead_count = chance.randint(0, away_max) if away_max > 0 and not rotate and chance.random() < 0.4 else 0
-    calm = chance.random() < 0.15
-    heal_at_s = 0.0 if calm else chance.uniform(0.5, 7.0)
+    calm = chance.random() < 0.15 and not hard
+    heal_at_s = 0.0 if calm else chance.uniform(10.0, 60.0) if hard else chance.uniform(0.5, 7.0)
     gone = sorted(chance.sample(honest, dead_count))
     dead = tuple((member, chance.uniform(0.0, heal_at_s)) for member in gone)
     weather = Weather(
         delay_max_s=chance.choice((0.03, 0.15, 0.6)),
-        loss=chance.choice((0.0, 0.1, 0.3, 0.45)),
+        loss=chance.choice((0.3, 0.6, 0.8) if hard else (0.0, 0.1, 0.3, 0.45)),
         duplication=chance.choice((0.0, 0.1)),
         late=chance.choice((0.0, 0.03)),
     )
@@ -123,12 +127,12 @@ def draw(seed: int, **fixed: Any) -> Plan:
         epochs=chance.choices((1, 2, 3), (5, 3, 1))[0],
         weather=FAIR if calm else weather,
         heal_at_s=heal_at_s,
-        cuts=() if calm else _draw_cuts(chance, members, heal_at_s),
+        cuts=() if calm else _draw_cuts(chance, members, heal_at_s, 12 if hard else 3),
         liars=liars,
         liars_stay=chance.random() < 0.5,
         dead=dead,
         crash_chance=0.0 if calm else chance.choice((0.0, 0.05, 0.2)),
-        crashes_max=chance.randint(1, 4),
+        crashes_max=chance.randint(1, 20 if hard else 4),
         commit_chance=chance.choice((0.0, 0.3, 1.0)),
         commit_spread_s=chance.choice((0.01, 0.5, 3.0)),
         steady=chance.choice([member for member in honest if member not in gone]),
@@ -142,10 +146,10 @@ def draw(seed: int, **fixed: Any) -> Plan:
     return replace(plan, **fixed)
 
 
-def _draw_cuts(chance: Random, members: int, heal_at_s: float) -> tuple[Cut, ...]:
+def _draw_cuts(chance: Random, members: int, heal_at_s: float, count_max: int) -> tuple[Cut, ...]:
     """Partitions into two or three, and single one-way links, one after the other."""
     cuts = []
-    for _ in range(chance.choice((0, 0, 1, 2, 3))):
+    for _ in range(max(0, chance.randint(-1, count_max))):
         everyone = range(members)
         if chance.random() < 0.6:
             side = [chance.randrange(chance.choice((2, 3))) for _ in everyone]
