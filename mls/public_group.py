@@ -7,7 +7,7 @@ open, lifetimes) is left to `mls.stage`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from mls.apply import Addition, Applied, apply_proposals
@@ -45,6 +45,7 @@ class PublicStaged:
     has_path: bool
     authenticated_data: bytes
     proposal_types: tuple[ProposalType, ...]  # in the Commit's order, as often as they occur
+    proposals: tuple[ListedProposal, ...]  # likewise, each with its sender: who may do what is the application's (V130)
     successor: "PublicGroup"
 
 
@@ -71,6 +72,7 @@ class CheckedCommit:
             self.commit.path is not None,
             self.authenticated.content.authenticated_data,
             tuple(each.proposal.proposal_type for each in self.proposals),
+            self.proposals,
             self.successor,
         )
 
@@ -89,6 +91,7 @@ class PublicGroup:
     context: GroupContext
     tree: RatchetTree
     interim_transcript_hash: bytes
+    _bytes: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)  # `to_bytes`, once made
 
     @property
     def suite(self) -> CipherSuite:
@@ -198,9 +201,11 @@ class PublicGroup:
         return type(self)(replace(path_context, confirmed_transcript_hash=confirmed), tree, interim)
 
     def to_bytes(self) -> bytes:
-        """A versioned form; there is no secret in it."""
-        kept = _PublicBytes(self.context, self.tree.encode(), self.interim_transcript_hash)
-        return PUBLIC_FORMAT.to_bytes(2, "big") + kept.encode()
+        """A versioned form; there is no secret in it. Made once for the epoch, however often it is asked for."""
+        if not self._bytes:
+            kept = _PublicBytes(self.context, self.tree.encode(), self.interim_transcript_hash)
+            self._bytes.append(PUBLIC_FORMAT.to_bytes(2, "big") + kept.encode())
+        return self._bytes[0]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

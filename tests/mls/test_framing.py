@@ -1,10 +1,12 @@
 """Messages on the wire: the published ones decode and encode to the same bytes; malformed ones are refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from mls.codec import Struct
-from mls.errors import MalformedError
-from mls.framing import MLSMessage, PrivateMessage, PublicMessage
+from mls.errors import MalformedError, MisuseError
+from mls.framing import FramedContentAuthData, MLSMessage, PrivateMessage, PublicMessage, Sender, frame
 from mls.proposals import (
     Add,
     Commit,
@@ -15,7 +17,7 @@ from mls.proposals import (
     Remove,
     Update,
 )
-from mls.registry import ContentType, WireFormat
+from mls.registry import ContentType, SenderType, WireFormat
 from mls.welcome import GroupSecrets
 from tests.vectors import official, ran
 
@@ -117,3 +119,23 @@ def test_group_secrets_print_no_secret() -> None:
     secrets = GroupSecrets.decode(data)
     assert secrets.joiner_secret.hex()[:8] not in repr(secrets)
     assert repr(secrets.joiner_secret)[2:10] not in repr(secrets)
+
+
+def test_v036_a_membership_tag_goes_with_a_member_and_no_other() -> None:
+    """Caught where a message of ours would be written; a received one cannot even say it."""
+    message = MLSMessage.decode(published_message("public_message_proposal")).body
+    assert isinstance(message, PublicMessage)
+    outside = replace(message.content, sender=Sender(SenderType.NEW_MEMBER_PROPOSAL))
+    with pytest.raises(MisuseError):
+        frame(replace(message, content=outside))
+    with pytest.raises(MisuseError):
+        frame(replace(message, membership_tag=None))
+    with pytest.raises(MalformedError, match="V005"):
+        MLSMessage.decode(frame(PublicMessage(outside, message.auth)) + b"\x00")
+
+
+def test_v030_a_commit_of_ours_has_a_confirmation_tag() -> None:
+    message = MLSMessage.decode(published_message("public_message_commit")).body
+    assert isinstance(message, PublicMessage)
+    with pytest.raises(MisuseError):
+        frame(replace(message, auth=FramedContentAuthData(b"a signature")))
