@@ -1,4 +1,4 @@
-"""The running epoch of one group: its instance, its candidates, and the step from a Decision to the next epoch.
+"""The running epoch of one group: its instance, and the step from a Decision to the next epoch.
 
 Every public method is one synchronous step: compute, one transaction, then what is to go out is appended to
 `outward`. Nothing here waits. The rule that carries it all: the transaction that makes a vote or a Decision durable
@@ -7,40 +7,29 @@ also holds whatever explains it, and memory is changed only after it.
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
-from mls import Group, MlsError, UnopenableError, ed25519_sign, ed25519_verify
-from node import feed
+from mls import Group, MlsError, ed25519_sign, ed25519_verify
+from node import adoption, feed
+from node.adoption import Adoption, notice_row
 from node.building import Built, build_for_intents, build_plain
-from node.context import NodeContext, group_config
-from node.electorate import RuleError, peer_of, voter_of, voting_of
-from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
-from node.holding import (
-    ABSTAINING,
-    CUT_OFF,
-    FROZEN,
-    OK,
-    REMOVED,
-    UNCONFIRMED,
-    Holding,
-    after_decision,
-    with_key,
-    without_secrets,
-)
+from node.candidacy import Candidacy
+from node.confirmation import Confirmation
+from node.context import NodeContext
+from node.electorate import RuleError, Voting, peer_of, voting_of
+from node.holding import ABSTAINING, CUT_OFF, FROZEN, OK, Holding
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED, Plan, Settled, plan
-from node.judgement import HEARD_FOR_ELECTION_S, Epoch, HardValid, Known, judge_hard, judge_soft, stage
+from node.judgement import Epoch, Known
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish, Tell
 from node.parking import Parking
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
-from node.sealing import gossip_key
-from node.store_rows import CandidateRow, DecisionRow, FeedRow, GuardRow, IntentRow
+from node.store_rows import DecisionRow, GuardRow
 from node.store_writes import Transaction
-from node.welcoming import welcome_rows
 from ordering import (
+    INTENT_ORDINAL,
     Abstained,
     Broadcast,
     BuildOwn,
@@ -49,6 +38,7 @@ from ordering import (
     Certificate,
     Decided,
     Decision,
+    Effect,
     EvidenceFound,
     Fetch,
     Freeze,
@@ -63,7 +53,6 @@ from ordering import (
     Learned,
     MalformedError,
     Open,
-    OrderingError,
     Persist,
     Received,
     Record,
@@ -80,48 +69,39 @@ from ordering import (
     step,
 )
 
-KNOWN_MAX: Final = 256  # candidates of one epoch kept here; the ordering layer bounds them per leaf as well
 DIRECT_MEMBERS_MAX: Final = 64  # up to here what concerns all members is told to each; beyond, the topic carries it
 STATUS_LABEL: Final = "Conclave Status"
 HEARD_AGAIN_S: Final = 1.0  # link traffic is reported to the instance at most this often per peer
 
+FROZEN_TEXT: Final = "two contradicting certificates: the members of this group no longer change"
+HOPELESS_TEXT: Final = "this copy of the node may have voted before: the group can no longer change; found a successor"
+
 Write = Callable[[Transaction], None]
 log = logger("agreement")
-
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """What a Decision leads to, computed before its transaction."""
-
-    decision: Decision
-    known: Known
-    holding: Holding  # after it
-    own: Built | None
-    plan: Plan | None  # our open intents in the light of the new epoch; None once removed
 
 
 class Agreement:
     """One group's agreement; `holding` is replaced as a whole when an epoch ends, and says so when we were removed."""
 
     instance: InstanceState
-    epoch: Epoch
+    candidacy: Candidacy
+    confirmation: Confirmation
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
         self.context = context
         self.holding = holding
         self.outward: deque[Outward] = deque()
-        self.known: dict[BundleId, Known] = {}
-        self.own: dict[BundleId, Built] = {}
         self.parking = Parking()
-        self.on_epoch: Callable[[], None] = lambda: None  # called after each epoch is entered
+        self.on_epoch: Callable[[], None] = lambda: (
+            None
+        )  # called after each epoch is entered, and when we are confirmed
         self._tag = group_tag(holding.group_id)
         self._vote_key = holding.vote_key
         self._link_heard_s: dict[PeerId, float] = {}
-        self._confirmed_by: set[int] = set()
-        self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
         self._inputs: deque[Input] = deque()
         self._stepping = False
-        self._enter(restored=True)
+        self._begin(voting_of(self.group.public))
+        self._restore()
 
     # --- what it is ---
 
@@ -139,7 +119,18 @@ class Agreement:
     @property
     def wake_at_s(self) -> float | None:
         """When `tick` is due."""
-        return self.instance.wake_at_s
+        at: float | None = self.instance.wake_at_s
+        return at
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch as the public sees it."""
+        return self.candidacy.epoch
+
+    @property
+    def known(self) -> dict[BundleId, Known]:
+        """The candidates of this epoch."""
+        return self.candidacy.known
 
     def peers(self) -> tuple[PeerId, ...]:
         """The other members' peers, by leaf index."""
@@ -149,16 +140,26 @@ class Agreement:
         """The leaf of a peer in this epoch."""
         return self._leaves.get(peer)
 
+    def peer_of_member(self, identity: bytes) -> PeerId:
+        """The peer that a credential the engine accepted belongs to."""
+        return claimed_peer(identity)
+
     def voter_peers(self, voters: Iterable[int]) -> tuple[PeerId, ...]:
         """The peers behind voter indices, our own left out."""
         seats = self.instance.config.committee.seats
         peers = (self._leaf_peers[seats[voter].leaf] for voter in voters if voter < len(seats))
         return tuple(peer for peer in peers if peer != self.context.identity.peer_id)
 
+    def may_serve(self, peer: PeerId, epoch: int) -> bool:
+        """Whether a peer was, as far as we know, a member in that epoch: only then is it told how it ended."""
+        if peer in self._leaves:
+            return True
+        return any(each.peer == peer and epoch <= each.epoch for each in self.holding.extra.departed)
+
     # --- inputs ---
 
     def receive(self, peer: PeerId, body: bytes) -> None:
-        """An ordering message from a peer; bytes that are none are dropped."""
+        """An ordering message from a peer; raises `OrderingError` for bytes that are none."""
         message = decode_message(body)
         if not is_instance_message(message):
             raise MalformedError("this kind of ordering message does not travel in a frame")
@@ -172,15 +173,13 @@ class Agreement:
 
     def receive_candidate(self, peer: PeerId, body: bytes) -> None:
         """A candidate's bytes: judge, make durable, tell the instance. Of another epoch: parked for the next."""
-        if self.holding.removed:
+        if self.is_over:
             return
         candidate = Candidate.decode(body)
         if candidate.instance != self.instance.config.instance:
             self.parking.park(peer, candidate.instance, FrameKind.CANDIDATE, body)
-            return
-        if candidate.id in self.known or len(self.known) >= KNOWN_MAX:
-            return
-        self._take(candidate, body)
+        elif candidate.id not in self.known and not self.candidacy.is_full:
+            self._take(candidate)
 
     def decide_from_log(self, peer: PeerId, body: bytes, decision: Decision) -> None:
         """A verified Decision of the present epoch and the bundle it decided, found by catching up."""
@@ -188,12 +187,8 @@ class Agreement:
             return
         candidate = Candidate.decode(body)
         if candidate.id not in self.known:
-            self._take(candidate, body)
+            self._take(candidate)
         self._step(Received(self.context.now_s(), peer, decision))
-
-    def peer_of_member(self, identity: bytes) -> PeerId:
-        """The peer that a credential the engine accepted belongs to."""
-        return claimed_peer(identity)
 
     def tick(self) -> None:
         """`wake_at_s` has come."""
@@ -202,19 +197,21 @@ class Agreement:
     def hear(self, peer: PeerId) -> None:
         """Authenticated traffic of a peer on its link, whatever it was about."""
         now = self.context.now_s()
-        if now - self._link_heard_s.get(peer, float("-inf")) < HEARD_AGAIN_S:
+        if self.is_over or now - self._link_heard_s.get(peer, float("-inf")) < HEARD_AGAIN_S:
+            return
+        leaf = self._leaves.get(peer)
+        if leaf is None:
             return
         self._link_heard_s[peer] = now
-        leaf = self._leaves.get(peer)
-        voter = None if leaf is None else self.instance.config.committee.voter_of_leaf(leaf)
+        voter = self.instance.config.committee.voter_of_leaf(leaf)
         if voter is not None:
             self._step(Heard(now, (voter,)))
 
     def pursue_intents(self) -> None:
         """Build a candidate for what is wanted here, unless one of ours is under way in this epoch already."""
-        if self.holding.removed or self.instance.freeze is not None or self.instance.decision is not None:
+        if self.is_over or self.instance.freeze is not None or self.instance.decision is not None:
             return
-        if any(known.own and known.candidate.ordinal == 0 for known in self.known.values()):
+        if self.candidacy.has_own(INTENT_ORDINAL):
             return
         intents = self.context.store.open_intents(self.holding.group_id)
         if not intents:
@@ -227,25 +224,18 @@ class Agreement:
 
     # --- epochs ---
 
-    def _enter(self, *, restored: bool) -> None:
-        """Open the instance of the epoch that `holding` stands in."""
+    def _begin(self, voting: Voting) -> None:
+        """Set up the epoch that `holding` stands in; its instance is opened by the caller."""
         holding, group = self.holding, self.group
-        now = self.context.now_s()
-        carried = {} if restored else self._heard_by_leaf()
-        if not restored:
-            self.parking.close(self.instance.config.instance)
-        self.known.clear()
-        self.own.clear()
-        self._confirmed_by = set()
-        self._seen_leaves = set()
-        voting = voting_of(group.public)
         self._leaf_peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
         self._leaves = {peer: leaf_index for leaf_index, peer in self._leaf_peers.items()}
+        self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
+        self.confirmation = Confirmation(voting.committee, len(self._leaves), holding.extra.welcomed_by)
         own_voter = voting.committee.voter_of_leaf(group.own_leaf)
         if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
             own_voter = None  # a key we do not hold; nothing can be signed with it
-        ordering = self.context.config.ordering
-        config = InstanceConfig(
+        settings = self.context.config.ordering
+        self._config = InstanceConfig(
             group_id=holding.group_id,
             epoch=group.epoch,
             prev=holding.extra.prev,
@@ -259,193 +249,166 @@ class Agreement:
             boot=self.context.boot,
             timing=Timing(
                 delta_s=voting.policy.delta_ms / 1000,
-                status_period_s=ordering.status_period_ms / 1000,
-                idle_period_s=ordering.status_idle_period_ms / 1000,
-                collect_max_s=ordering.collection_window_ms / 1000,
+                status_period_s=settings.status_period_ms / 1000,
+                idle_period_s=settings.status_idle_period_ms / 1000,
+                collect_max_s=settings.collection_window_ms / 1000,
             ),
         )
-        self.epoch = Epoch(group.public, config.instance, voting)
-        guard = self._stored_guard()
-        if restored:
-            self.instance = restore(config, guard, self._stored_records())
-            self._step(Open(now))
-            for row in self.context.store.candidates(holding.group_id, group.epoch):
-                self._recall(row)
-        else:
-            heard = tuple(
-                (voter, carried[seat.leaf])
-                for voter, seat in enumerate(voting.committee.seats)
-                if seat.leaf in carried and voter != own_voter
-            )
-            self.instance = create(config, guard)
-            self._step(Open(now, listening_since_s=self.context.started_s, heard=heard))
-        for peer, kind, body in self.parking.take(config.instance):
+        epoch = Epoch(group.public, self._config.instance, voting)
+        self.candidacy = Candidacy(self.context, holding, epoch, judges=own_voter is not None)
+
+    def _restore(self) -> None:
+        """Go on where the disk says we were: own votes, own candidates, a Decision whose bytes were missing."""
+        self.instance = restore(self._config, self._stored_guard(), self._stored_records())
+        self._step(Open(self.context.now_s()))
+        for row in self.context.store.candidates(self.holding.group_id, self.holding.epoch):
+            known = self.candidacy.recall(row)
+            if known is not None:
+                self._learn(known)
+                if known.own:
+                    self._announce(known)
+
+    def _enter(self) -> None:
+        """The next epoch, entered live: what was heard carries over, and what came early is taken in."""
+        seats = self.instance.config.committee.seats
+        carried = {seats[voter].leaf: at for voter, at in self.instance.heard.items()}
+        self.parking.close(self.instance.config.instance)
+        voting = voting_of(self.group.public)
+        self._begin(voting)
+        heard = tuple(
+            (voter, carried[seat.leaf])
+            for voter, seat in enumerate(voting.committee.seats)
+            if seat.leaf in carried and voter != self._config.own_voter
+        )
+        self.instance = create(self._config, self._stored_guard())
+        self._step(Open(self.context.now_s(), listening_since_s=self.context.started_s, heard=heard))
+        for peer, kind, body in self.parking.take(self._config.instance):
             if kind is FrameKind.CANDIDATE:
                 self.receive_candidate(peer, body)
             else:
                 self.receive(peer, body)
 
-    def _heard_by_leaf(self) -> dict[int, float]:
-        seats = self.instance.config.committee.seats
-        return {seats[voter].leaf: at for voter, at in self.instance.heard.items()}
-
     def _of_another_epoch(self, peer: PeerId, message: InstanceMessage, body: bytes) -> None:
-        """Early: park it. Late: the sender lacks a Decision of ours."""
+        """Early: park it. Late: the sender lacks a Decision of ours (R10)."""
         epoch = message.epoch if isinstance(message, Status | Decision) else None
-        if epoch is not None and epoch < self.group.epoch:
-            if isinstance(message, Status):
-                self._answer_laggard(peer, epoch)
-            return
-        self.parking.park(peer, message.instance, FrameKind.ORDERING, body)
-
-    def _answer_laggard(self, peer: PeerId, epoch: int) -> None:
-        """R10, for an epoch we have left: its Decision, as far as the peer was a member of it."""
-        if not self.may_serve(peer, epoch):
-            return
-        row = self.context.store.decision(self.holding.group_id, epoch)
-        if row is not None:
-            self._tell((peer,), encode_message(Decision.decode(row.decision)))
-
-    def may_serve(self, peer: PeerId, epoch: int) -> bool:
-        """Whether a peer was, as far as we know, a member in that epoch: only then is it told how it ended."""
-        if peer in self._leaves:
-            return True
-        return any(each.peer == peer and epoch <= each.epoch for each in self.holding.extra.departed)
+        if epoch is None or epoch >= self.group.epoch:
+            self.parking.park(peer, message.instance, FrameKind.ORDERING, body)
+        elif isinstance(message, Status) and self.may_serve(peer, epoch):
+            row = self.context.store.decision(self.holding.group_id, epoch)
+            if row is not None:
+                self._tell((peer,), Decision.decode(row.decision))
 
     # --- candidates ---
 
-    def _take(self, candidate: Candidate, body: bytes) -> None:
-        """Judge a candidate that came in, make it durable, and report it."""
-        valid: HardValid | None = None
-        try:
-            valid = judge_hard(self.epoch, candidate)
-        except (RuleError, MlsError, OrderingError) as error:
-            log.info("candidate is hard-invalid", group=short(self.holding.group_id), reason=str(error))
-        known = Known(candidate, candidate.id, valid, self.context.now_ms())
-        self._judge_soft(known)
-        row = CandidateRow(self.holding.group_id, self.group.epoch, known.id, body, ordinal=candidate.ordinal)
+    def _take(self, candidate: Candidate) -> None:
+        known = self.candidacy.admit(candidate)
+        row = self.candidacy.row(known)
         self._learn(known, lambda transaction: transaction.put_candidate(row))
 
-    def _judge_soft(self, known: Known) -> None:
-        """Voters only: our own view of a valid candidate."""
-        if known.valid is None or self.instance.config.own_voter is None:
-            return
-        try:
-            known.staged = judge_soft(known.valid, self.group, self.context.now_ms() // 1000, self._heard_identity)
-            known.soft = True
-        except (RuleError, MlsError) as error:
-            known.soft, known.soft_detail = False, str(error)
-            log.info("candidate is soft-invalid", group=short(self.holding.group_id), reason=str(error))
-
-    def _heard_identity(self, identity: bytes) -> bool:
-        return self.context.heard_within(identity.decode(), HEARD_FOR_ELECTION_S)
-
-    def _recall(self, row: CandidateRow) -> None:
-        """A candidate found on our disk after a restart."""
-        candidate = Candidate.decode(row.candidate)
-        if candidate.id in self.known or candidate.instance != self.epoch.instance:
-            return
-        valid = judge_hard(self.epoch, candidate)  # it was judged before; a failure is a bug of ours
-        known = Known(candidate, candidate.id, valid, self.context.now_ms())
-        if row.successor is not None:
-            known.own = known.soft = True
-            successor = Group.from_bytes(row.successor, group_config(self.context.config))
-            self.own[known.id] = Built(candidate, known.id, successor, row.intent_ids)
-        else:
-            self._judge_soft(known)
-        self._learn(known)
-        if known.own:
-            self._announce(known)
-
     def _learn(self, known: Known, *writes: Write) -> None:
-        self.known[known.id] = known
-        facts = known.facts(self.holding.extra.last_won(known.candidate.author))
-        self._step(Learned(self.context.now_s(), facts), *writes)
+        self._step(Learned(self.context.now_s(), self.candidacy.facts(known)), *writes)
 
     def _build(self, wanted: Plan) -> None:
-        """Our candidate for a plan. Intents that cannot be committed at all are failed one by one."""
+        """Our candidate for a plan. When it cannot be committed whole, the intents are tried one by one."""
         now = self.context.now_ms() // 1000
         try:
-            built = build_for_intents(self.group, self.epoch.instance, wanted, self._vote_key, self.context.random, now)
+            instance = self.epoch.instance
+            built = build_for_intents(self.group, instance, wanted, self._vote_key, self.context.random, now)
         except (MlsError, RuleError) as error:
             if len(wanted.intents) == 1:
                 self._settle((Settled(wanted.intents[0], FAILED, str(error)),))
                 return
             for intent in wanted.intents:
                 alone = plan(self.group, (intent,), may_opt_in=not self.holding.unconfirmed)
-                if alone.intents:
+                if alone.intents and not self.candidacy.has_own(INTENT_ORDINAL):
                     self._build(alone)
-                    if self.own:
-                        return
             return
         self._offer(built)
 
     def _offer(self, built: Built) -> None:
         """Store an own candidate with the successor only we can compute, then tell everyone."""
-        body = built.candidate.encode()
-        valid = judge_hard(self.epoch, built.candidate)  # a sender runs the receivers' checks
-        known = Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True)
-        row = CandidateRow(
-            self.holding.group_id,
-            self.group.epoch,
-            built.id,
-            body,
-            built.successor.to_bytes(),
-            built.intent_ids,
-            built.candidate.ordinal,
-        )
-        self.own[built.id] = built
+        known = self.candidacy.admit_own(built)
+        row = self.candidacy.row(known)
         place = len(self.outward)
         self._learn(known, lambda transaction: transaction.put_candidate(row))
         self._announce(known, place)
 
+    def _offer_plain(self) -> None:
+        """R3: the plain commit a step asked for; durable in a transaction of its own, reported as the next input."""
+        now = self.context.now_ms() // 1000
+        known = self.candidacy.admit_own(build_plain(self.group, self.epoch.instance, self.context.random, now))
+        with self.context.store.transaction() as transaction:
+            transaction.put_candidate(self.candidacy.row(known))
+        self._announce(known)
+        self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
+
     def _announce(self, known: Known, place: int | None = None) -> None:
         """The candidate's bytes to all members; at `place` in the queue, before votes that name it."""
-        frame = Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode())
-        outward = self._to_members(frame)
-        if place is None:
-            self.outward.append(outward)
-        else:
-            self.outward.insert(place, outward)
+        outward = self._to_members(Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode()))
+        self.outward.insert(len(self.outward) if place is None else place, outward)
 
     # --- the machine ---
 
     def _step(self, event: Input, *writes: Write) -> None:
         """Feed one input, carry out what it asks; inputs that arise meanwhile are taken afterwards, in order."""
-        self._inputs.append(event)
         if self._stepping:
             assert not writes, "a nested step has no writes of its own"
+            self._inputs.append(event)
             return
         self._stepping = True
+        ended: Adoption | None = None
         try:
-            while self._inputs:
-                self._step_once(self._inputs.popleft(), writes)
+            self._inputs.append(event)
+            while self._inputs and ended is None:
+                ended = self._step_once(self._inputs.popleft(), writes)
                 writes = ()
         finally:
             self._stepping = False
             self._inputs.clear()
+        if ended is not None:
+            self._adopt(ended)
 
-    def _step_once(self, event: Input, writes: tuple[Write, ...]) -> None:
+    def _step_once(self, event: Input, writes: tuple[Write, ...]) -> Adoption | None:
+        """One input through the machine; what it led to when it ended the epoch."""
         transition = step(self.instance, event)
-        persists = [effect.record for effect in transition.effects if isinstance(effect, Persist)]
+        records = [effect.record for effect in transition.effects if isinstance(effect, Persist)]
         decided = next((effect for effect in transition.effects if isinstance(effect, Decided)), None)
-        adoption = None if decided is None else self._prepare(decided.decision)
-        if persists or writes or adoption:
+        ended = None
+        if decided is not None:
+            ended = adoption.prepare(self.context, self.holding, self.candidacy, decided.decision)
+        if records or writes or ended:
             with self.context.store.transaction() as transaction:
                 for write in writes:
                     write(transaction)
-                for record in persists:
+                for record in records:
                     self._persist(transaction, record)
-                if adoption is not None:
-                    self._write_adoption(transaction, adoption)
+                if ended is not None:
+                    committee, rivals = self._config.committee, self.candidacy.rival_count
+                    adoption.write(transaction, self.context, ended, committee, rivals, self._welcome_rank(ended))
         self.instance = transition.state
         for effect in transition.effects:
             self._perform(effect)
-        if adoption is not None:
-            self._adopt(adoption)
+        return ended
+
+    def _welcome_rank(self, ended: Adoption) -> int | None:
+        """When it is our turn to deliver the Welcome: at once for the committer, then the voters in order."""
+        if ended.known.own:
+            return 0
+        return None if self._config.own_voter is None else self._config.own_voter + 1
+
+    def _adopt(self, ended: Adoption) -> None:
+        """Memory follows the disk; then the next epoch opens and what lost is built again."""
+        self.holding = ended.after
+        self._wake_intents()
+        self.context.feed.grew()
+        if not self.is_over and self.holding.health != CUT_OFF:
+            self._enter()
+        self.on_epoch()
+        if self.holding.health != CUT_OFF:
+            self.pursue_intents()
 
     def _persist(self, transaction: Transaction, record: Record) -> None:
-        group_id, epoch = self.holding.group_id, self.group.epoch
+        group_id, epoch = self.holding.group_id, self.holding.epoch
         match record:
             case Guard():
                 transaction.put_guard(GuardRow(*(getattr(record, name) for name in Guard.__struct_fields__)))
@@ -453,7 +416,6 @@ class Agreement:
                 transaction.put_ordering_record(group_id, epoch, "instance", record.encode())
             case Freeze():
                 transaction.put_ordering_record(group_id, epoch, "freeze", record.encode())
-                self.holding.with_changes(health=FROZEN).put(transaction)
             case Decision():
                 known = self.known.get(record.id)
                 candidate = None if known is None else known.candidate.encode()
@@ -466,225 +428,44 @@ class Agreement:
         return Guard(*(getattr(row, name) for name in Guard.__struct_fields__))
 
     def _stored_records(self) -> tuple[Record, ...]:
-        group_id, epoch = self.holding.group_id, self.group.epoch
+        group_id, epoch, store = self.holding.group_id, self.holding.epoch, self.context.store
         kinds: dict[str, type[InstanceRecord] | type[Freeze]] = {"instance": InstanceRecord, "freeze": Freeze}
-        records: list[Record] = [
-            kinds[key].decode(body) for key, body in self.context.store.ordering_records(group_id, epoch)
-        ]
-        row = self.context.store.decision(group_id, epoch)
-        if row is not None:  # decided, its bundle not here yet when we stopped
+        records: list[Record] = [kinds[key].decode(body) for key, body in store.ordering_records(group_id, epoch)]
+        row = store.decision(group_id, epoch)
+        if row is not None:  # decided, but its bundle was not here yet when we stopped
             records.append(Decision.decode(row.decision))
         return tuple(records)
 
-    def _perform(self, effect: object) -> None:
+    def _perform(self, effect: Effect) -> None:
         match effect:
             case Broadcast(message):
                 self._broadcast(message)
             case Send(peer, message):
-                self._tell((peer,), encode_message(message))
-            case Fetch(id, holders):
-                self._fetch(id, holders)
+                self._tell((peer,), message)
+            case Fetch(id, holders, peers):
+                self._fetch(id, (*self.voter_peers(holders), *peers))
             case BuildOwn():
-                built = build_plain(self.group, self.epoch.instance, self.context.random, self.context.now_ms() // 1000)
-                self._offer_later(built)
+                self._offer_plain()
             case Frozen():
-                self._notice(FROZEN, "two contradicting certificates: the members of this group no longer change")
+                self._change_health(FROZEN, FROZEN_TEXT)
             case Abstained(epoch, hopeless):
-                text = (
-                    "this copy of the node may have voted before: the group can no longer change; found a successor"
-                    if hopeless
-                    else f"this copy of the node may have voted in epoch {epoch} before: it does not vote in it again"
-                )
-                self._notice(ABSTAINING, text)
+                text = f"this copy of the node may have voted in epoch {epoch} before: it does not vote in it again"
+                self._change_health(ABSTAINING, HOPELESS_TEXT if hopeless else text)
             case EvidenceFound(evidence):
-                log.warning(
-                    "a voter contradicted itself", group=short(self.holding.group_id), voter=evidence.first.voter
-                )
-            case _:
-                pass
+                voter = evidence.first.voter
+                log.warning("a voter contradicted itself", group=short(self.holding.group_id), voter=voter)
+            case Persist() | Decided():
+                pass  # done in the transaction
 
-    def _offer_later(self, built: Built) -> None:
-        """An own candidate that a step asked for: durable in a transaction of its own, reported as the next input."""
-        body = built.candidate.encode()
-        valid = judge_hard(self.epoch, built.candidate)
-        known = Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True)
-        with self.context.store.transaction() as transaction:
-            transaction.put_candidate(
-                CandidateRow(
-                    self.holding.group_id,
-                    self.group.epoch,
-                    built.id,
-                    body,
-                    built.successor.to_bytes(),
-                    built.intent_ids,
-                    built.candidate.ordinal,
-                )
-            )
-        self.own[built.id] = built
-        self.known[built.id] = known
-        self._announce(known)
-        self._inputs.append(
-            Learned(self.context.now_s(), known.facts(self.holding.extra.last_won(built.candidate.author)))
-        )
-
-    # --- from a Decision to the next epoch ---
-
-    def _prepare(self, decision: Decision) -> Adoption:
-        """The group after a decided bundle. Pure: nothing of ours changes."""
-        known = self.known[decision.id]
-        assert known.valid is not None, "only hard-valid bundles are handed over"
-        staged = known.valid.staged
-        own = self.own.get(decision.id)
-        holding = self.holding
-        gone = tuple(self._leaf_peers[leaf] for leaf in staged.removes)
-        extra = after_decision(
-            holding.extra, decided=decision.id, committer=staged.committer, epoch=decision.epoch, gone=gone
-        )
-        if own is not None:
-            successor: Group | None = own.successor.following(self.group)
-        else:
-            try:
-                result = known.staged or stage(known.valid, self.group, self.context.now_ms() // 1000)
-            except UnopenableError as error:
-                log.error("cut off", group=short(holding.group_id), epoch=decision.epoch, reason=str(error))
-                return Adoption(decision, known, holding.with_changes(health=CUT_OFF), None, None)
-            successor = None if result.successor is None else result.successor.following(self.group)
-        if successor is None:
-            after = holding.with_changes(group=None, extra=without_secrets(extra), health=REMOVED, removed=True)
-            return Adoption(decision, known, after, own, None)
-        extra = with_key(extra, successor.epoch, gossip_key(successor))
-        health = UNCONFIRMED if holding.unconfirmed else OK
-        after = holding.with_changes(group=successor, epoch=successor.epoch, extra=extra, health=health)
-        done = () if own is None else own.intent_ids
-        left = [i for i in self.context.store.open_intents(holding.group_id) if i.intent_id not in done]
-        return Adoption(decision, known, after, own, plan(successor, left, may_opt_in=not holding.unconfirmed))
-
-    def _write_adoption(self, transaction: Transaction, adoption: Adoption) -> None:
-        holding, decision = adoption.holding, adoption.decision
-        holding.put(transaction)
-        if holding.health == CUT_OFF:
-            transaction.append_feed(self._feed_row(feed.HEALTH, holding.epoch, None, _notice(_CUT_OFF_TEXT)))
-            return
-        epoch = decision.epoch + 1
-        known = adoption.known
-        transaction.put_decision(
-            DecisionRow(holding.group_id, decision.epoch, decision.id, decision.encode(), known.candidate.encode())
-        )
-        transaction.drop_candidates(holding.group_id, epoch)
-        transaction.drop_ordering_records(holding.group_id, epoch)
-        transaction.append_feed(self._decision_row(adoption))
-        if adoption.own is not None:
-            for intent_id in adoption.own.intent_ids:
-                intent = transaction.intent(intent_id)
-                if intent is not None:
-                    self._write_end(transaction, intent, DONE, epoch, decision.id)
-        if adoption.plan is None:
-            transaction.append_feed(self._feed_row(feed.GROUP, epoch, None, _notice(_REMOVED_TEXT)))
-            for intent in transaction.open_intents(holding.group_id):
-                self._write_end(transaction, intent, FAILED, None, b"", "we were removed from the group")
-            return
-        for settled in adoption.plan.settled:
-            self._write_end(transaction, settled.intent, settled.state, epoch, b"", settled.error)
-        assert known.valid is not None
-        for row in welcome_rows(
-            self.holding,
-            decision,
-            known.candidate,
-            known.valid.staged,
-            self._welcome_rank(known),
-            self.context.now_ms(),
-        ):
-            transaction.put_outbox(row)
-
-    def _welcome_rank(self, known: Known) -> int | None:
-        """When it is our turn to deliver the Welcome: at once for the committer, then the voters in order."""
-        if known.own:
-            return 0
-        voter = self.instance.config.own_voter
-        return None if voter is None else voter + 1
-
-    def _adopt(self, adoption: Adoption) -> None:
-        """Memory follows the disk; then the next epoch opens and what lost is built again."""
-        self.holding = adoption.holding
-        self._wake_intents()
-        self.context.feed.grew()
-        self._inputs.clear()
-        if self.holding.removed or self.holding.health == CUT_OFF:
-            self.on_epoch()
-            return
-        self._stepping = False
-        self._enter(restored=False)
-        self.on_epoch()
-        self.pursue_intents()
-        self._stepping = True
-
-    def _decision_row(self, adoption: Adoption) -> FeedRow:
-        decision, known = adoption.decision, adoption.known
-        assert known.valid is not None
-        committer = self._leaf_peers[known.candidate.author]
-        voters = (voter for voter, _ in decision.certificate.signatures)
-        seats = self.instance.config.committee.seats
-        body = DecisionBody(
-            candidate_id=decision.id,
-            committer_leaf=known.candidate.author,
-            committer=committer,
-            is_own=known.own,
-            changes=self._changes(known.valid),
-            view=decision.view,
-            voters=tuple(self._leaf_peers[seats[voter].leaf] for voter in voters),
-            quorum=self.instance.config.quorum,
-            committee_size=len(seats),
-            latency_ms=self.context.now_ms() - known.first_heard_ms,
-            rivals=sum(1 for each in self.known.values() if each.valid is not None and each.candidate.ordinal == 0),
-        )
-        return self._feed_row(feed.DECISION, decision.epoch + 1, committer, body.encode())
-
-    def _changes(self, valid: HardValid) -> tuple[ChangeBody, ...]:
-        """What the commit did, in the feed's words."""
-        staged = valid.staged
-        after = staged.successor
-        changes = [ChangeBody("add", each.leaf_index, peer_of(after, each.leaf)) for each in staged.adds]
-        changes += [ChangeBody("remove", leaf, self._leaf_peers[leaf]) for leaf in staged.removes]
-        committer = staged.committer
-        before, now = self.group.public.leaf(committer), after.leaf(committer)
-        if before is not None and now is not None:
-            was, willing = voter_of(before) is not None, voter_of(now) is not None
-            if was != willing:
-                changes.append(ChangeBody("opt_in" if willing else "opt_out", committer, self._leaf_peers[committer]))
-        if not changes:
-            changes.append(ChangeBody("update", committer, self._leaf_peers[committer]))
-        return tuple(changes)
-
-    # --- intents ---
+    # --- intents and health ---
 
     def _settle(self, settled: tuple[Settled, ...]) -> None:
+        now_ms = self.context.now_ms()
         with self.context.store.transaction() as transaction:
             for each in settled:
-                self._write_end(transaction, each.intent, each.state, self.holding.epoch, b"", each.error)
+                adoption.write_settled(transaction, self.holding, each, self.holding.epoch, now_ms)
         self._wake_intents()
         self.context.feed.grew()
-
-    def _write_end(
-        self,
-        transaction: Transaction,
-        intent: IntentRow,
-        state: str,
-        epoch: int | None,
-        candidate_id: bytes,
-        error: str | None = None,
-    ) -> None:
-        transaction.update_intent(intent.intent_id, state, epoch if state in (DONE, ALREADY) else None, error)
-        body = IntentBody(
-            intent_id=intent.intent_id,
-            kind=intent.kind,
-            state=state,
-            peer="",
-            epoch=epoch,
-            candidate_id=candidate_id,
-            error=error or "",
-            latency_ms=self.context.now_ms() - intent.created_ms,
-        )
-        transaction.append_feed(self._feed_row(feed.INTENT, epoch or self.holding.epoch, None, body.encode()))
 
     def _wake_intents(self) -> None:
         for intent_id, event in list(self.context.intent_ended.items()):
@@ -692,44 +473,27 @@ class Agreement:
             if row is not None and row.state in (DONE, ALREADY, FAILED):
                 event.set()
 
-    # --- confirmation ---
+    def _change_health(self, health: str, text: str, **changes: object) -> None:
+        after = self.holding.with_changes(health=health, **changes)
+        with self.context.store.transaction() as transaction:
+            after.put(transaction)
+            transaction.append_feed(notice_row(after, feed.HEALTH, text, self.context.now_ms()))
+        self.holding = after
+        self.context.feed.grew()
 
     def _note_status(self, status: Status) -> None:
         """A member stands where we stand, or does not; one that is new in this epoch is answered at once."""
-        sender = (False, status.leaf) if status.voter is None else (True, status.voter)
+        sender = (status.voter is not None, status.leaf if status.voter is None else status.voter)
         if self.instance.serials.get(sender) != status.serial:
             return  # the instance did not believe it
         if status.leaf not in self._seen_leaves:
             self._seen_leaves.add(status.leaf)
             if status.voter is None:
                 self._step(Speak(self.context.now_s()))
-        self._note_fingerprint(status)
-
-    def _note_fingerprint(self, status: Status) -> None:
-        """Unconfirmed → confirmed, when enough members that we elected ourselves stand where we stand."""
-        if status.fingerprint != self.instance.config.fingerprint:
+        if status.fingerprint != self._config.fingerprint:
             log.error("epoch fingerprints differ", group=short(self.holding.group_id), leaf=status.leaf)
-            return
-        if not self.holding.unconfirmed:
-            return
-        committee = self.instance.config.committee
-        members = len(self._leaf_peers)
-        by_signer = status.leaf == self.holding.extra.welcomed_by
-        if by_signer and members > 2:
-            return
-        if committee.size > 3 and status.voter is None:
-            return
-        self._confirmed_by.add(status.leaf)
-        needed = committee.faults + 1 if committee.size > 3 else 1
-        if len(self._confirmed_by) >= needed:
-            after = self.holding.with_changes(unconfirmed=False, health=OK)
-            with self.context.store.transaction() as transaction:
-                after.put(transaction)
-                transaction.append_feed(
-                    self._feed_row(feed.HEALTH, after.epoch, None, _notice("the group is confirmed"))
-                )
-            self.holding = after
-            self.context.feed.grew()
+        elif self.holding.unconfirmed and self.confirmation.count(status):
+            self._change_health(OK, "the group is confirmed", unconfirmed=False)
             self.on_epoch()
             self.pursue_intents()
 
@@ -741,30 +505,25 @@ class Agreement:
         if isinstance(message, Status | Decision | Certificate):
             self.outward.append(self._to_members(frame))
         else:
-            self.outward.append(Tell(self.voter_peers(range(self.instance.config.committee.size)), frame))
+            self.outward.append(Tell(self.voter_peers(range(self._config.committee.size)), frame))
 
     def _to_members(self, frame: Frame) -> Outward:
         peers = self.peers()
-        if len(peers) <= DIRECT_MEMBERS_MAX:
-            return Tell(peers, frame)
-        return Publish(frame, self.group.epoch)
+        return Tell(peers, frame) if len(peers) <= DIRECT_MEMBERS_MAX else Publish(frame, self.holding.epoch)
 
-    def _tell(self, peers: tuple[PeerId, ...], body: bytes) -> None:
-        self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, body)))
+    def _tell(self, peers: tuple[PeerId, ...], message: InstanceMessage) -> None:
+        self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, encode_message(message))))
 
-    def _fetch(self, id: BundleId, holders: tuple[int, ...]) -> None:
+    def _fetch(self, id: BundleId, likely: tuple[PeerId, ...]) -> None:
         """Bytes that are missing: from who is likely to have them, then from any voter, then from anybody."""
         known = self.known.get(id)
         if known is not None:
-            self._inputs.append(
-                Learned(self.context.now_s(), known.facts(self.holding.extra.last_won(known.candidate.author)))
-            )
+            self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
             return
-        voters = self.voter_peers((*holders, *range(self.instance.config.committee.size)))
-        request = CandidateRequest(self._tag, id)
-        self.outward.append(
-            Ask(tuple(dict.fromkeys((*voters, *self.peers()))), CANDIDATE_PROTOCOL, request.encode(), self._fetched)
-        )
+        voters = self.voter_peers(range(self._config.committee.size))
+        request = CandidateRequest(self._tag, id).encode()
+        peers = tuple(dict.fromkeys((*likely, *voters, *self.peers())))
+        self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, self._fetched))
 
     def _fetched(self, peer: PeerId, reply: bytes | None) -> None:
         if reply:
@@ -782,28 +541,7 @@ class Agreement:
             return False
         return self.group.suite.verify_with_label(leaf.signature_key, STATUS_LABEL, message, signature)
 
-    # --- rows ---
-
-    def _notice(self, health: str, text: str) -> None:
-        after = self.holding.with_changes(health=health)
-        with self.context.store.transaction() as transaction:
-            after.put(transaction)
-            transaction.append_feed(self._feed_row(feed.HEALTH, after.epoch, None, _notice(text)))
-        self.holding = after
-        self.context.feed.grew()
-
-    def _feed_row(self, kind: str, epoch: int, sender: PeerId | None, body: bytes) -> FeedRow:
-        return FeedRow(self.holding.group_id, kind, epoch, sender, None, body, self.context.now_ms())
-
 
 def fingerprint(group: Group) -> bytes:
     """What two members compare to know that they are in the same epoch of the same group; 16 bytes."""
     return group.suite.hash(b"conclave/fingerprint/v1" + group.epoch_authenticator)[:16]
-
-
-def _notice(text: str) -> bytes:
-    return NoticeBody(text).encode()
-
-
-_CUT_OFF_TEXT: Final = "the last change could not be opened by this node; another member has to remove and re-add it"
-_REMOVED_TEXT: Final = "this node was removed from the group; what was received can still be read"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import trio
 
 from mls import GroupConfig
+from node.addresses import reachable
 from node.config import Config
 from node.identity import Identity
 from node.peer_id import PeerId
@@ -57,6 +58,10 @@ class NodeContext:
     def now_ms() -> int:
         """Unix milliseconds, for people and for rows."""
         return time.time_ns() // 1_000_000
+
+    def addresses(self) -> tuple[str, ...]:
+        """Where others can reach us; each ends in `/p2p/<our peer id>`."""
+        return reachable(self.transport.addresses)
 
     def hear(self, peer: PeerId) -> None:
         """Note traffic of a peer; the transport has authenticated it."""

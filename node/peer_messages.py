@@ -51,6 +51,7 @@ class FrameKind(IntEnum):
     ORDERING = 1  # an ordering message: vote, propose, proof, status, decision
     CANDIDATE = 2  # an encoded ordering.Candidate
     MESSAGE = 3  # an MLS PrivateMessage with application data
+    INTRODUCTIONS = 4  # where members can be reached
 
 
 class Frame(Wire, frozen=True):

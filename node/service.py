@@ -318,7 +318,7 @@ class NodeService:
     def _identity(self) -> schema.Identity:
         context = self._context
         return schema.Identity(
-            peer_id=context.identity.peer_id, addresses=context.transport.addresses, name=context.config.node.name
+            peer_id=context.identity.peer_id, addresses=context.addresses(), name=context.config.node.name
         )
 
     def _sessions(self) -> tuple[Session, ...]:

@@ -11,15 +11,19 @@ _ROOM: Final = 4096  # for the frame around an answer
 
 
 def candidate_of(session: Session, peer: PeerId, id: bytes) -> bytes:
-    """The bytes of a candidate of the running epoch."""
+    """The bytes of a candidate of the running epoch, or of the bundle that began it."""
     holding = session.holding
-    if session.agreement.leaf_of(peer) is None:
-        raise RefusedError("no such group for you here")
-    row = session.context.store.candidate(holding.group_id, holding.epoch, id)
-    if row is not None:
-        return row.candidate
+    if session.agreement.leaf_of(peer) is not None:
+        row = session.context.store.candidate(holding.group_id, holding.epoch, id)
+        if row is not None:
+            return row.candidate
     latest = session.context.store.latest_decision(holding.group_id)
-    if latest is not None and latest.candidate_id == id and latest.candidate is not None:
+    if (
+        latest is not None
+        and latest.candidate_id == id
+        and latest.candidate is not None
+        and session.agreement.may_serve(peer, latest.epoch)
+    ):
         return latest.candidate
     raise RefusedError("no such candidate here")
 

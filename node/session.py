@@ -22,10 +22,11 @@ from node.conversation import Conversation
 from node.electorate import RuleError, voter_of
 from node.holding import CUT_OFF, FROZEN, Holding
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN
+from node.introductions import Introductions, introduce, take_introductions
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish, Tell
 from node.peer_id import PeerId
-from node.peer_messages import WELCOME_PROTOCOL, Frame, FrameKind, Sealed, topic_of
+from node.peer_messages import WELCOME_PROTOCOL, Frame, FrameKind, Sealed, group_tag, topic_of
 from node.sealing import open_sealed, seal
 from node.store_rows import FeedRow, IntentRow
 from node.transport import GOSSIP_SIZE_MAX, RequestError, TransportError
@@ -34,6 +35,7 @@ from ordering import MalformedError, OrderingError
 
 INBOX_MAX: Final = 4096
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
+CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
 ASK_TIMEOUT_S: Final = 5.0
 INTENT_ID_SIZE: Final = 16
 
@@ -104,8 +106,10 @@ class Session:
         self._nursery: trio.Nursery | None = None
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._next_sync_s = 0.0
+        self._clean_at_s = 0.0  # a crash may have left the log untruncated
         self._delivering: set[int] = set()
         self._new_epoch = True
+        self._members: set[PeerId] = set()
         self.agreement = Agreement(context, holding)
         self.agreement.on_epoch = self._note_epoch
         self.outward: deque[Outward] = self.agreement.outward
@@ -216,6 +220,7 @@ class Session:
                 item = await self._next()
                 self._take(item)
                 await self._after_step()
+            self._clean()
             self.context.transport.unsubscribe(topic_of(self.group_id))
             await self._say_goodbye()
 
@@ -242,7 +247,7 @@ class Session:
             return self._inbox_out.receive_nowait()
         except trio.WouldBlock:
             pass
-        deadlines = [self._next_sync_s, self.agreement.wake_at_s, self.catching_up.wake_at_s]
+        deadlines = [self._next_sync_s, self._clean_at_s, self.agreement.wake_at_s, self.catching_up.wake_at_s]
         due = min(each for each in deadlines if each is not None)
         with trio.move_on_at(due):
             return await self._inbox_out.receive()
@@ -266,6 +271,7 @@ class Session:
                 self.agreement.hear(peer)
                 if self.agreement.leaf_of(peer) is not None:
                     self.conversation.compare_with(peer)
+                    self._introduce((peer,))
 
     def _grant(self, wish: Wish) -> None:
         """Do what a caller wants; what it asked wrongly is its error, anything else is a bug that ends the task."""
@@ -289,6 +295,12 @@ class Session:
                 self.agreement.receive_candidate(peer, frame.body)
             case FrameKind.MESSAGE:
                 self.conversation.receive(peer, frame.body)
+            case FrameKind.INTRODUCTIONS if self.agreement.leaf_of(peer) is not None:
+                members = frozenset(self.agreement.peers())
+                if take_introductions(self.context, members, Introductions.decode(frame.body)):
+                    self._introduce(self._connected_members())
+            case FrameKind.INTRODUCTIONS:
+                pass  # from a stranger
 
     def _take_hint(self, peer: PeerId, sealed: Sealed) -> None:
         key = self.holding.extra.key_of(sealed.epoch)
@@ -308,12 +320,29 @@ class Session:
         if self.agreement.wake_at_s is not None and now >= self.agreement.wake_at_s:
             self.agreement.tick()
         self.catching_up.tick(now)
+        if now >= self._clean_at_s:
+            self._clean()
         if now >= self._next_sync_s:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
-            connected = sorted(self.context.transport.peers() & set(self.agreement.peers()))
+            connected = self._connected_members()
             if connected:
                 self.conversation.compare_with(self._chance.choice(connected))
             self._deliver_welcomes()
+
+    def _clean(self) -> None:
+        """Truncate the write-ahead log: the secrets of epochs that ended leave the disk."""
+        self._clean_at_s = float("inf")
+        self.context.store.checkpoint()
+
+    def _connected_members(self) -> tuple[PeerId, ...]:
+        return tuple(sorted(self.context.transport.peers() & set(self.agreement.peers())))
+
+    def _introduce(self, peers: tuple[PeerId, ...]) -> None:
+        """Tell members where we, and those we know, can be reached."""
+        for peer in peers:
+            told = introduce(self.context, self.agreement.peers(), peer)
+            frame = Frame(group_tag(self.group_id), FrameKind.INTRODUCTIONS, told.encode())
+            self.outward.append(Tell((peer,), frame))
 
     def _note_epoch(self) -> None:
         self._new_epoch = True
@@ -327,8 +356,10 @@ class Session:
                 self.conversation.open_parked()
                 self._opt_in_if_wanted()
                 self._deliver_welcomes()
-            await self._flush()
-            self.context.store.checkpoint()  # secrets of the epoch that ended leave the disk
+                if self._members != set(self.agreement.peers()):
+                    self._members = set(self.agreement.peers())
+                    self._introduce(self._connected_members())
+            self._clean_at_s = min(self._clean_at_s, self.context.now_s() + CLEAN_DELAY_S)
         await self._flush()
 
     def _opt_in_if_wanted(self) -> None:

@@ -8,7 +8,8 @@ from trio.testing import MockClock
 from node import feed
 from node.intents import ALREADY, DONE, UPDATE
 from node.transport_memory import Conditions
-from tests.node.world import Member, committee_size, open_world, until
+from ordering import Policy
+from tests.node.world import SUITE, Member, committee_size, open_world, until
 
 
 async def test_a_group_grows_from_one_voter_to_four(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -109,6 +110,21 @@ async def test_an_intent_that_is_already_true_needs_no_commit(tmp_path: Path, au
         rows = [await ada.remove(cyn), await bob.remove(cyn)]
 
         assert sorted(row.state for row in rows) == sorted([DONE, ALREADY])
+
+
+async def test_one_acquaintance_is_enough(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Members tell each other where they can be reached: knowing the one who adds you, you meet the rest."""
+    async with open_world(tmp_path) as world:
+        ada = await world.member("ada", alone=True)
+        await ada.node.create_group("test", SUITE, Policy(delta_ms=200))
+        others = [await world.member(name, alone=True) for name in ("bob", "cyn", "dan")]
+        for other in others:
+            await other.node.connect(ada.address)
+            assert (await ada.add(other)).state == DONE
+
+        await until(lambda: all(committee_size(m) == 4 for m in (ada, *others)))
+
+        assert all(len(m.node.context.transport.peers()) == 3 for m in (ada, *others))
 
 
 def message_count(member: Member) -> int:

@@ -1,7 +1,7 @@
 """A small world of real nodes: real engine, agreement and store, over the in-memory network."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -60,18 +60,17 @@ class Member:
     def epoch(self) -> int:
         return self.session.holding.epoch
 
-    @contextmanager
-    def store(self) -> "AsyncIterator[Store]":  # type: ignore[misc]
-        """The store of a stopped node."""
-        with open_store(DataDir(self.config.data_dir).store_path, self.key.value) as store:
-            yield store
+    @property
+    def address(self) -> str:
+        """What others dial."""
+        return f"/memory/{self.peer_id}/p2p/{self.peer_id}"
 
-    async def start(self) -> None:
-        """Run until `stop`, connected to everybody who runs."""
+    async def start(self, *, alone: bool = False) -> None:
+        """Run until `stop`, connected to everybody who runs, or to nobody."""
         await self.world.nursery.start(self._run)
         for other in self.world.members.values():
-            if other is not self and other._running is not None:
-                await self.node.context.transport.connect(f"/memory/{other.peer_id}/p2p/{other.peer_id}")
+            if not alone and other is not self and other._running is not None:
+                await self.node.context.transport.connect(other.address)
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:  # type: ignore[name-defined]
         self._stopped = trio.Event()
@@ -135,10 +134,10 @@ class World:
         self.nursery = nursery
         self.members: dict[str, Member] = {}
 
-    async def member(self, name: str, *, always_on: bool = True) -> Member:
+    async def member(self, name: str, *, always_on: bool = True, alone: bool = False) -> Member:
         """A new node, running."""
         member = self.members[name] = Member(self, name, always_on)
-        await member.start()
+        await member.start(alone=alone)
         return member
 
     async def group_of(self, *names: str, committee: int) -> list[Member]:

@@ -1,0 +1,204 @@
+"""From a Decision to the next epoch: everything that becomes true at once, in one transaction.
+
+`prepare` computes it without changing anything; `write` puts it on the disk: the decision, the group's next value,
+what became of our intents, the Welcomes to deliver, and the news for the feed.
+"""
+
+from dataclasses import dataclass
+
+from mls import Group, UnopenableError
+from node import feed
+from node.building import Built
+from node.candidacy import Candidacy
+from node.context import NodeContext
+from node.electorate import peer_of, voter_of
+from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
+from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decision, with_key, without_secrets
+from node.intents import ALREADY, DONE, FAILED, Plan, Settled, plan
+from node.judgement import HardValid, Known, stage
+from node.logs import logger, short
+from node.peer_id import PeerId
+from node.sealing import gossip_key
+from node.store_rows import DecisionRow, FeedRow, IntentRow
+from node.store_writes import Transaction
+from node.welcoming import welcome_rows
+from ordering import Committee, Decision
+
+CUT_OFF_TEXT = "the last change could not be opened by this node; another member has to remove and re-add it"
+REMOVED_TEXT = "this node was removed from the group; what was received can still be read"
+
+log = logger("adoption")
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What a Decision leads to."""
+
+    decision: Decision
+    known: Known
+    before: Holding
+    after: Holding
+    own: Built | None
+    plan: Plan | None  # our open intents in the light of the new epoch; None once removed or cut off
+
+    @property
+    def valid(self) -> HardValid:
+        """The decided bundle; only hard-valid ones are handed over (R9)."""
+        assert self.known.valid is not None
+        return self.known.valid
+
+
+def prepare(context: NodeContext, holding: Holding, candidacy: Candidacy, decision: Decision) -> Adoption:
+    """The group after a decided bundle. Pure: nothing of ours changes.
+
+    `holding` is the present one: its group has used up message keys since the candidates were staged.
+    """
+    known = candidacy.known[decision.id]
+    own = candidacy.own.get(decision.id)
+    assert known.valid is not None
+    assert holding.group is not None
+    try:
+        successor = _successor(context, holding.group, known, own)
+    except UnopenableError as error:
+        log.error("cut off", group=short(holding.group_id), epoch=decision.epoch, reason=str(error))
+        return Adoption(decision, known, holding, holding.with_changes(health=CUT_OFF), None, None)
+    staged, present = known.valid.staged, holding.group.public
+    gone = tuple(peer_of(present, leaf) for index, leaf in present.leaves() if index in staged.removes)
+    extra = after_decision(
+        holding.extra, decided=decision.id, committer=staged.committer, epoch=decision.epoch, gone=gone
+    )
+    if successor is None:
+        after = holding.with_changes(group=None, extra=without_secrets(extra), health=REMOVED, removed=True)
+        return Adoption(decision, known, holding, after, own, None)
+    extra = with_key(extra, successor.epoch, gossip_key(successor))
+    health = UNCONFIRMED if holding.unconfirmed else OK
+    after = holding.with_changes(group=successor, epoch=successor.epoch, extra=extra, health=health)
+    done = () if own is None else own.intent_ids
+    left = [intent for intent in context.store.open_intents(holding.group_id) if intent.intent_id not in done]
+    wanted = plan(successor, left, may_opt_in=not holding.unconfirmed)
+    return Adoption(decision, known, holding, after, own, wanted)
+
+
+def write(
+    transaction: Transaction,
+    context: NodeContext,
+    adoption: Adoption,
+    committee: Committee,
+    rivals: int,
+    rank: int | None,
+) -> None:
+    """The whole of it, in the transaction of the step that decided.
+
+    `committee` is that of the epoch that ended; `rank` is our turn to deliver its Welcome, None for never.
+    """
+    before, after, decision = adoption.before, adoption.after, adoption.decision
+    now_ms = context.now_ms()
+    after.put(transaction)
+    if after.health == CUT_OFF:
+        transaction.append_feed(notice_row(after, feed.HEALTH, CUT_OFF_TEXT, now_ms))
+        return
+    epoch = decision.epoch + 1
+    candidate = adoption.known.candidate
+    transaction.put_decision(
+        DecisionRow(after.group_id, decision.epoch, decision.id, decision.encode(), candidate.encode())
+    )
+    transaction.drop_candidates(after.group_id, epoch)
+    transaction.drop_ordering_records(after.group_id, epoch)
+    transaction.append_feed(_decision_row(adoption, committee, rivals, now_ms))
+    for intent_id in () if adoption.own is None else adoption.own.intent_ids:
+        intent = transaction.intent(intent_id)
+        if intent is not None:
+            write_end(transaction, after, intent, DONE, epoch, now_ms, candidate_id=decision.id)
+    if adoption.plan is None:
+        transaction.append_feed(notice_row(after, feed.GROUP, REMOVED_TEXT, now_ms))
+        for intent in transaction.open_intents(after.group_id):
+            write_end(transaction, after, intent, FAILED, epoch, now_ms, error="we were removed from the group")
+        return
+    for settled in adoption.plan.settled:
+        write_settled(transaction, after, settled, epoch, now_ms)
+    for row in welcome_rows(before, decision, candidate, adoption.valid.staged, rank, now_ms):
+        transaction.put_outbox(row)
+
+
+def write_settled(transaction: Transaction, holding: Holding, settled: Settled, epoch: int, now_ms: int) -> None:
+    """An intent that ended without a commit of ours."""
+    write_end(transaction, holding, settled.intent, settled.state, epoch, now_ms, error=settled.error)
+
+
+def write_end(
+    transaction: Transaction,
+    holding: Holding,
+    intent: IntentRow,
+    state: str,
+    epoch: int,
+    now_ms: int,
+    *,
+    candidate_id: bytes = b"",
+    error: str | None = None,
+) -> None:
+    """An intent's end, in its own row and in the feed; `epoch` is the one in which it holds."""
+    held = epoch if state in (DONE, ALREADY) else None
+    transaction.update_intent(intent.intent_id, state, held, error)
+    body = IntentBody(
+        intent_id=intent.intent_id,
+        kind=intent.kind,
+        state=state,
+        peer="",
+        epoch=held,
+        candidate_id=candidate_id,
+        error=error or "",
+        latency_ms=now_ms - intent.created_ms,
+    )
+    transaction.append_feed(FeedRow(holding.group_id, feed.INTENT, epoch, None, None, body.encode(), now_ms))
+
+
+def notice_row(holding: Holding, kind: str, text: str, now_ms: int) -> FeedRow:
+    """Something to tell the user."""
+    return FeedRow(holding.group_id, kind, holding.epoch, None, None, NoticeBody(text).encode(), now_ms)
+
+
+def _successor(context: NodeContext, group: Group, known: Known, own: Built | None) -> Group | None:
+    """Our own successor was computed when the commit was made; another's by staging it. None: we are removed."""
+    if own is not None:
+        return own.successor.following(group)
+    assert known.valid is not None
+    staged = known.staged or stage(known.valid, group, context.now_ms() // 1000)
+    return None if staged.successor is None else staged.successor.following(group)
+
+
+def _decision_row(adoption: Adoption, committee: Committee, rivals: int, now_ms: int) -> FeedRow:
+    decision, known = adoption.decision, adoption.known
+    group = adoption.before.group
+    assert group is not None
+    peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
+    committer = peers[known.candidate.author]
+    body = DecisionBody(
+        candidate_id=decision.id,
+        committer_leaf=known.candidate.author,
+        committer=committer,
+        is_own=known.own,
+        changes=_changes(adoption.valid, group, peers),
+        view=decision.view,
+        voters=tuple(peers[committee.seats[voter].leaf] for voter, _ in decision.certificate.signatures),
+        quorum=committee.quorum,
+        committee_size=committee.size,
+        latency_ms=now_ms - known.first_heard_ms,
+        rivals=rivals,
+    )
+    return FeedRow(group.group_id, feed.DECISION, decision.epoch + 1, committer, None, body.encode(), now_ms)
+
+
+def _changes(valid: HardValid, group: Group, peers: dict[int, PeerId]) -> tuple[ChangeBody, ...]:
+    """What the commit did, in the feed's words."""
+    staged, after = valid.staged, valid.staged.successor
+    changes = [ChangeBody("add", each.leaf_index, peer_of(after, each.leaf)) for each in staged.adds]
+    changes += [ChangeBody("remove", leaf_index, peers[leaf_index]) for leaf_index in staged.removes]
+    committer = staged.committer
+    before, now = group.public.leaf(committer), after.leaf(committer)
+    if before is not None and now is not None:
+        was_willing, is_willing = voter_of(before) is not None, voter_of(now) is not None
+        if was_willing != is_willing:
+            changes.append(ChangeBody("opt_in" if is_willing else "opt_out", committer, peers[committer]))
+    if not changes:
+        changes.append(ChangeBody("update", committer, peers[committer]))
+    return tuple(changes)

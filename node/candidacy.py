@@ -1,0 +1,112 @@
+"""The candidates of one epoch as this node holds them: judged, remembered, told of in the ordering layer's words."""
+
+from typing import Final
+
+from mls import Group, MlsError
+from node.building import Built
+from node.context import NodeContext, group_config
+from node.electorate import RuleError
+from node.holding import Holding
+from node.judgement import HEARD_FOR_ELECTION_S, Epoch, HardValid, Known, judge_hard, judge_soft
+from node.logs import logger, short
+from node.store_rows import CandidateRow
+from ordering import BundleId, Candidate, CandidateFacts, OrderingError
+
+KNOWN_MAX: Final = 256  # candidates of one epoch kept here; the ordering layer bounds them per leaf as well
+
+log = logger("candidates")
+
+
+class Candidacy:
+    """What competes to end one epoch. Made anew with every epoch."""
+
+    def __init__(self, context: NodeContext, holding: Holding, epoch: Epoch, *, judges: bool) -> None:
+        """`judges`: we hold a seat, so our own view of a candidate is asked for before it is decided."""
+        assert holding.group is not None
+        self.context = context
+        self.holding = holding
+        self.epoch = epoch
+        self.known: dict[BundleId, Known] = {}
+        self.own: dict[BundleId, Built] = {}
+        self._judges = judges
+
+    @property
+    def group(self) -> Group:
+        """The group in this epoch, as it was when the epoch began: commits do not depend on messages since."""
+        assert self.holding.group is not None
+        return self.holding.group
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more candidates of others are taken in."""
+        return len(self.known) >= KNOWN_MAX
+
+    @property
+    def rival_count(self) -> int:
+        """How many members' commits compete."""
+        return sum(1 for each in self.known.values() if each.valid is not None and each.candidate.ordinal == 0)
+
+    def has_own(self, ordinal: int) -> bool:
+        """Whether a candidate of ours with that ordinal is under way."""
+        return any(built.candidate.ordinal == ordinal for built in self.own.values())
+
+    def facts(self, known: Known) -> CandidateFacts:
+        """What the instance is told of a candidate."""
+        return known.facts(self.holding.extra.last_won(known.candidate.author))
+
+    def admit(self, candidate: Candidate) -> Known:
+        """Judge a candidate that came in, and remember it, valid or not."""
+        valid: HardValid | None = None
+        try:
+            valid = judge_hard(self.epoch, candidate)
+        except (RuleError, MlsError, OrderingError) as error:
+            log.info("candidate is hard-invalid", group=short(self.holding.group_id), reason=str(error))
+        known = Known(candidate, candidate.id, valid, self.context.now_ms())
+        self._judge_soft(known)
+        return self._remember(known)
+
+    def admit_own(self, built: Built) -> Known:
+        """Remember a candidate of ours; like every sender we run the receivers' checks first."""
+        valid = judge_hard(self.epoch, built.candidate)
+        self.own[built.id] = built
+        return self._remember(Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True))
+
+    def recall(self, row: CandidateRow) -> Known | None:
+        """A candidate found on our disk after a restart; None when it belongs elsewhere or is known."""
+        candidate = Candidate.decode(row.candidate)
+        if candidate.id in self.known or candidate.instance != self.epoch.instance:
+            return None
+        if row.successor is None:
+            return self.admit(candidate)
+        successor = Group.from_bytes(row.successor, group_config(self.context.config))
+        return self.admit_own(Built(candidate, candidate.id, successor, row.intent_ids))
+
+    def row(self, known: Known) -> CandidateRow:
+        """How a candidate is stored: ours with the successor that only we can compute."""
+        built = self.own.get(known.id)
+        return CandidateRow(
+            self.holding.group_id,
+            self.holding.epoch,
+            known.id,
+            known.candidate.encode(),
+            None if built is None else built.successor.to_bytes(),
+            () if built is None else built.intent_ids,
+            known.candidate.ordinal,
+        )
+
+    def _remember(self, known: Known) -> Known:
+        self.known[known.id] = known
+        return known
+
+    def _judge_soft(self, known: Known) -> None:
+        if known.valid is None or not self._judges:
+            return
+        try:
+            known.staged = judge_soft(known.valid, self.group, self.context.now_ms() // 1000, self._heard)
+            known.soft = True
+        except (RuleError, MlsError) as error:
+            known.soft = False
+            log.info("candidate is soft-invalid", group=short(self.holding.group_id), reason=str(error))
+
+    def _heard(self, identity: bytes) -> bool:
+        return self.context.heard_within(identity.decode(), HEARD_FOR_ELECTION_S)
