@@ -112,7 +112,13 @@ class Processes:
     def pause(self, node: NodeProcess) -> None:
         """Stop the process where it is (SIGSTOP): its connections stay open and nobody answers on them."""
         self._signal(node, signal.SIGSTOP)
-        node.state = PAUSED
+        assert node.pid is not None
+        _, status = os.waitpid(node.pid, os.WUNTRACED)  # it is still at work until the kernel says that it stands
+        if os.WIFSTOPPED(status):
+            node.state = PAUSED
+        else:
+            self._note_end(node, status)
+            raise self._death_of(node)
 
     def resume(self, node: NodeProcess) -> None:
         """Let a paused node go on."""
@@ -202,12 +208,16 @@ class Processes:
         while True:
             pid, status = os.waitpid(node.pid, 0 if deadline_s is None else os.WNOHANG)
             if pid:
-                node.pid, node.state = None, ENDED
-                node.exit_code = os.waitstatus_to_exitcode(status)
+                self._note_end(node, status)
                 return True
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return False
             time.sleep(POLL_S)
+
+    @staticmethod
+    def _note_end(node: NodeProcess, status: int) -> None:
+        node.pid, node.state = None, ENDED
+        node.exit_code = os.waitstatus_to_exitcode(status)
 
     def _death_of(self, node: NodeProcess) -> NodeDied:
         self._wait(node, time.monotonic() + 1.0)
