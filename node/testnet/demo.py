@@ -111,6 +111,11 @@ def played(network: Network, script: Script) -> Story:
 
 def judged(folder: Path) -> Verdict:
     """The verdict on a run's folder, by the story and the stores in it."""
+    return judge(*read_all(folder))
+
+
+def read_all(folder: Path) -> tuple[Story, tuple[Evidence, ...]]:
+    """The story and the evidence of every node. A store that cannot be read is evidence too."""
     story, settings = read_story(folder), read_settings()
     group_id = bytes.fromhex(story.group_id)
     nodes = []
@@ -118,10 +123,10 @@ def judged(folder: Path) -> Verdict:
         config = settings.config_of(name=actor.name, data_dir=folder / actor.folder, port=0, peers=())
         try:
             nodes.append(read_evidence(actor.name, actor.peer_id, config, group_id))
-        except (NodeError, MlsError, OrderingError, ApiError) as error:  # a store that cannot be read is evidence too
+        except (NodeError, MlsError, OrderingError, ApiError) as error:
             damage = f"{type(error).__name__}: {error}"
             nodes.append(Evidence(name=actor.name, peer_id=actor.peer_id, epoch=None, damage=damage))
-    return judge(story, nodes)
+    return story, tuple(nodes)
 
 
 def make_folder(nodes: int) -> Path:
