@@ -23,7 +23,7 @@ from node.peer_id import PeerId, PeerIdError, public_key_of
 from node.session import Session
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow, IntentRow
-from node.version import version
+from node.version import VERSION
 from ordering import Model, OrderingError, Policy
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class NodeService:
         """The daemon at one glance."""
         config = self._context.config
         return schema.NodeStatus(
-            version=version(),
+            version=VERSION,
             pid=os.getpid(),
             data_dir=os.fspath(config.data_dir),
             identity=self._identity(),

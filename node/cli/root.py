@@ -15,7 +15,7 @@ from node.cli.output import print_failure
 from node.cli.run import run
 from node.cli.testnet import testnet
 from node.cli.view import connect, events, identity, peers, status, stop
-from node.version import version
+from node.version import VERSION
 
 
 class Root(click.Group):
@@ -60,7 +60,7 @@ def with_init(failure: Failure, given: Context) -> Failure:
 def print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     """`--version`."""
     if value and not ctx.resilient_parsing:
-        click.echo(f"conclave {version()}")
+        click.echo(f"conclave {VERSION}")
         ctx.exit()
 
 

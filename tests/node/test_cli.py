@@ -21,7 +21,7 @@ from node.api.errors import ApiError, ErrorCode
 from node.cli import settings
 from node.cli.output import lasting, safe
 from node.cli.root import root
-from node.version import version
+from node.version import VERSION
 from tests.node.api_world import DETAIL, INTENT, MESSAGE, PENDING, REFUSED, REPLIES, CannedNode, happened, running
 
 HEAVY = ("trio", "libp2p", "mls", "ordering", "cryptography", "apsw", "starlette", "hypercorn", "structlog", "rich")
@@ -478,7 +478,7 @@ def test_the_version_is_the_distributions() -> None:
     """One source for it."""
     output = CliRunner().invoke(root, ["--version"]).output
 
-    assert output == f"conclave {version()}\n"
+    assert output == f"conclave {VERSION}\n"
 
 
 def test_a_table_is_drawn_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from node.store import Store, open_store
 from node.store_rows import PeerRow
 from node.transport_memory import MemoryNetwork, open_memory_network
 from node.verify import check_stored, verify_file
-from node.version import version
+from node.version import VERSION
 
 NOTHING = schema.Nothing()
 STORE_KEY = bytes(32)
@@ -127,7 +127,7 @@ async def test_a_node_tells_who_it_is_and_whom_it_shares_groups_with(tmp_path: P
 
         status = await nodes["alice"].status(NOTHING)
 
-        assert (status.version, status.pid, status.data_dir) == (version(), os.getpid(), os.fspath(tmp_path))
+        assert (status.version, status.pid, status.data_dir) == (VERSION, os.getpid(), os.fspath(tmp_path))
         assert status.identity == await nodes["alice"].identity(NOTHING)
         assert status.identity.peer_id == nodes.id("alice")
         assert status.identity.addresses == (nodes.address("alice"),)
