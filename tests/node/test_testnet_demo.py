@@ -234,9 +234,7 @@ def test_the_demo_holds_every_line(played: tuple[dict[str, Any], Path]) -> None:
 
 def test_a_kept_folder_is_judged_alike_again(played: tuple[dict[str, Any], Path], folder: Path) -> None:
     """The verdict comes from the stores: it needs neither the nodes nor the run."""
-    assert msgspec.to_builtins(judged(folder).lines) == [
-        {**line, "evidence": tuple(line["evidence"])} for line in played[0]["lines"]
-    ]
+    assert judged(folder).lines == msgspec.convert(played[0]["lines"], tuple[Line, ...])
 
 
 @pytest.mark.parametrize(
