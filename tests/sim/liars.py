@@ -1,4 +1,4 @@
-"""Voters that lie, with their real keys: silent ones, two-faced ones, and those that sign anything."""
+"""Voters that lie, with their real keys: silent, choosy, two-faced, and those that sign anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from ordering import (
 )
 from ordering.justification import justify
 from ordering.messages import propose_bytes
-from tests.sim.node import Bytes, Node, Post, Want
+from tests.sim.bundles import Bytes, Want
+from tests.sim.node import Node, Post
 from tests.sim.plan import Lie
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def liar(sim: Simulation, member: int, lie: Lie) -> Liar:
     match lie:
         case Lie.SILENT:
             return Silent()
+        case Lie.PICKY:
+            return Picky(sim, member)
         case Lie.TWINS:
             return Twins(sim, member)
         case Lie.MISCHIEF:
@@ -67,6 +70,27 @@ class Silent:
 
     def stop(self) -> None:
         pass
+
+
+class Picky:
+    """An honest machine whose words reach a part of the others only, anew for each: nothing it does is evidence."""
+
+    def __init__(self, sim: Simulation, member: int) -> None:
+        self.sim = sim
+        self.member = member
+        self.face = Node(sim, member, self._post, honest=False)
+
+    def _post(self, target: int, payload: object, extra_s: float) -> None:
+        if self.sim.world.random.random() < 0.5:
+            self.sim.network.send(self.member, target, payload, extra_s)
+
+    def start(self) -> None:
+        self.sim.network.attach(self.member, self.face.deliver)
+        self.face.start()
+
+    def stop(self) -> None:
+        self.sim.network.detach(self.member)
+        self.face.crash()
 
 
 class Twins:

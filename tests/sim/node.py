@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ordering import (
@@ -19,7 +18,6 @@ from ordering import (
     BuildOwn,
     BundleId,
     Candidate,
-    CandidateFacts,
     Certificate,
     Decided,
     Decision,
@@ -45,6 +43,7 @@ from ordering import (
     restore,
     step,
 )
+from tests.sim.bundles import Bundles, Bytes, Want
 from tests.sim.disk import Disk
 from tests.sim.toy import GROUP_ID
 
@@ -55,21 +54,6 @@ Post = Callable[[int, object, float], None]
 """`post(target member, payload, extra seconds)`"""
 
 BUILD_S: Final = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """Asks for the bytes of a bundle."""
-
-    id: BundleId
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """The bytes of a bundle."""
-
-    id: BundleId
-    candidate: Candidate
 
 
 class Node:
@@ -95,8 +79,7 @@ class Node:
         self.instances: dict[int, InstanceState] = {}
         self._epochs: dict[bytes, int] = {}  # instance id -> epoch
         self._parked: dict[int, deque[InstanceMessage]] = {}
-        self._staged: dict[BundleId, Candidate] = {}
-        self._wanted: dict[BundleId, tuple[int, int]] = {}  # id -> (epoch, attempts)
+        self.bundles = Bundles(self)
         self._queue: deque[tuple[int, Input]] = deque()
         self._busy = False
         self._wakes: dict[int, float] = {}
@@ -184,9 +167,11 @@ class Node:
         if not self.alive:
             return
         if isinstance(payload, Want):
-            self._serve(source, payload.id)
+            self.bundles.serve(source, payload.id)
         elif isinstance(payload, Bytes):
-            self._bytes(payload)
+            epoch = self.bundles.take(payload)
+            if epoch is not None:
+                self._learn(epoch, payload.id)
         else:
             if isinstance(payload, bytes):  # a run that goes through the codecs
                 decoded = decode_message(payload)
@@ -218,7 +203,7 @@ class Node:
     def author(self, epoch: int, candidate: Candidate) -> None:
         """Its own commit is ready."""
         if self.alive and self.epoch == epoch:
-            self._staged[candidate.id] = candidate
+            self.bundles.staged[candidate.id] = candidate
             self._learn(epoch, candidate.id)
             self._drain()
 
@@ -252,26 +237,7 @@ class Node:
             self._drain()
 
     def _report(self, epoch: int, id: BundleId, soft: bool | None) -> None:
-        verdict = self.sim.group.verdicts[id]
-        author = verdict.candidate.author
-        facts = CandidateFacts(
-            id,
-            author,
-            verdict.candidate.ordinal,
-            verdict.proposal_class,
-            last_won=self._last_won(author, epoch),
-            hard=verdict.hard,
-            soft=soft,
-            available=True,
-        )
-        self._push(epoch, Learned(self.clock_s, facts))
-
-    def _last_won(self, author: int, epoch: int) -> int:
-        verdicts = self.sim.group.verdicts
-        for before in range(min(epoch, len(self.disk.applied)) - 1, -1, -1):
-            if verdicts[self.disk.applied[before]].candidate.author == author:
-                return before
-        return -1
+        self._push(epoch, Learned(self.clock_s, self.bundles.facts(epoch, id, soft)))
 
     # The step
 
@@ -302,7 +268,7 @@ class Node:
             self.sim.crash(self, f"before the transaction of {type(event).__name__}")
             return
         self.instances[epoch] = transition.state
-        if effects or self._staged:
+        if effects or self.bundles.staged:
             self._commit(epoch, effects)
         for index, effect in enumerate(rest):
             if crash_after == index + 1:
@@ -328,8 +294,8 @@ class Node:
         records = [effect.record for effect in effects if type(effect) is Persist]
         applied = next((effect.decision.id for effect in effects if type(effect) is Decided), None)
         self.sim.watch.committing(self, epoch, records, applied)
-        self.disk.transaction(epoch, records, self._staged.items(), applied)
-        self._staged.clear()
+        self.disk.transaction(epoch, records, self.bundles.staged.items(), applied)
+        self.bundles.staged.clear()
         if applied is not None:
             self.sim.applied(self)
 
@@ -341,7 +307,10 @@ class Node:
             case Send(peer, message):
                 self._say((int(peer),), message)
             case Fetch(id, holders, peers):
-                self._fetch(epoch, id, holders, peers)
+                if self.bundles.holds(id):
+                    self._learn(epoch, id)
+                else:
+                    self.bundles.ask(epoch, id, holders, peers)
             case BuildOwn(ordinal):
                 self.sim.world.after(BUILD_S, self._build, self.disk.boots, epoch, ordinal)
             case Decided():
@@ -374,32 +343,6 @@ class Node:
             self._wakes[epoch] = wake_s
             self.sim.world.at((wake_s - self._clock_offset_s) / self.rate + 1e-9, self.tick, self.disk.boots, epoch)
 
-    # Bytes
-
-    def _fetch(self, epoch: int, id: BundleId, holders: tuple[int, ...], peers: tuple[str, ...]) -> None:
-        """Ask one holder; the next time another. The machine repeats itself until the bytes are here."""
-        if self.holds(id):
-            self._learn(epoch, id)
-            return
-        attempt = self._wanted.get(id, (epoch, 0))[1]
-        self._wanted[id] = (epoch, attempt + 1)
-        seats = self.sim.group.seats(epoch)
-        others = [*(seats[index] for index in holders), *map(int, peers)]
-        others = others or [member for member in range(self.sim.group.members) if member != self.member]
-        self.post(others[attempt % len(others)], Want(id), 0.0)
-
-    def _serve(self, source: int, id: BundleId) -> None:
-        held = self.disk.candidates.get(id)
-        if held is not None and self.sim.may_serve(self, source, id):
-            self.post(source, Bytes(id, held[1]), self.sim.group.verdicts[id].bytes_s)
-
-    def _bytes(self, payload: Bytes) -> None:
-        wanted = self._wanted.pop(payload.id, None)
-        if wanted is None or payload.candidate.id != payload.id:
-            return
-        self._staged[payload.id] = payload.candidate
-        self._learn(wanted[0], payload.id)
-
     def _build(self, boot: int, epoch: int, ordinal: int) -> None:
         """Its own plain commit, which opens for everyone (R3); the stored one, if there is one."""
         if not self.alive or boot != self.disk.boots or self.epoch != epoch:
@@ -409,10 +352,6 @@ class Node:
             instance = self.instances[epoch].config.instance
             candidate = self.sim.group.make(instance, epoch, self.member, ordinal, nonce=self.face)
         self.author(epoch, candidate)
-
-    def holds(self, id: BundleId) -> bool:
-        """Whether the bytes are durable, or become so with the step in hand."""
-        return id in self.disk.candidates or id in self._staged
 
     @property
     def wants_to_commit(self) -> bool:

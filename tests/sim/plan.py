@@ -17,6 +17,7 @@ class Lie(Enum):
     """How a liar lies."""
 
     SILENT = "silent"
+    PICKY = "picky"  # a real machine that tells each of the others only half of what it says
     TWINS = "twins"  # two real machines with one key, each shown to half of the others
     MISCHIEF = "mischief"  # signs anything, equivocates, forges, replays, withholds
 

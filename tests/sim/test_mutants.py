@@ -28,7 +28,7 @@ from ordering.messages import propose_bytes
 from ordering.state import InstanceState, Work
 from ordering.votes import Tally
 from tests.sim import test_stories
-from tests.sim.node import Want
+from tests.sim.bundles import Want
 from tests.sim.simulation import Simulation
 from tests.sim.stage import DELTA_S, allow, cast, certificate, hand, is_vote, proves, stage, state, vote
 

@@ -22,7 +22,8 @@ from ordering import (
     Timing,
     VoteKind,
 )
-from tests.sim.node import Bytes, Node, Want
+from tests.sim.bundles import Bytes, Want
+from tests.sim.node import Node
 from tests.sim.stage import (
     DELTA_S,
     allow,

@@ -204,7 +204,7 @@ class Watch:
         self._contradicts(node, vote, ballots)
         if vote.kind is VoteKind.FINALIZE and (record.notarization is None or record.notarization.id != vote.id):
             self.fail(f"member {node.member} stored a Finalize without the notarization it names (R12)")
-        if vote.kind is not VoteKind.NULLIFY and not node.holds(BundleId(vote.id)):
+        if vote.kind is not VoteKind.NULLIFY and not node.bundles.holds(BundleId(vote.id)):
             self.fail(f"member {node.member} voted for a bundle it does not hold (R12)")
 
     def _contradicts(self, node: Node, vote: SignedVote, ballots: dict[VoteKind, bytes]) -> None:
@@ -253,5 +253,5 @@ class Watch:
             self.fail(f"undone: member {node.member} applied epoch {epoch} out of turn or twice")
         if self.decided.get(epoch) is None or self.decided[epoch].id != id:
             self.fail(f"fork: member {node.member} applied {self.sim.group.name(id)}, which is not decided")
-        if not node.holds(id):
+        if not node.bundles.holds(id):
             self.fail(f"member {node.member} applied a bundle it does not hold")

@@ -1,0 +1,85 @@
+"""The bundles of one member: which are here, which were asked for, and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ordering import BundleId, Candidate, CandidateFacts
+
+if TYPE_CHECKING:
+    from tests.sim.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Asks for the bytes of a bundle."""
+
+    id: BundleId
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """The bytes of a bundle."""
+
+    id: BundleId
+    candidate: Candidate
+
+
+class Bundles:
+    """In memory: what came and is not durable yet (`staged`), and what is being fetched. The rest is on the disk."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.staged: dict[BundleId, Candidate] = {}
+        self._wanted: dict[BundleId, tuple[int, int]] = {}  # id -> (epoch, attempts)
+
+    def holds(self, id: BundleId) -> bool:
+        """Whether the bytes are durable, or become so with the step in hand."""
+        return id in self._node.disk.candidates or id in self.staged
+
+    def facts(self, epoch: int, id: BundleId, soft: bool | None) -> CandidateFacts:
+        """What this member knows of a bundle whose bytes are here."""
+        verdict = self._node.sim.group.verdicts[id]
+        return CandidateFacts(
+            id,
+            verdict.candidate.author,
+            verdict.candidate.ordinal,
+            verdict.proposal_class,
+            last_won=self._last_won(verdict.candidate.author, epoch),
+            hard=verdict.hard,
+            soft=soft,
+            available=True,
+        )
+
+    def _last_won(self, author: int, epoch: int) -> int:
+        verdicts, applied = self._node.sim.group.verdicts, self._node.disk.applied
+        for before in range(min(epoch, len(applied)) - 1, -1, -1):
+            if verdicts[applied[before]].candidate.author == author:
+                return before
+        return -1
+
+    def ask(self, epoch: int, id: BundleId, holders: tuple[int, ...], peers: tuple[str, ...]) -> None:
+        """Ask one holder; the next time another. The machine repeats itself until the bytes are here."""
+        node = self._node
+        attempt = self._wanted.get(id, (epoch, 0))[1]
+        self._wanted[id] = (epoch, attempt + 1)
+        seats = node.sim.group.seats(epoch)
+        others = [*(seats[index] for index in holders), *map(int, peers)]
+        others = others or [member for member in range(node.sim.group.members) if member != node.member]
+        node.post(others[attempt % len(others)], Want(id), 0.0)
+
+    def serve(self, source: int, id: BundleId) -> None:
+        """Give the bytes, if they are durable."""
+        node = self._node
+        held = node.disk.candidates.get(id)
+        if held is not None and node.sim.may_serve(node, source, id):
+            node.post(source, Bytes(id, held[1]), node.sim.group.verdicts[id].bytes_s)
+
+    def take(self, payload: Bytes) -> int | None:
+        """Bytes came; the epoch they were asked for, None if they were not."""
+        wanted = self._wanted.pop(payload.id, None)
+        if wanted is None or payload.candidate.id != payload.id:
+            return None
+        self.staged[payload.id] = payload.candidate
+        return wanted[0]
