@@ -264,5 +264,7 @@ class Work:
 
     def transition(self) -> Transition:
         """Records first (R12), one of each type, then the effects in the order they arose."""
+        if not self.records:
+            return Transition(self.state, tuple(self.effects))
         persists = tuple(Persist(record) for record in self.state.records() if type(record) in self.records)
         return Transition(self.state, (*persists, *self.effects))
