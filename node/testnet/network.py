@@ -147,8 +147,11 @@ class Network:
         self.screen.say(text)
 
     def close(self) -> None:
-        """Stop everything that still runs."""
+        """Stop everything that still runs, and show it so."""
         self.processes.close(self.settings.limits.stop_s)
+        for node in self.nodes:
+            self._views[node.name].state = node.state
+        self.screen.show(self.views, "the nodes are stopped, their stores are judged")
 
     @staticmethod
     def _note(view: View, shown: object, page: object) -> None:
