@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -182,6 +183,7 @@ class Simulation:
             reason = str(violation)
         except Exception as error:  # noqa: BLE001 - a core that raises has failed the seed, and the run says which
             reason = f"{type(error).__name__}: {error} (at {self.world.now_s:.3f} s)"
+            self.note(traceback.format_exc())
         steps = sum(node.step_count for node in self.nodes.values())
         return Outcome(self.plan, reason, self.views_after_healing(), self.world.now_s, steps)
 
