@@ -11,7 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 
-from mls.crypto.kem import P256, P384, P521, NistGroup, Random
+from mls.crypto.groups import P256, P384, P521, NistGroup
+from mls.crypto.kem import Random
 from mls.crypto.keys import SignaturePrivateKey
 from mls.errors import InvalidError, MisuseError
 
