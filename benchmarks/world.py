@@ -51,17 +51,13 @@ def credential(index: int) -> Credential:
 def package(suite_id: int, index: int, random: Random) -> KeyPackageBundle:
     """A KeyPackage of member number `index`."""
     signer = suite(suite_id).generate_signature_key(random)
-    return create_key_package(
-        suite_id, credential(index), signer, LIFETIME, capabilities(suite_id), (), (), random
-    )
+    return create_key_package(suite_id, credential(index), signer, LIFETIME, capabilities(suite_id), (), (), random)
 
 
 def founder(suite_id: int, random: Random) -> Group:
     """A group of one."""
     signer = suite(suite_id).generate_signature_key(random)
-    return Group.create(
-        suite_id, GROUP_ID, signer, credential(0), capabilities(suite_id), (), (), random, LIFETIME
-    )
+    return Group.create(suite_id, GROUP_ID, signer, credential(0), capabilities(suite_id), (), (), random, LIFETIME)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ and fields that exist for some values only, holding None otherwise:
         sender_type: SenderType
         leaf_index: Annotated[Uint32 | None, When("sender_type", SenderType.MEMBER)] = None
 
+A `KeptStruct` remembers its encoding: those that are signed, hashed and sent again and again.
+
 A struct whose layout depends on something outside itself overrides `read(cls, reader)` and `write(self, writer)` with
 hand-written ones; it may then still be nested in declared structs.
 
@@ -52,6 +54,7 @@ __all__ = [
     "Enum8",
     "Enum16",
     "Fixed",
+    "KeptStruct",
     "Opaque",
     "OpenEnum16",
     "Reader",
@@ -67,6 +70,7 @@ __all__ = [
     "encode_vector",
     "struct",
     "varint",
+    "without_last_opaque",
 ]
 
 INPUT_SIZE_MAX = 1 << 28
@@ -210,6 +214,11 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def without_last_opaque(encoding: bytes, last: bytes) -> bytes:
+    """The encoding of a struct up to its last field, an `opaque<V>` such as a signature."""
+    return encoding[: -len(varint(len(last))) - len(last)]
+
+
 class Struct:
     """Base of wire structs; `@struct` fills in `unpack` and `pack`, which nothing but this room calls."""
 
@@ -244,6 +253,15 @@ class Struct:
         type(self).pack(self, writer)
 
 
+class KeptStruct(Struct):
+    """A struct that encodes itself once at most, and not at all when it was decoded: its one encoding is known then.
+
+    For what is public; the bytes live as long as the value.
+    """
+
+    __slots__ = ("_encoding",)
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def struct(cls: type[T]) -> type[T]:
     """Make a frozen slotted dataclass of `cls` and compile its codec from the annotations, in their order."""
@@ -256,8 +274,9 @@ def struct(cls: type[T]) -> type[T]:
         return cast(type[T], made)
     hints = typing.get_type_hints(made, include_extras=True)
     fields = {each.name: wire_types.wire_type(hints[each.name]) for each in dataclasses.fields(made)}
-    made.unpack = staticmethod(wire_types.compile_reader(made, fields))
-    made.pack = staticmethod(wire_types.compile_writer(fields))
+    keep = KeptStruct.__dict__["_encoding"].__set__ if issubclass(made, KeptStruct) else None
+    made.unpack = staticmethod(wire_types.compile_reader(made, fields, keep))
+    made.pack = staticmethod(wire_types.compile_writer(fields, keep))
     return cast(type[T], made)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from mls.codec import Fixed, Opaque, Reader, Select, Struct, Uint32, Uint64, When, Writer, struct
+from mls.codec import Fixed, KeptStruct, Opaque, Reader, Select, Struct, Uint32, Uint64, When, Writer, struct
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage
 from mls.proposals import Commit, Proposal
@@ -30,7 +30,7 @@ class Sender(Struct):
 
 
 @struct
-class FramedContent(Struct):
+class FramedContent(KeptStruct):
     """What a message says, where it belongs and who says it; the core of everything signed (§6)."""
 
     group_id: Opaque

@@ -1,12 +1,12 @@
 """GroupContext (RFC 9420 §8.1): the epoch in one value."""
 
-from mls.codec import Opaque, Struct, Uint64, Vector, struct
+from mls.codec import KeptStruct, Opaque, Uint64, Vector, struct
 from mls.registry import CipherSuiteId, ProtocolVersion
 from mls.tree.nodes import Extension
 
 
 @struct
-class GroupContext(Struct):
+class GroupContext(KeptStruct):
     """What every member of an epoch agrees on (§8.1).
 
     Bound into every signature, MAC and secret of the epoch: members who differ in one byte here cannot read each other.

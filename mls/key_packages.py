@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from mls.capabilities import check_own_leaf
-from mls.codec import Opaque, Struct, Vector, struct
+from mls.codec import KeptStruct, Opaque, Struct, Vector, struct, without_last_opaque
 from mls.credentials import basic
 from mls.crypto import CipherSuite, HpkePrivateKey, Random, SignaturePrivateKey, is_supported, suite
 from mls.errors import InvalidError, MalformedError, MisuseError, SnapshotError
@@ -27,7 +27,7 @@ class KeyPackageTBS(Struct):
 
 
 @struct
-class KeyPackage(Struct):
+class KeyPackage(KeptStruct):
     """A leaf ready to be put into a tree, and a key to welcome its owner with (§10)."""
 
     version: ProtocolVersion
@@ -38,7 +38,8 @@ class KeyPackage(Struct):
     signature: Opaque
 
     def to_be_signed(self) -> bytes:
-        return KeyPackageTBS(self.version, self.cipher_suite, self.init_key, self.leaf_node, self.extensions).encode()
+        """KeyPackageTBS: the package up to its signature."""
+        return without_last_opaque(self.encode(), self.signature)
 
     @property
     def reference(self) -> bytes:

@@ -141,13 +141,24 @@ def _emit_length(source: Source) -> None:
     source.put("if stop > end: raise overrun()")
 
 
+def _emit_put_length(source: Source, out: str, length: str) -> None:
+    """Write a vector length, one byte being the common case here too."""
+    size = source.fresh() + "n"
+    source.put(f"{size} = {length}")
+    with source.block(f"if {size} < 64:"):
+        source.put(f"{out}.append({size})")
+    with source.block("else:"):
+        source.put(f"put_varint({out}, {size})")
+
+
 class OpaqueType(WireType):
     def emit_read(self, source: Source, target: str) -> None:
         _emit_length(source)
         source.put(f"{target} = data[pos:stop]", "pos = stop")
 
     def emit_write(self, source: Source, value: str) -> None:
-        source.put(f"put_varint(out, len({value}))", f"out += {value}")
+        _emit_put_length(source, "out", f"len({value})")
+        source.put(f"out += {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +183,15 @@ class VectorType(WireType):
     def emit_write(self, source: Source, value: str) -> None:
         if isinstance(self.element, UintType):
             size, letter = self.element.size, _FORMATS[self.element.size]
-            source.put(f"put_varint(out, len({value}) * {size})")
+            _emit_put_length(source, "out", f"len({value}) * {size}")
             source.put(f"out += from_numbers(f'>{{len({value})}}{letter}', *{value})")
             return
         saved, item = source.fresh() + "o", source.fresh() + "i"
         source.put(f"{saved} = out", "out = bytearray()")
         with source.block(f"for {item} in {value}:"):
             self.element.emit_write(source, item)
-        source.put(f"put_varint({saved}, len(out))", f"{saved} += out", f"out = {saved}")
+        _emit_put_length(source, saved, "len(out)")
+        source.put(f"{saved} += out", f"out = {saved}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,24 +304,41 @@ def _without_none(annotation: Any) -> Any:
     return inner[0]
 
 
-def compile_reader(kind: type, fields: dict[str, WireType]) -> Callable[[bytes, int, int], tuple[Any, int]]:
+Keep = Callable[[Any, bytes], None]
+"""The setter of the slot in which a value remembers its encoding."""
+
+
+def compile_reader(
+    kind: type, fields: dict[str, WireType], keep: Keep | None = None
+) -> Callable[[bytes, int, int], tuple[Any, int]]:
     """`unpack(data, pos, end) -> (value, pos)` for a frozen slotted dataclass with these fields in wire order."""
     source = Source()
+    if keep is not None:
+        source.put("begin = pos")
     new, owner = source.bind(object.__new__), source.bind(kind)
     for name, each in fields.items():
         each.emit_read(source, f"f_{name}")
     source.put(f"made = {new}({owner})")
     for name in fields:  # the slot's own setter: what the frozen class's __init__ does, without the detour
         source.put(f"{source.bind(kind.__dict__[name].__set__)}(made, f_{name})")
+    if keep is not None:
+        source.put(f"{source.bind(keep)}(made, data[begin:pos])")
     source.put("return made, pos")
     return source.function("unpack(data, pos, end)")
 
 
-def compile_writer(fields: dict[str, WireType]) -> Callable[[Any, bytearray], None]:
+def compile_writer(fields: dict[str, WireType], keep: Keep | None = None) -> Callable[[Any, bytearray], None]:
     """`pack(value, out)`, appending the encoding of `value` to `out`."""
     source = Source()
+    if keep is not None:
+        with source.block("try:"):
+            source.put("out += value._encoding", "return None")
+        with source.block("except AttributeError:"):
+            source.put("begin = len(out)")
     for name, each in fields.items():
         source.put(f"f_{name} = value.{name}")
         each.emit_write(source, f"f_{name}")
+    if keep is not None:
+        source.put(f"{source.bind(keep)}(value, bytes(out[begin:]))")
     source.put("return None")
     return source.function("pack(value, out)")

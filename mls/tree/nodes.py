@@ -3,7 +3,20 @@
 from dataclasses import replace
 from typing import Annotated
 
-from mls.codec import Opaque, Select, Struct, Uint16, Uint32, Uint64, Vector, When, struct, varint
+from mls.codec import (
+    KeptStruct,
+    Opaque,
+    Select,
+    Struct,
+    Uint16,
+    Uint32,
+    Uint64,
+    Vector,
+    When,
+    struct,
+    varint,
+    without_last_opaque,
+)
 from mls.crypto import CipherSuite, SignaturePrivateKey
 from mls.registry import CredentialType, ExtensionType, LeafNodeSource, NodeType
 
@@ -63,7 +76,7 @@ class Lifetime(Struct):
 
 
 @struct
-class LeafNode(Struct):
+class LeafNode(KeptStruct):
     """A member in the tree: its keys, credential and capabilities, under its own signature (RFC 9420 §7.2)."""
 
     encryption_key: Opaque
@@ -88,14 +101,14 @@ class LeafNode(Struct):
 
     def to_be_signed(self, group_id: bytes, leaf_index: int) -> bytes:
         """LeafNodeTBS: the leaf up to its signature, then where it stands unless it is a key package's."""
-        unsigned = self.encode()[: -len(varint(len(self.signature))) - len(self.signature)]
+        unsigned = without_last_opaque(self.encode(), self.signature)
         if self.leaf_node_source is LeafNodeSource.KEY_PACKAGE:
             return unsigned
         return unsigned + varint(len(group_id)) + group_id + leaf_index.to_bytes(4, "big")
 
 
 @struct
-class ParentNode(Struct):
+class ParentNode(KeptStruct):
     """A key that the members below hold, except the unmerged leaves (RFC 9420 §7.1)."""
 
     encryption_key: Opaque

@@ -4,6 +4,7 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from mls.codec import Struct, Vector, struct
 from mls.crypto import CipherSuite
@@ -22,8 +23,7 @@ class RatchetTreeNodes(Struct):
     nodes: Vector[Node | None]
 
 
-@dataclass(frozen=True, slots=True)
-class PathStep:
+class PathStep(NamedTuple):
     """A node of a leaf's direct path, and its child on the copath."""
 
     node: Subtree
@@ -139,13 +139,14 @@ class RatchetTree:
     def direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
         """From the leaf's parent to the root."""
         steps: list[PathStep] = []
-        here = self.root
+        node_index, here = 2 * leaf_index, self.root
         while here.height:
-            left, right = here.halves
-            below, beside = (left, right) if leaf_index < here.split else (right, left)
+            left, right = here.left, here.right
+            below, beside = (left, right) if node_index < here.index else (right, left)
             steps.append(PathStep(here, beside))
             here = below
-        return tuple(reversed(steps))
+        steps.reverse()
+        return tuple(steps)
 
     def filtered_direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
         """The direct path without nodes whose copath child reaches nobody, lowest first (RFC 9420 §4.1.2)."""

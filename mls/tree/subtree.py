@@ -52,7 +52,7 @@ class Subtree:
         left: "Subtree | None" = None,
         right: "Subtree | None" = None,
     ) -> None:
-        self.index, self.content, self.left, self.right = index, content, left, right
+        self.index, self.content = index, content
         self._hash: bytes | None = None
         self._credential_types: CredentialTypes | None = None
         if left is None or right is None:
@@ -60,6 +60,7 @@ class Subtree:
             self.member_count = 0 if content is None else 1  # non-blank leaves
             self.is_empty = content is None  # its resolution is empty
         else:
+            self.left, self.right = left, right
             self.height = left.height + 1
             self.member_count = left.member_count + right.member_count
             self.is_empty = content is None and left.is_empty and right.is_empty
@@ -69,8 +70,7 @@ class Subtree:
 
     @property
     def halves(self) -> "tuple[Subtree, Subtree]":
-        assert self.left is not None, "a leaf has no halves"
-        assert self.right is not None, "a leaf has no halves"
+        """Those of a parent; a leaf has no such attributes."""
         return self.left, self.right
 
     @property
@@ -106,8 +106,9 @@ class Subtree:
     def find(self, leaf_index: int) -> "Subtree":
         """The leaf at an index inside this subtree."""
         here = self
+        node_index = 2 * leaf_index
         while here.height:
-            here = here.halves[leaf_index >= here.split]
+            here = here.left if node_index < here.index else here.right
         return here
 
     def leaves(self) -> "list[Subtree]":
@@ -118,15 +119,17 @@ class Subtree:
         """Every node, blank ones too, in array order."""
         found: list[Subtree] = []
         waiting: list[Subtree] = []
-        here: Subtree | None = self
-        while here is not None or waiting:
-            while here is not None:
+        here = self
+        while True:
+            while here.height:
                 waiting.append(here)
                 here = here.left
-            node = waiting.pop()
-            found.append(node)
-            here = node.right
-        return found
+            found.append(here)
+            if not waiting:
+                return found
+            parent = waiting.pop()
+            found.append(parent)
+            here = parent.right
 
     def resolution(self) -> "tuple[Subtree, ...]":
         """The nodes that together reach all members below, left to right (RFC 9420 §4.1.1)."""
@@ -184,8 +187,8 @@ class Subtree:
         """This subtree with another leaf; `on_path` says what each node above it, given as it is, becomes."""
         if self.height == 0:
             return Subtree(self.index, leaf)
-        left, right = self.halves
-        if leaf_index < self.split:
+        left, right = self.left, self.right
+        if 2 * leaf_index < self.index:
             left = left.with_leaf(leaf_index, leaf, on_path)
         else:
             right = right.with_leaf(leaf_index, leaf, on_path)
@@ -214,7 +217,7 @@ class Subtree:
             if self.height == 0:
                 self._hash = _leaf_hash(suite, self.leaf_index, self.leaf)  # V181
             else:
-                left, right = (half.tree_hash(suite) for half in self.halves)
+                left, right = self.left.tree_hash(suite), self.right.tree_hash(suite)
                 self._hash = _branch_hash(suite, self.parent, left, right)
         return self._hash
 
