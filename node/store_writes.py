@@ -5,7 +5,7 @@ change. Its changes become durable together when the ``with`` block ends, or not
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import fields
 from typing import Any, Final
 
 from msgspec import msgpack
@@ -78,7 +78,7 @@ class Transaction(StoreReads):
         self._rows(
             "INSERT INTO groups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (group_id) DO UPDATE SET"
             " name = ?2, epoch = ?3, snapshot = ?4, health = ?5, unconfirmed = ?6, removed = ?7, extra = ?8",
-            *astuple(row),
+            *_values(row),
         )
 
     def delete_group(self, group_id: bytes) -> None:
@@ -147,7 +147,7 @@ class Transaction(StoreReads):
                     f"refused to vote again from epoch {row.abstain_below} on: this group is to be abstained in"
                     f" below epoch {present.abstain_below}"
                 )
-        self._rows("INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *astuple(row))
+        self._rows("INSERT OR REPLACE INTO guards VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *_values(row))
 
     # the decided chain
 
@@ -159,7 +159,7 @@ class Transaction(StoreReads):
         """
         present = self.decision(row.group_id, row.epoch)
         if present is None:
-            self._rows("INSERT INTO decisions VALUES (?, ?, ?, ?, ?)", *astuple(row))
+            self._rows("INSERT INTO decisions VALUES (?, ?, ?, ?, ?)", *_values(row))
             return True
         if present.candidate_id != row.candidate_id:
             raise ConflictError(f"epoch {row.epoch} of this group is already decided, for another candidate")
@@ -179,7 +179,7 @@ class Transaction(StoreReads):
 
     def put_intent(self, row: IntentRow) -> None:
         """Insert a new intent; an id already there is an error of ours."""
-        self._rows("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *astuple(row))
+        self._rows("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *_values(row))
 
     def update_intent(self, intent_id: bytes, state: str, epoch: int | None = None, error: str | None = None) -> None:
         """Set where an intent stands; ``epoch`` and ``error`` are replaced too."""
@@ -194,7 +194,7 @@ class Transaction(StoreReads):
         rows = self._rows(
             "INSERT INTO feed (group_id, kind, epoch, sender, message_id, body, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (group_id, message_id) DO NOTHING RETURNING seq",
-            *astuple(row)[:-1],
+            *_values(row)[:-1],
         )
         return rows[0][0] if rows else None
 
@@ -203,7 +203,7 @@ class Transaction(StoreReads):
     def put_message(self, row: MessageRow) -> bool:
         """Keep a ciphertext for peers who missed it; False when it was there already."""
         return bool(
-            self._rows("INSERT INTO messages VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", *astuple(row))
+            self._rows("INSERT INTO messages VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", *_values(row))
         )
 
     def prune_messages(self, group_id: bytes, before_epoch: int, before_ms: int) -> None:
@@ -228,7 +228,7 @@ class Transaction(StoreReads):
             if epoch <= row.epoch:
                 return False
             self._rows("DELETE FROM parked WHERE arrival = ?", arrival)
-        self._rows("INSERT INTO parked (group_id, epoch, message_id, payload) VALUES (?, ?, ?, ?)", *astuple(row))
+        self._rows("INSERT INTO parked (group_id, epoch, message_id, payload) VALUES (?, ?, ?, ?)", *_values(row))
         return True
 
     def _parked_is_full(self, row: ParkedRow) -> bool:
@@ -247,7 +247,7 @@ class Transaction(StoreReads):
         rows = self._rows(
             "INSERT INTO outbox (group_id, kind, epoch, recipient, payload, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
             " RETURNING id",
-            *astuple(row)[:-1],
+            *_values(row)[:-1],
         )
         return int(rows[0][0])
 
@@ -261,7 +261,7 @@ class Transaction(StoreReads):
         self._rows(
             "INSERT INTO key_packages (reference, bundle, kind, state) VALUES (?1, ?2, ?3, ?4)"
             " ON CONFLICT (reference) DO UPDATE SET bundle = ?2, kind = ?3, state = ?4",
-            *astuple(row),
+            *_values(row),
         )
 
     def claim_key_package(self) -> KeyPackageRow | None:
@@ -283,3 +283,8 @@ class Transaction(StoreReads):
 
     def delete_peer(self, peer_id: str) -> None:
         self._rows("DELETE FROM peers WHERE peer_id = ?", peer_id)
+
+
+def _values(row: Any) -> tuple[Any, ...]:
+    """A row's fields in order. (`dataclasses.astuple` would copy every blob on the way.)"""
+    return tuple(getattr(row, field.name) for field in fields(row))
