@@ -69,11 +69,11 @@ def seal_welcome(
     """One Welcome for all newcomers of a Commit (V201), without PSKs."""
     key, nonce = welcome_key(suite, welcome_secret(suite, joiner_secret, zero_secret(suite)))
     sealed_info = suite.aead_seal(key, nonce, group_info.encode())
+    encrypt = suite.encryption_with_label(WELCOME_LABEL, sealed_info)
     secrets = []
     for each in newcomers:
         path_secret = None if each.path_secret is None else PathSecret(each.path_secret)
         content = GroupSecrets(joiner_secret, path_secret, ()).encode()
-        init_key = each.key_package.init_key
-        sealed = suite.encrypt_with_label(init_key, WELCOME_LABEL, sealed_info, content, random)
+        sealed = encrypt(each.key_package.init_key, content, random)
         secrets.append(EncryptedGroupSecrets(each.key_package.reference, sealed))
     return Welcome(suite.id, tuple(secrets), sealed_info)

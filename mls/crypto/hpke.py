@@ -45,14 +45,19 @@ class Hpke:
     def setup_base_sender(self, public: bytes, info: bytes, random: Random) -> tuple[bytes, HpkeContext]:
         """(KEM output, context). Raises InvalidError (V213) for a public key that is none."""
         shared_secret, kem_output = self.kem.encapsulate(public, random)
-        return kem_output, self._schedule(shared_secret, info)
+        return kem_output, self._schedule(shared_secret, self.schedule_context(info))
 
     def setup_base_receiver(self, kem_output: bytes, private: HpkePrivateKey, info: bytes) -> HpkeContext:
         """Raises InvalidError (V213) for a KEM output that is none."""
-        return self._schedule(self.kem.decapsulate(kem_output, private), info)
+        return self._schedule(self.kem.decapsulate(kem_output, private), self.schedule_context(info))
 
     def seal(self, public: bytes, info: bytes, plaintext: bytes, random: Random) -> HPKECiphertext:
-        kem_output, context = self.setup_base_sender(public, info, random)
+        return self.seal_under(public, self.schedule_context(info), plaintext, random)
+
+    def seal_under(self, public: bytes, schedule_context: bytes, plaintext: bytes, random: Random) -> HPKECiphertext:
+        """`seal` with the hash of `info` already made: it may be as long as a tree, and go to everyone in it."""
+        shared_secret, kem_output = self.kem.encapsulate(public, random)
+        context = self._schedule(shared_secret, schedule_context)
         return HPKECiphertext(kem_output, self.aead.seal(context.key, context.base_nonce, plaintext))
 
     def open(self, private: HpkePrivateKey, info: bytes, sealed: HPKECiphertext) -> bytes:
@@ -62,9 +67,12 @@ class Hpke:
     def expand(self, secret: bytes, label: bytes, info: bytes, length: int) -> bytes:
         return self.kdf.labeled_expand(self._suite_id, secret, label, info, length)
 
-    def _schedule(self, shared_secret: bytes, info: bytes) -> HpkeContext:
+    def schedule_context(self, info: bytes) -> bytes:
+        """What a set-up hashes of `info` and the mode, the same for every recipient (RFC 9180 §5.1)."""
         info_hash = self.kdf.labeled_extract(self._suite_id, b"", b"info_hash", info)
-        context = b"\x00" + self._psk_id_hash + info_hash  # mode_base
+        return b"\x00" + self._psk_id_hash + info_hash  # mode_base
+
+    def _schedule(self, shared_secret: bytes, context: bytes) -> HpkeContext:
         secret = self.kdf.labeled_extract(self._suite_id, shared_secret, b"secret", b"")
         return HpkeContext(
             self,

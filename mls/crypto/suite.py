@@ -4,6 +4,7 @@ A suite is a row: name, code point, KEM, KDF, AEAD, signature scheme. Nothing el
 """
 
 import hmac
+from collections.abc import Callable
 from functools import lru_cache
 
 from mls.codec import varint
@@ -97,7 +98,16 @@ class CipherSuite:
         self, public: bytes, label: str, context: bytes, plaintext: bytes, random: Random
     ) -> HPKECiphertext:
         """RFC 9420 §5.1.3. Raises InvalidError (V213) for a public key that fails validation."""
-        return self.hpke.seal(public, _label(label) + varint(len(context)) + context, plaintext, random)
+        return self.encryption_with_label(label, context)(public, plaintext, random)
+
+    def encryption_with_label(self, label: str, context: bytes) -> Callable[[bytes, bytes, Random], HPKECiphertext]:
+        """`encrypt_with_label` for many recipients, `context` hashed once; takes (public key, plaintext, random)."""
+        schedule_context = self.hpke.schedule_context(_label(label) + varint(len(context)) + context)
+
+        def encrypt(public: bytes, plaintext: bytes, random: Random) -> HPKECiphertext:
+            return self.hpke.seal_under(public, schedule_context, plaintext, random)
+
+        return encrypt
 
     def decrypt_with_label(self, private: HpkePrivateKey, label: str, context: bytes, sealed: HPKECiphertext) -> bytes:
         """RFC 9420 §5.1.3. Raises InvalidError (V213) for a bad KEM output, UnopenableError otherwise (V212)."""

@@ -80,12 +80,10 @@ class FreshPath:
 
         `excluding`: the leaf indices of members this commit adds (V155).
         """
+        encrypt = self.suite.encryption_with_label(PATH_LABEL, group_context)
         nodes = []
         for step in self.steps:
-            sealed = tuple(
-                self.suite.encrypt_with_label(key, PATH_LABEL, group_context, step.path_secret, random)
-                for key in (_key(node) for node in reached(step.copath, excluding))
-            )
+            sealed = tuple(encrypt(_key(node), step.path_secret, random) for node in reached(step.copath, excluding))
             nodes.append(UpdatePathNode(step.encryption_key, sealed))
         return UpdatePath(self.leaf, tuple(nodes))
 
