@@ -10,7 +10,10 @@ class ProtocolVersion(Enum16):
 
 
 class CipherSuiteId(OpenEnum16):
-    """Cipher suites (RFC 9420 §17.1). `mls.crypto` says which of them this engine has."""
+    """Cipher suites: RFC 9420 §17.1, then draft-ietf-mls-pq-ciphersuites-06 (its TBD1 to TBD11).
+
+    The draft's have no assigned numbers yet: these are OpenMLS's, and `mls.crypto.profiles` knows others.
+    """
 
     MLS_128_DHKEMX25519_AES128GCM_SHA256_ED25519 = 1
     MLS_128_DHKEMP256_AES128GCM_SHA256_P256 = 2
@@ -19,6 +22,17 @@ class CipherSuiteId(OpenEnum16):
     MLS_256_DHKEMP521_AES256GCM_SHA512_P521 = 5
     MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_ED448 = 6
     MLS_256_DHKEMP384_AES256GCM_SHA384_P384 = 7
+    MLS_128_MLKEM768X25519_AES128GCM_SHA256_ED25519 = 0xF050
+    MLS_128_MLKEM768X25519_AES256GCM_SHA384_ED25519 = 0xF051
+    MLS_128_MLKEM768P256_AES128GCM_SHA256_P256 = 0xF052
+    MLS_128_MLKEM768P256_AES256GCM_SHA384_P256 = 0xF053
+    MLS_192_MLKEM1024P384_AES256GCM_SHA384_P384 = 0xF058
+    MLS_128_MLKEM768_AES256GCM_SHA384_ED25519 = 0xF042
+    MLS_128_MLKEM768_AES256GCM_SHA384_P256 = 0xF054
+    MLS_192_MLKEM1024_AES256GCM_SHA384_P384 = 0xF059
+    MLS_128_MLKEM768X25519_CHACHA20POLY1305_SHA384_MLDSA44 = 0xF055
+    MLS_192_MLKEM768_AES256GCM_SHA384_MLDSA65 = 0xF056
+    MLS_256_MLKEM1024_AES256GCM_SHA384_MLDSA87 = 0xF057
 
 
 class WireFormat(Enum16):
@@ -91,6 +105,9 @@ class CredentialType(OpenEnum16):
     BASIC = 1
     X509 = 2
 
+
+RFC9420_CIPHER_SUITES = tuple(each for each in CipherSuiteId if each <= 7)
+"""The seven with numbers that IANA has assigned."""
 
 DEFAULT_EXTENSION_TYPES = frozenset(int(each) for each in ExtensionType)
 """Supported by every client, so never listed in capabilities (RFC 9420 §7.2, V068)."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric import ec, x448, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from mls.errors import MisuseError
+from mls.errors import InvalidError, MisuseError
 
 
 class DhGroup(Protocol):
@@ -25,6 +25,22 @@ class DhGroup(Protocol):
     def exchange(self, private: Any, public: Any) -> bytes: ...
     def scalar(self, expand: Callable[[bytes, bytes], bytes]) -> bytes:
         """DeriveKeyPair's private bytes (RFC 9180 §7.1.3) from `expand(label, info)`."""
+
+    @property
+    def seed_size(self) -> int: ...
+    def seed_scalar(self, seed: bytes) -> bytes:
+        """The private bytes that a hybrid KEM takes from `seed_size` pseudorandom ones."""
+
+
+def agree(group: DhGroup, private: Any, public: Any) -> bytes:
+    """The shared secret of two key objects; raises InvalidError (V213) where it is all zero (RFC 9180 §7.1.4)."""
+    try:
+        shared = group.exchange(private, public)
+    except ValueError:
+        shared = b""
+    if not any(shared):
+        raise InvalidError("V213", "a key agreement that comes out all zero")
+    return shared
 
 
 @dataclass(frozen=True)
@@ -49,13 +65,24 @@ class MontgomeryGroup:
     def scalar(self, expand: Callable[[bytes, bytes], bytes]) -> bytes:
         return expand(b"sk", b"")
 
+    @property
+    def seed_size(self) -> int:
+        return self.private_size
+
+    def seed_scalar(self, seed: bytes) -> bytes:
+        return seed
+
 
 @dataclass(frozen=True)
 class NistGroup:
-    """P-256, P-384 or P-521; public keys are uncompressed points."""
+    """P-256, P-384 or P-521; public keys are uncompressed points.
+
+    `seed_windows`: how many candidates a hybrid KEM's seed holds, so that practically always one is a scalar.
+    """
 
     curve: ec.EllipticCurve
     private_size: int
+    seed_windows: int = 1
     first_byte_mask: int = 0xFF
 
     def load_private(self, raw: bytes) -> tuple[Any, bytes, bytes]:
@@ -79,9 +106,22 @@ class NistGroup:
         for counter in range(256):
             candidate = bytearray(expand(b"candidate", bytes((counter,))))
             candidate[0] &= self.first_byte_mask
-            if 0 < int.from_bytes(candidate, "big") < self.curve.group_order:
+            if self._is_scalar(candidate):
                 return bytes(candidate)
         raise MisuseError("DeriveKeyPair found no scalar")  # probability below 2^-8000
+
+    @property
+    def seed_size(self) -> int:
+        return self.private_size * self.seed_windows
+
+    def seed_scalar(self, seed: bytes) -> bytes:
+        for start in range(0, self.seed_size, self.private_size):
+            if self._is_scalar(candidate := seed[start : start + self.private_size]):
+                return candidate
+        raise MisuseError("a seed without a scalar")  # probability about 2^-128 for P-256, 2^-194 for P-384
+
+    def _is_scalar(self, candidate: bytes | bytearray) -> bool:
+        return 0 < int.from_bytes(candidate, "big") < self.curve.group_order
 
 
 @lru_cache(maxsize=4096)
@@ -90,7 +130,7 @@ def _load_point(curve: ec.EllipticCurve, public: bytes) -> ec.EllipticCurvePubli
     return ec.EllipticCurvePublicKey.from_encoded_point(curve, public)
 
 
-P256 = NistGroup(ec.SECP256R1(), 32)
+P256 = NistGroup(ec.SECP256R1(), 32, seed_windows=4)
 P384 = NistGroup(ec.SECP384R1(), 48)
 P521 = NistGroup(ec.SECP521R1(), 66, first_byte_mask=0x01)
 X25519 = MontgomeryGroup(x25519.X25519PrivateKey, x25519.X25519PublicKey, 32)

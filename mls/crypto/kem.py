@@ -1,13 +1,13 @@
 """Diffie-Hellman KEMs of RFC 9180 §4.1 over X25519, X448 and the NIST curves: the KEM column of the suite table.
 
-A KEM is whatever has the methods of `Kem`; the post-quantum ones will be further classes beside `DhKem`.
+A KEM is whatever has the methods of `Kem`; the post-quantum ones are in `mls.crypto.pq_kem`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mls.crypto.groups import P256, P384, P521, X448, X25519, DhGroup
+from mls.crypto.groups import P256, P384, P521, X448, X25519, DhGroup, agree
 from mls.crypto.kdf import HKDF_SHA256, HKDF_SHA384, HKDF_SHA512, Kdf
 from mls.crypto.keys import HpkePrivateKey
 from mls.errors import InvalidError, MisuseError
@@ -72,13 +72,13 @@ class DhKem:
     def encapsulate(self, public: bytes, random: Random) -> tuple[bytes, bytes]:
         peer = self._load_public(public, "V213")
         ephemeral = self.generate(random)
-        shared = self._exchange(ephemeral.loaded, peer)
+        shared = agree(self.group, ephemeral.loaded, peer)
         return self._extract_and_expand(shared, ephemeral.public + public), ephemeral.public
 
     def decapsulate(self, kem_output: bytes, private: HpkePrivateKey) -> bytes:
         if private.owner != self:
             raise MisuseError("a private key of another KEM")
-        shared = self._exchange(private.loaded, self._load_public(kem_output, "V213"))
+        shared = agree(self.group, private.loaded, self._load_public(kem_output, "V213"))
         return self._extract_and_expand(shared, kem_output + private.public)
 
     def _load_public(self, public: bytes, rule: str) -> Any:
@@ -86,15 +86,6 @@ class DhKem:
             return self.group.load_public(public)
         except ValueError:
             raise InvalidError(rule, f"no {self.name} public key") from None
-
-    def _exchange(self, private: Any, public: Any) -> bytes:
-        try:
-            shared = self.group.exchange(private, public)
-        except ValueError:
-            raise InvalidError("V213", "a key agreement that comes out all zero") from None
-        if not any(shared):
-            raise InvalidError("V213", "a key agreement that comes out all zero")
-        return shared
 
     def _extract_and_expand(self, shared: bytes, kem_context: bytes) -> bytes:
         prk = self.kdf.labeled_extract(self._suite_id, b"", b"eae_prk", shared)
