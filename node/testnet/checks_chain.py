@@ -7,13 +7,14 @@ from node.testnet.case import Case
 
 
 def ended_well(case: Case) -> tuple[str, list[str]]:
-    """The script came to its end and every node stopped when it was asked to."""
+    """The script came to its end, no node logged an error, and every one stopped when it was asked to."""
     problems = [case.story.failure] if case.story.failure else []
+    problems += [f"{name} logged: {error}" for name, error in case.story.errors.items()]
     codes = case.story.exit_codes
     problems += [
         f"{actor.name}: exit code {codes.get(actor.name)}" for actor in case.story.actors if codes.get(actor.name) != 0
     ]
-    return f"{case.story.rounds} rounds, {len(codes)} nodes stopped with exit code 0", problems
+    return f"{case.story.rounds} rounds, {len(codes)} nodes stopped with exit code 0, no error logged", problems
 
 
 def equal_epochs(case: Case) -> tuple[str, list[str]]:

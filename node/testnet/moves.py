@@ -118,6 +118,12 @@ class Moves:
         readers = [Reader(self.network, node, self._due(node)) for node in self.nodes]
         self.network.until("every message is everywhere", lambda: not any(each.lacks() for each in readers), limit_s)
 
+    def voters(self) -> list[NodeProcess]:
+        """The nodes that hold a seat in this epoch."""
+        (shown,) = self.network.look(self.nodes[:1])
+        seated = {member.peer_id for member in (shown.members if shown else ()) if member.seat is not None}
+        return [node for node in self.nodes if node.peer_id in seated]
+
     def epoch(self, node: NodeProcess) -> int:
         """The epoch a node is in, -1 when it does not say."""
         (shown,) = self.network.look([node])

@@ -27,6 +27,7 @@ from typing import Final, NoReturn, Protocol
 from node.api.schema import Identity
 from node.config import Config
 from node.errors import NodeError, NodeMisuseError
+from node.testnet.node_log import log_tail
 from node.vault import StoreKey
 
 RUNNING: Final = "running"
@@ -35,7 +36,6 @@ PAUSED: Final = "stopped"
 ENDED: Final = "ended"
 
 LOG_NAME: Final = "node.log"
-LOG_TAIL_LINES: Final = 12
 POLL_S: Final = 0.01
 PORTS: Final = range(20_000, 32_000)  # below what the kernel gives to outgoing connections, which could take one
 SIGNALS_HELD: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -221,16 +221,7 @@ class Processes:
 
     def _death_of(self, node: NodeProcess) -> NodeDied:
         self._wait(node, time.monotonic() + 1.0)
-        return NodeDied(f"{node.name} ended by itself, exit code {node.exit_code}\n{log_tail(node)}")
-
-
-def log_tail(node: NodeProcess) -> str:
-    """The last lines of a node's log."""
-    try:
-        lines = node.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        return f"(no log: {error})"
-    return "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:]) or "  (its log is empty)"
+        return NodeDied(f"{node.name} ended by itself, exit code {node.exit_code}\n{log_tail(node.log_path)}")
 
 
 def free_ports(count: int) -> tuple[int, ...]:

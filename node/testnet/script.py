@@ -14,6 +14,7 @@ from node.api import schema
 from node.testnet.evidence import look_at_removed
 from node.testnet.moves import Moves, now_ms
 from node.testnet.network import Network
+from node.testnet.node_log import first_error
 from node.testnet.processes import NodeProcess
 from node.testnet.story import Actor, Outage, Removal, Story
 
@@ -61,6 +62,7 @@ class Script:
             outages=tuple(self.moves.outages),
             removals=tuple(self.moves.removals),
             exit_codes={node.name: node.exit_code for node in self.nodes},
+            errors={node.name: error for node in self.nodes if (error := first_error(node.log_path))},
             failure=self.failure,
         )
 
@@ -90,7 +92,7 @@ class Script:
         network = self.network
         network.doing = f"round {number} of {self.rounds}"
         self.moves.settle(self.nodes)
-        victim = self.chance.choice(self.nodes) if kill else None
+        victim = self.chance.choice(self.moves.voters()) if kill else None
         killed_ms = self.moves.rivals(self.nodes, victim)
         said = f"round {number}: {len(self.nodes)} rival changes"
         if victim is None:
@@ -128,10 +130,10 @@ class Script:
     def stop_one(self) -> None:
         """A node stops answering while its connections stay open; the others go on."""
         network, moves = self.network, self.moves
-        victim = self.chance.choice(self.nodes)
+        moves.settle(self.nodes)
+        victim = self.chance.choice(moves.voters())
         others = self._others(victim)
         network.doing = f"{victim.name} is stopped"
-        moves.settle(self.nodes)
         before, stopped_ms = moves.epoch(others[0]), now_ms()
         network.processes.pause(victim)
         for _ in range(network.settings.script.changes_while_away):

@@ -44,8 +44,8 @@ class ScriptSection(Section, frozen=True, kw_only=True):
 
 class LimitsSection(Section, frozen=True, kw_only=True):
     start_s: Seconds = 30.0
-    step_s: Seconds = 20.0
-    drain_s: Seconds = 20.0
+    step_s: Seconds = 30.0
+    drain_s: Seconds = 30.0
     stop_s: Seconds = 5.0
 
 

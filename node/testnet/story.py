@@ -84,6 +84,7 @@ class Story(Struct, frozen=True, kw_only=True):
     outages: tuple[Outage, ...] = ()
     removals: tuple[Removal, ...] = ()
     exit_codes: dict[str, int | None] = {}  # by name, of the last stop
+    errors: dict[str, str] = {}  # by name, the first error in the log of a node that logged one
     failure: str = ""  # why the script did not get to its end
 
     @property

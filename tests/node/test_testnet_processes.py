@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from node.errors import NodeMisuseError
+from node.testnet.node_log import first_error
 from node.testnet.processes import Processes, free_ports
 from tests.node.fork_world import faithful, nodes_in
 
@@ -67,6 +68,35 @@ def test_a_process_with_threads_is_not_forked(tmp_path: Path) -> None:
         stop.set()
         thread.join()
         processes.close(1)
+
+
+@pytest.mark.parametrize(
+    ("log", "expected"),
+    [
+        ("2026-01-01T00:00:00Z [info     ] joined error=1\n", ""),
+        (
+            "2026-01-01T00:00:00Z [info     ] joined\n"
+            "2026-01-01T00:00:01Z [error    ] group task failed component=daemon\n"
+            "Traceback (most recent call last):\n  File x\n    partial()\nNameError: name 'partial'\n",
+            "2026-01-01T00:00:01Z [error    ] group task failed component=daemon / NameError: name 'partial'",
+        ),
+        (
+            "Traceback (most recent call last):\n  File x\nValueError: no\n",
+            "Traceback (most recent call last): / ValueError: no",
+        ),
+    ],
+)
+def test_an_error_in_a_log_is_found_with_its_reason(tmp_path: Path, log: str, expected: str) -> None:
+    """A group's task that fails is started again by the daemon: only the log tells, and a demo must not hide it."""
+    path = tmp_path / "node.log"
+    path.write_text(log)
+
+    assert first_error(path) == expected
+
+
+def test_a_node_without_a_log_has_no_error_in_it(tmp_path: Path) -> None:
+    """It never came to write one."""
+    assert first_error(tmp_path / "node.log") == ""
 
 
 def test_ports_are_free_and_differ() -> None:
