@@ -7,13 +7,14 @@ also holds whatever explains it, and memory is changed only after it.
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from mls import Group, MlsError, ed25519_sign, ed25519_verify
 from node import adoption, feed
 from node.adoption import Adoption, notice_row
 from node.building import Built, build_for_intents, build_plain
-from node.candidacy import Candidacy
+from node.candidacy import Candidacy, is_candidate
 from node.confirmation import Confirmation
 from node.context import NodeContext
 from node.electorate import RuleError, Voting, peer_of, voting_of
@@ -178,21 +179,31 @@ class Agreement:
         candidate = Candidate.decode(body)
         if candidate.instance != self.instance.config.instance:
             self.parking.park(peer, candidate.instance, FrameKind.CANDIDATE, body)
-        elif candidate.id not in self.known and not self.candidacy.is_full:
+            return
+        has_room = self._is_named(candidate.id) or self.candidacy.has_room(candidate.author)
+        if candidate.id not in self.known and has_room and self.candidacy.is_authentic(candidate):
             self._take(candidate)
 
-    def decide_from_log(self, peer: PeerId, body: bytes, decision: Decision) -> None:
-        """A verified Decision of the present epoch and the bundle it decided, found by catching up."""
-        if decision.instance != self.instance.config.instance:
-            return
+    def decide_from_log(self, peer: PeerId, body: bytes, decision: Decision) -> bool:
+        """A verified Decision of the present epoch and the bundle it decided, found by catching up.
+
+        False when the bundle came in a wrapper that is not its committer's: another peer has to give it.
+        """
         candidate = Candidate.decode(body)
         if candidate.id not in self.known:
+            if decision.instance != self.instance.config.instance or not self.candidacy.is_authentic(candidate):
+                return False
             self._take(candidate)
         self._step(Received(self.context.now_s(), peer, decision))
+        return True
 
     def tick(self) -> None:
         """`wake_at_s` has come."""
         self._step(Tick(self.context.now_s()))
+
+    def speak(self) -> None:
+        """Say where we stand, before its turn."""
+        self._step(Speak(self.context.now_s()))
 
     def hear(self, peer: PeerId) -> None:
         """Authenticated traffic of a peer on its link, whatever it was about."""
@@ -299,6 +310,12 @@ class Agreement:
                 self._tell((peer,), Decision.decode(row.decision))
 
     # --- candidates ---
+
+    def _is_named(self, id: BundleId) -> bool:
+        """Whether the protocol itself asks for it: proposed in this view, notarized, decided."""
+        instance = self.instance
+        named = {instance.proposal, *(each.bundle for each in instance.notarizations.values())}
+        return id in named or (instance.decision is not None and instance.decision.id == id)
 
     def _take(self, candidate: Candidate) -> None:
         known = self.candidacy.admit(candidate)
@@ -489,7 +506,7 @@ class Agreement:
         if status.leaf not in self._seen_leaves:
             self._seen_leaves.add(status.leaf)
             if status.voter is None:
-                self._step(Speak(self.context.now_s()))
+                self.speak()
         if status.fingerprint != self._config.fingerprint:
             log.error("epoch fingerprints differ", group=short(self.holding.group_id), leaf=status.leaf)
         elif self.holding.unconfirmed and self.confirmation.count(status):
@@ -523,7 +540,10 @@ class Agreement:
         voters = self.voter_peers(range(self._config.committee.size))
         request = CandidateRequest(self._tag, id).encode()
         peers = tuple(dict.fromkeys((*likely, *voters, *self.peers())))
-        self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, self._fetched))
+        self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, self._fetched, partial(self._is_wanted, id)))
+
+    def _is_wanted(self, id: BundleId, reply: bytes) -> bool:
+        return is_candidate(reply, id) and not self.is_over and self.candidacy.is_authentic(Candidate.decode(reply))
 
     def _fetched(self, peer: PeerId, reply: bytes | None) -> None:
         if reply:

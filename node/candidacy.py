@@ -7,12 +7,13 @@ from node.building import Built
 from node.context import NodeContext, group_config
 from node.electorate import RuleError
 from node.holding import Holding
-from node.judgement import HEARD_FOR_ELECTION_S, Epoch, HardValid, Known, judge_hard, judge_soft
+from node.judgement import HEARD_FOR_ELECTION_S, Epoch, HardValid, Known, check_wrapper, judge_hard, judge_soft
 from node.logs import logger, short
 from node.store_rows import CandidateRow
 from ordering import BundleId, Candidate, CandidateFacts, OrderingError
 
-KNOWN_MAX: Final = 256  # candidates of one epoch kept here; the ordering layer bounds them per leaf as well
+KNOWN_PER_AUTHOR_MAX: Final = 8
+"""Candidates of one member kept in an epoch: it can crowd out its own only. An honest one makes two or three."""
 
 log = logger("candidates")
 
@@ -36,10 +37,9 @@ class Candidacy:
         assert self.holding.group is not None
         return self.holding.group
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more candidates of others are taken in."""
-        return len(self.known) >= KNOWN_MAX
+    def has_room(self, author: int) -> bool:
+        """Whether another candidate of this member is taken in unasked."""
+        return sum(1 for known in self.known.values() if known.candidate.author == author) < KNOWN_PER_AUTHOR_MAX
 
     @property
     def rival_count(self) -> int:
@@ -53,6 +53,15 @@ class Candidacy:
     def facts(self, known: Known) -> CandidateFacts:
         """What the instance is told of a candidate."""
         return known.facts(self.holding.extra.last_won(known.candidate.author))
+
+    def is_authentic(self, candidate: Candidate) -> bool:
+        """Whether its committer itself offers it. What is not, is dropped unremembered."""
+        try:
+            check_wrapper(self.epoch, candidate)
+        except (RuleError, MlsError) as error:
+            log.info("candidate dropped", group=short(self.holding.group_id), reason=str(error))
+            return False
+        return True
 
     def admit(self, candidate: Candidate) -> Known:
         """Judge a candidate that came in, and remember it, valid or not."""
@@ -110,3 +119,11 @@ class Candidacy:
 
     def _heard(self, identity: bytes) -> bool:
         return self.context.heard_within(identity.decode(), HEARD_FOR_ELECTION_S)
+
+
+def is_candidate(reply: bytes, id: BundleId) -> bool:
+    """Whether these bytes are a candidate with that bundle."""
+    try:
+        return Candidate.decode(reply).id == id
+    except OrderingError:
+        return False

@@ -5,10 +5,12 @@ to the network and its results into the agreement, which decides each epoch as i
 """
 
 from collections import deque
+from functools import partial
 from typing import Final
 
 from mls import ed25519_verify
 from node.agreement import Agreement
+from node.candidacy import is_candidate
 from node.logs import logger, short
 from node.outward import Ask, Outward
 from node.peer_id import PeerId
@@ -19,7 +21,6 @@ from ordering import (
     BlamePeer,
     BundleHeld,
     BundleId,
-    Candidate,
     CatchUp,
     CatchUpEffect,
     CatchUpInput,
@@ -29,7 +30,6 @@ from ordering import (
     EpochEntered,
     FetchBundle,
     LogEntry,
-    MalformedError,
     PeerAhead,
     RequestChain,
     Status,
@@ -66,7 +66,10 @@ class CatchingUp:
         if self.agreement.is_over:
             return
         message = decode_message(body)
-        if isinstance(message, Status) and message.epoch > self.agreement.holding.epoch:
+        is_member = self.agreement.leaf_of(peer) is not None
+        if not isinstance(message, Status) or not (is_member or self.machine.done):
+            return  # a stranger may be a member added since, so it is heard while no member is known to be ahead
+        if message.epoch > self.agreement.holding.epoch:
             self.peer_ahead(peer, message.epoch)
 
     def peer_ahead(self, peer: PeerId, epoch: int) -> None:
@@ -119,16 +122,15 @@ class CatchingUp:
         def arrived(peer: PeerId, reply: bytes | None) -> None:
             if self.agreement.is_over or not self._is_pending(id):
                 return
-            if reply is None:  # nobody has it now: ask again with the next Status of somebody ahead
-                self.machine = CatchUp(ed25519_verify, self._anchor())
+            if reply is None:  # nobody has it now
+                self._begin_again()
                 return
-            if Candidate.decode(reply).id != id:
-                raise MalformedError("a bundle that is not the decided one")
             if len(self._bundles) < HELD_MAX:
                 self._bundles[id] = (peer, reply)
                 self._step(BundleHeld(self.context.now_s(), id))
 
-        self.outward.append(Ask(peers, BUNDLE_PROTOCOL, request.encode(), arrived))
+        accepts = partial(is_candidate, id=id)
+        self.outward.append(Ask(peers, BUNDLE_PROTOCOL, request.encode(), arrived, accepts))
 
     def _apply(self, entry: LogEntry) -> None:
         """The oldest missing epoch: its candidate, then its Decision, through the agreement's ordinary door."""
@@ -136,4 +138,9 @@ class CatchingUp:
         if decision.epoch != self.agreement.holding.epoch:
             return
         peer, body = self._bundles.pop(BundleId(decision.id))
-        self.agreement.decide_from_log(peer, body, decision)
+        if not self.agreement.decide_from_log(peer, body, decision):
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Forget what was asked: the next Status of somebody ahead starts anew."""
+        self.machine = CatchUp(ed25519_verify, self._anchor())

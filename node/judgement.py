@@ -8,7 +8,7 @@ of the next committee's voters heard.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mls import Group, MlsError, ProposalType, PublicGroup, PublicStaged, Staged, welcome_references
+from mls import Group, MlsError, ProposalType, PublicGroup, PublicStaged, Staged, peek, welcome_references
 from node.electorate import RuleError, Voting, check_leaves, voting_of
 from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
 
@@ -79,15 +79,8 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
         raise RuleError("the candidate is of another instance")
     if bundle.evidence:
         raise RuleError("bundles that evict by evidence are not known to this version")
-    author = epoch.public.leaf(candidate.author)
-    if author is None:
-        raise RuleError(f"the candidate's author, leaf {candidate.author}, is not a member")
-    suite = epoch.public.suite
-    if not suite.verify_with_label(author.signature_key, CANDIDATE_LABEL, candidate.signed_bytes, candidate.signature):
-        raise RuleError("the candidate is not signed by its author")
+    check_wrapper(epoch, candidate)
     staged = epoch.public.check_commit(bundle.commit, bundle.proposals)
-    if staged.committer != candidate.author:
-        raise RuleError("the candidate's author is not the committer")
     if staged.authenticated_data != epoch.instance:
         raise RuleError("the commit was made for another instance")
     if not staged.has_path:
@@ -100,6 +93,23 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
     if voting.policy.rules != epoch.voting.policy.rules:
         raise RuleError("the version of the ordering rules does not change inside a group")
     return HardValid(candidate, candidate.id, staged, voting)
+
+
+def check_wrapper(epoch: Epoch, candidate: Candidate) -> None:
+    """That the committer itself offers the bundle; raises `RuleError` or an `MlsError`.
+
+    The id is the bundle's alone, so a bundle that comes under another name or signature says nothing about the id: who
+    brings it is at fault, and it must not be remembered.
+    """
+    author = epoch.public.leaf(candidate.author)
+    if author is None:
+        raise RuleError(f"the candidate's author, leaf {candidate.author}, is not a member")
+    suite = epoch.public.suite
+    if not suite.verify_with_label(author.signature_key, CANDIDATE_LABEL, candidate.signed_bytes, candidate.signature):
+        raise RuleError("the candidate is not signed by its author")
+    sender = peek(candidate.bundle.commit).sender
+    if sender is None or sender.leaf_index != candidate.author:
+        raise RuleError("the candidate's author is not the committer")
 
 
 def judge_soft(known: HardValid, group: Group, now: int, heard: Callable[[bytes], bool]) -> Staged:

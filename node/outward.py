@@ -27,13 +27,14 @@ class Publish:
 class Ask:
     """A request to the first of these peers that answers. The answer comes back to `then` in the session's task.
 
-    `then` is called with None when nobody answered.
+    `then` is called with None when nobody did. An answer that `accepts` refuses is none: the next peer is asked.
     """
 
     peers: tuple[PeerId, ...]
     protocol: str
     payload: bytes = field(repr=False)
     then: Callable[[PeerId, bytes | None], None] = field(repr=False)
+    accepts: Callable[[bytes], bool] = field(default=bool, repr=False)
 
 
 Outward = Tell | Publish | Ask

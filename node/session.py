@@ -272,6 +272,8 @@ class Session:
                 if self.agreement.leaf_of(peer) is not None:
                     self.conversation.compare_with(peer)
                     self._introduce((peer,))
+                    if self.holding.unconfirmed:
+                        self.agreement.speak()  # who hears from us for the first time answers where it stands
 
     def _grant(self, wish: Wish) -> None:
         """Do what a caller wants; what it asked wrongly is its error, anything else is a bug that ends the task."""
@@ -409,9 +411,10 @@ class Session:
             except TransportError as error:
                 log.debug("no answer", peer=peer, protocol=ask.protocol, reason=str(error))
                 continue
-            if reply:
+            if ask.accepts(reply):
                 answer = (peer, reply)
                 break
+            log.info("answer dropped", group=short(self.group_id), peer=peer, protocol=ask.protocol)
         peer, taken = answer
         await self._inbox_in.send(Answer(peer, ask, taken))
 
