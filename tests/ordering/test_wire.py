@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -39,6 +40,7 @@ from ordering import (
     decode_message,
     encode_message,
 )
+from ordering.limits import VIEW_MAX
 from ordering.wire import Wire, framed
 from tests.ordering.world import GROUP, Liar, Node, committee, config, facts, key, value
 
@@ -219,6 +221,18 @@ def reencoded(instance: Wire, index: int, field: object) -> bytes:
 def test_a_broken_invariant_is_malformed(instance: Wire, index: int, field: object) -> None:
     with pytest.raises(MalformedError):
         type(instance).decode(reencoded(instance, index, field))
+
+
+def test_a_proof_of_any_view_costs_what_it_brings() -> None:
+    """Fifty bytes that name the last view of all must not make anyone count up to it."""
+    claim = reencoded(LIAR.justification(0), 2, VIEW_MAX)
+    tracemalloc.start()
+    try:
+        with pytest.raises(MalformedError, match="gap"):
+            Justification.decode(claim)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_evidence_of_nothing_is_malformed() -> None:
