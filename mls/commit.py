@@ -54,7 +54,7 @@ def create_commit(state: GroupState, request: CommitRequest, random: Random, now
     public, suite = state.public, state.suite
     present, listed = _listed(state, request)
     sender = Sender.member(state.own_leaf)
-    applied = public.apply(sender, listed, state.config.validate_credential)
+    applied = public.apply(sender, listed, state.config.validate_credential, state.config.map_signatures)
     _check_outgoing(state, applied, listed, now)
 
     change = request.leaf or NO_CHANGE

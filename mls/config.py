@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mls.credentials import CredentialCheck, accept_all
 from mls.registry import WireFormat
+from mls.validation.signatures import Map
 
 DAY_S = 24 * 60 * 60
 
@@ -28,3 +29,4 @@ class GroupConfig:
     check_suite_listed: bool = True  # V069 for added leaves
     wire_formats: frozenset[WireFormat] = frozenset((WireFormat.MLS_PUBLIC_MESSAGE, WireFormat.MLS_PRIVATE_MESSAGE))
     validate_credential: CredentialCheck = accept_all
+    map_signatures: Map = map  # an executor's spreads the signatures of a tree or of many added members over threads

@@ -29,7 +29,14 @@ from mls.tree.kem import join_path
 from mls.tree.private import TreeKeys
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
-from mls.validation.leaves import check_credential_types, check_leaf, check_leaf_in_group, check_lifetime
+from mls.validation.leaves import (
+    check_credential_types,
+    check_leaf_content,
+    check_leaf_in_group,
+    check_lifetime,
+    leaf_signed,
+)
+from mls.validation.signatures import first_forged
 from mls.welcome import WELCOME_LABEL, EncryptedGroupSecrets, GroupSecrets, Welcome
 
 _DEFAULTS = GroupConfig()
@@ -118,10 +125,13 @@ def check_received_tree(row: CipherSuite, tree: RatchetTree, context: GroupConte
         check_use(config.validate_credential, CredentialUse(sender.credential, sender.signature_key), "V058")
     leaves = tuple(tree.members())
     for leaf_index, leaf in leaves:
-        check_leaf(row, leaf, leaf.leaf_node_source, context.group_id, leaf_index)  # V177
+        check_leaf_content(row, leaf)  # V177
         check_leaf_in_group(leaf, context.extensions, f"leaf {leaf_index}")
         check_use(config.validate_credential, CredentialUse(leaf.credential, leaf.signature_key), "V054")
     check_credential_types(tree, [leaf for _, leaf in leaves])
+    signed = [leaf_signed(row, leaf, context.group_id, leaf_index) for leaf_index, leaf in leaves]
+    if first_forged(signed, config.map_signatures) is not None:
+        raise InvalidError("V062", "a leaf whose signature does not verify")
     if tree.signature_keys.repeated():
         raise InvalidError("V078", "a tree with one signature key in two leaves")
     if tree.encryption_keys.repeated():

@@ -14,7 +14,7 @@ from mls.proposals import Add, Proposal, Update
 from mls.registry import LeafNodeSource, WireFormat
 from mls.state import GroupState, OwnProposal
 from mls.validation.leaves import check_lifetime
-from mls.validation.proposals import check_carried_out, check_proposal
+from mls.validation.proposals import check_added, check_carried_out, check_proposal
 
 
 def propose(
@@ -59,6 +59,7 @@ def _sent(
     public, sender = state.public, Sender.member(state.own_leaf)
     listed = ListedProposal(proposal, sender)
     check_proposal(state.suite, public.context, public.tree, listed, state.config.validate_credential)
+    check_added(state.suite, [listed])
     check_carried_out([listed])
     content = framed(public.group_id, public.epoch, sender, proposal, authenticated_data)
     authenticated = sign_content(state.suite, state.signer, wire_format, content, public.context.encode())

@@ -28,7 +28,8 @@ from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.commits import check_new_tree, check_path_presence, sets_extensions
 from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
-from mls.validation.proposals import check_carried_out, check_list, check_proposal, check_replacement
+from mls.validation.proposals import check_added, check_carried_out, check_list, check_proposal, check_replacement
+from mls.validation.signatures import Map
 
 PUBLIC_FORMAT = 1
 
@@ -119,14 +120,19 @@ class PublicGroup:
         return self.tree.members()
 
     def check_commit(
-        self, message: bytes, proposals: Sequence[bytes] = (), *, accept: CredentialCheck = accept_all
+        self,
+        message: bytes,
+        proposals: Sequence[bytes] = (),
+        *,
+        accept: CredentialCheck = accept_all,
+        map_signatures: Map = map,
     ) -> PublicStaged:
         """Everything about a PublicMessage Commit that needs no secret; `proposals` are the messages it refers to.
 
         Raises MalformedError or InvalidError, and those for every member alike.
         """
         received = [self.receive_proposal(public_content(each)) for each in proposals]
-        return self.check_content(public_content(message), received, accept).summary
+        return self.check_content(public_content(message), received, accept, map_signatures).summary
 
     def receive_proposal(self, authenticated: AuthenticatedContent) -> ListedProposal:
         """A proposal message of this epoch, signature verified, under its reference (V093)."""
@@ -135,14 +141,18 @@ class PublicGroup:
         return ListedProposal(proposal, authenticated.content.sender, reference)
 
     def check_content(
-        self, authenticated: AuthenticatedContent, received: Sequence[ListedProposal], accept: CredentialCheck
+        self,
+        authenticated: AuthenticatedContent,
+        received: Sequence[ListedProposal],
+        accept: CredentialCheck,
+        map_signatures: Map,
     ) -> CheckedCommit:
         """`check_commit` on content whose protection is off: the way of staging, PrivateMessages included."""
         commit = check_commit_message(self.suite, self.context, self.tree, authenticated)
         sender = authenticated.content.sender
         assert sender.leaf_index is not None
         proposals = resolve(commit, sender, received)
-        applied = self.apply(sender, proposals, accept)
+        applied = self.apply(sender, proposals, accept, map_signatures)
         check_path_presence(commit, proposals)
         tree = applied.tree
         if commit.path is not None:
@@ -155,12 +165,15 @@ class PublicGroup:
         successor = self.succeeded(path_context, tree, authenticated, authenticated.auth.confirmation_tag or b"")
         return CheckedCommit(authenticated, commit, sender.leaf_index, proposals, applied, path_context, successor)
 
-    def apply(self, sender: Sender, proposals: Sequence[ListedProposal], accept: CredentialCheck) -> Applied:
+    def apply(
+        self, sender: Sender, proposals: Sequence[ListedProposal], accept: CredentialCheck, map_signatures: Map
+    ) -> Applied:
         """The proposals of one Commit, checked one by one and together, then carried out (§12.2, §12.3)."""
         assert sender.leaf_index is not None
         check_list(self.tree, sender.leaf_index, proposals)
         for each in proposals:
             check_proposal(self.suite, self.context, self.tree, each, accept)
+        check_added(self.suite, proposals, map_signatures)
         check_carried_out(proposals)
         return apply_proposals(self.tree, self.context.extensions, proposals)
 

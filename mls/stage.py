@@ -24,7 +24,8 @@ def stage_commit(
     """
     after, received = received_proposals(state, proposals)
     after, authenticated = unprotected(after, message)
-    checked = state.public.check_content(authenticated, received, state.config.validate_credential)
+    config = state.config
+    checked = state.public.check_content(authenticated, received, config.validate_credential, config.map_signatures)
     if checked.committer == state.own_leaf:
         raise OwnCommitError("our own commit")
     check_newcomers(state, checked, now)

@@ -7,9 +7,10 @@ from mls.crypto import CipherSuite
 from mls.errors import InvalidError
 from mls.extensions import LEAF_PLACE, Extensions, check_extensions, non_default, required_capabilities, types_of
 from mls.registry import DEFAULT_PROPOSAL_TYPES, LeafNodeSource
-from mls.tree.nodes import LeafNode
+from mls.tree.nodes import LEAF_NODE_LABEL, LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.keys import check_hpke_key, check_signature_key
+from mls.validation.signatures import Signed
 
 _SOURCE_RULES = {
     LeafNodeSource.KEY_PACKAGE: "V073",
@@ -26,11 +27,20 @@ def check_leaf(
     leaf_index: int = 0,
 ) -> None:
     """What a leaf has to be wherever it comes from; `group_id` and `leaf_index` count for update and commit only."""
-    if leaf.leaf_node_source is not source:
-        raise InvalidError(_SOURCE_RULES[source], f"a leaf made for {leaf.leaf_node_source.name.lower()}")
+    check_leaf_source(leaf, source)
     check_leaf_content(suite, leaf)
     if not leaf.verify(suite, group_id, leaf_index):  # §7.3, first bullets; V081 follows
         raise InvalidError("V062", "a leaf whose signature does not verify")
+
+
+def check_leaf_source(leaf: LeafNode, source: LeafNodeSource) -> None:
+    if leaf.leaf_node_source is not source:
+        raise InvalidError(_SOURCE_RULES[source], f"a leaf made for {leaf.leaf_node_source.name.lower()}")
+
+
+def leaf_signed(suite: CipherSuite, leaf: LeafNode, group_id: bytes = b"", leaf_index: int = 0) -> Signed:
+    """A leaf's signature, to be verified among others."""
+    return Signed(suite, leaf.signature_key, LEAF_NODE_LABEL, leaf.to_be_signed(group_id, leaf_index), leaf.signature)
 
 
 def check_leaf_content(suite: CipherSuite, leaf: LeafNode) -> None:

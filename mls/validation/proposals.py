@@ -23,8 +23,9 @@ from mls.psks import ResumptionPsk
 from mls.registry import EXTERNAL_SENDER_PROPOSAL_TYPES, LeafNodeSource, ResumptionPSKUsage, SenderType
 from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
-from mls.validation.key_packages import check_key_package
+from mls.validation.key_packages import check_key_package_content, check_key_package_signatures
 from mls.validation.leaves import check_leaf
+from mls.validation.signatures import Map
 
 
 def check_proposal(
@@ -34,12 +35,12 @@ def check_proposal(
     listed: ListedProposal,
     accept: CredentialCheck,
 ) -> None:
-    """One proposal on its own, as its sender may send it (V114)."""
+    """One proposal on its own, as its sender may send it (V114). Added packages' signatures: `check_added`."""
     sender, body = listed.sender, listed.proposal.body
     check_sender_may(sender, listed.proposal)
     match body:
         case Add(package):
-            check_key_package(suite, package)  # V094
+            check_key_package_content(suite, package)  # V094
             check_use(accept, CredentialUse(package.leaf_node.credential, package.leaf_node.signature_key), "V055")
         case Update(leaf):
             assert sender.leaf_index is not None
@@ -60,6 +61,13 @@ def check_proposal(
             for each in external_senders(extensions):
                 suite.check_signature_public_key(each.signature_key)  # V052
                 check_use(accept, CredentialUse(each.credential, each.signature_key), "V058")
+
+
+def check_added(suite: CipherSuite, proposals: Iterable[ListedProposal], map_signatures: Map = map) -> None:
+    """The signatures of all packages that are added (V094)."""
+    bodies = (each.proposal.body for each in proposals)
+    packages = [body.key_package for body in bodies if isinstance(body, Add)]
+    check_key_package_signatures(suite, packages, map_signatures)
 
 
 def check_sender_may(sender: Sender, proposal: Proposal) -> None:

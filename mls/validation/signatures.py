@@ -1,0 +1,48 @@
+"""Many signatures at once, where a group is joined or many members are added: the costly part of both.
+
+Verifying needs no order and no shared state, and with Ed25519 the library lets other threads run meanwhile. Threads are
+the caller's: whoever has a pool passes its `map` (`GroupConfig.map_signatures`), and the built-in one is the default.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from mls.crypto import CipherSuite
+
+BATCH_SIZE = 16
+"""Signatures verified in one go: long enough to outweigh handing them to a thread, short enough to share evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Something signed with a label, its signature not yet verified."""
+
+    suite: CipherSuite
+    signature_key: bytes
+    label: str
+    content: bytes
+    signature: bytes
+
+    @property
+    def verifies(self) -> bool:
+        return self.suite.verify_with_label(self.signature_key, self.label, self.content, self.signature)
+
+
+Batch = Sequence[Signed]
+Map = Callable[[Callable[[Batch], int | None], Iterable[Batch]], Iterable[int | None]]
+"""As the built-in `map`: applies a function to each batch, in whatever thread, and gives the results in order."""
+
+
+def first_forged(signed: Batch, map_signatures: Map = map) -> int | None:
+    """The position of the first signature that does not verify."""
+    batches = [signed[start : start + BATCH_SIZE] for start in range(0, len(signed), BATCH_SIZE)]
+    if len(batches) < 2:
+        return _first_forged(signed)
+    for number, found in enumerate(map_signatures(_first_forged, batches)):
+        if found is not None:
+            return number * BATCH_SIZE + found
+    return None
+
+
+def _first_forged(batch: Batch) -> int | None:
+    return next((position for position, each in enumerate(batch) if not each.verifies), None)
