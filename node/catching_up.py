@@ -112,8 +112,11 @@ class CatchingUp:
                 log.warning("chain refused", group=short(self.agreement.holding.group_id), peer=peer, reason=detail)
 
     def _chain_arrived(self, peer: PeerId, reply: bytes | None) -> None:
-        if reply is not None and not self.agreement.is_over:
-            self._step(ChainArrived(self.context.now_s(), peer, Chain.decode(reply)))
+        """No answer counts as one that holds nothing: somebody else is asked at once."""
+        if self.agreement.is_over:
+            return
+        chain = Chain(self.agreement.holding.group_id, ()) if reply is None else Chain.decode(reply)
+        self._step(ChainArrived(self.context.now_s(), peer, chain))
 
     def _fetch(self, id: BundleId, epoch: int, first: PeerId) -> None:
         peers = tuple(dict.fromkeys((first, *self.agreement.peers())))
