@@ -1,5 +1,6 @@
 """`conclave group`: found, show and change a group; what is said in it is in `talk`."""
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,7 +70,7 @@ def create(name: str, suite: int | None, model: str, voters: int) -> None:
         print_json(detail)
         return
     click.echo(safe(f"founded {detail.name} ({detail.group_id})"))
-    click.echo("next: " + given.command("group add GROUP PEER"))
+    click.echo("next: " + given.command(f"group add {shlex.quote(safe(detail.name))} PEER"))
 
 
 @group.command("list")
@@ -216,21 +217,24 @@ def finish(operation: "Operation[ChangeT, IntentResult]", request: ChangeT) -> N
 
 
 def print_detail(detail: "GroupDetail") -> None:
-    """Everything about one group."""
+    """Everything about one group; of one that this node was removed from, what is left."""
+    is_here = bool(detail.members)
+    committee = f"{detail.committee_size} of at most {detail.committee_max}, {detail.voters_heard} heard"
     print_facts(
         [
             ("group", detail.name),
             ("id", detail.group_id),
-            ("epoch", f"{detail.epoch}, fingerprint {detail.epoch_fingerprint}"),
-            ("suite", f"{detail.suite} ({detail.suite_name})"),
+            ("epoch", f"{detail.epoch}, fingerprint {detail.epoch_fingerprint}" if is_here else str(detail.epoch)),
+            ("suite", f"{detail.suite} ({detail.suite_name})" if is_here else ""),
             ("health", detail.health_text + (f"; {detail.next_step}" if detail.next_step else "")),
-            ("committee", f"{detail.committee_size} of at most {detail.committee_max}, {detail.voters_heard} heard"),
+            ("committee", committee if is_here else ""),
             ("survives", detail.survives),
             ("deciding", f"view {detail.view}, {detail.candidate_count} candidates" if detail.awake else ""),
             ("unconfirmed", "" if detail.is_confirmed else "voters of our own choosing have not answered yet"),
         ]
     )
-    print_table(("LEAF", "NAME", "PEER", "SEAT", "HEARD"), rows(detail))
+    if is_here:
+        print_table(("LEAF", "NAME", "PEER", "SEAT", "HEARD"), rows(detail))
     for intent in detail.pending:
         click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {intent.attempts} tries"))
 

@@ -10,7 +10,7 @@ import click
 from node.cli.context import CommandT
 
 SETTINGS = {
-    "node.name": "What this node calls itself to its groups.",
+    "node.name": "What this node is called in its own listings.",
     "node.always_on": "Always reachable: opt in as a voter.",
     "node.log_level": "debug, info, warning or error.",
     "node.log_format": "console or json.",
