@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mls.crypto import Random, supported_suites
+from mls.crypto import DEFAULT_PROFILE, Profile, Random, supported_suites
 from mls.errors import InvalidError, MisuseError
 from mls.extensions import Extensions, non_default, types_of
 from mls.registry import (
@@ -15,15 +15,17 @@ from mls.registry import (
 from mls.tree.nodes import Capabilities, LeafNode
 
 
-def own_capabilities(extensions: Iterable[int] = (), random: Random | None = None) -> Capabilities:
-    """All that this engine supports (V219), with the application's private extension types.
+def own_capabilities(
+    extensions: Iterable[int] = (), random: Random | None = None, profile: Profile = DEFAULT_PROFILE
+) -> Capabilities:
+    """All that this engine supports (V219), with the application's private extension types, under a profile's numbers.
 
     With `random`, a reserved value stands in each list but the versions', to keep peers tolerant (V215).
     """
     grease = () if random is None else (sorted(GREASE_VALUES)[random(1)[0] % len(GREASE_VALUES)],)
     return Capabilities(
         versions=(ProtocolVersion.MLS10,),
-        cipher_suites=(*supported_suites(), *grease),
+        cipher_suites=(*supported_suites(profile), *grease),
         extensions=(*sorted(non_default(extensions)), *grease),
         proposals=grease,
         credentials=(CredentialType.BASIC, *grease),

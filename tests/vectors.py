@@ -1,7 +1,8 @@
-"""Finds the MLS working group's published test vectors.
+"""Finds published test vectors: the MLS working group's, and those of the post-quantum KEM drafts.
 
-They are not part of this repository. `CONCLAVE_VECTORS` names their folder (default `../shared/vectors` beside the
-checkout). Without them a test skips and says why; with `CONCLAVE_REQUIRE_VECTORS=1` their absence is a failure.
+They are not part of this repository. `CONCLAVE_VECTORS` names the folder of the first (default `../shared/vectors`
+beside the checkout), `CONCLAVE_PQ_VECTORS` that of the others (default `vectors-pq` next to it). Without them a test
+skips and says why; with `CONCLAVE_REQUIRE_VECTORS=1` their absence is a failure.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(os.environ.get("CONCLAVE_VECTORS", Path(__file__).resolve().parents[2] / "shared" / "vectors"))
+PQ_ROOT = Path(os.environ.get("CONCLAVE_PQ_VECTORS", ROOT.parent / "vectors-pq"))
 REQUIRED = os.environ.get("CONCLAVE_REQUIRE_VECTORS") == "1"
 
 cases_run: Counter[str] = Counter()
@@ -22,18 +24,26 @@ cases_run: Counter[str] = Counter()
 
 def official(name: str) -> list[dict[str, Any]]:
     """All cases of `official/<name>.json`; skips (or fails, when required) where the file is absent."""
-    path = ROOT / "official" / f"{name}.json"
-    if not path.is_file():
-        reason = f"the published MLS vectors are not here: no official/{name}.json (set CONCLAVE_VECTORS)"
-        if REQUIRED:
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return _load(path)
+    return _found(ROOT / "official" / f"{name}.json", "MLS", "CONCLAVE_VECTORS")
+
+
+def post_quantum(name: str) -> list[dict[str, Any]]:
+    """All cases of `<name>.json` of the HPKE-PQ and X-Wing drafts; skips (or fails, when required) likewise."""
+    return _found(PQ_ROOT / f"{name}.json", "post-quantum", "CONCLAVE_PQ_VECTORS")
 
 
 def ran(name: str, count: int = 1) -> None:
     """Record that `count` cases of a vector file have passed."""
     cases_run[name] += count
+
+
+def _found(path: Path, whose: str, variable: str) -> list[dict[str, Any]]:
+    if not path.is_file():
+        reason = f"the published {whose} vectors are not here: no {path.parent.name}/{path.name} (set {variable})"
+        if REQUIRED:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return _load(path)
 
 
 @cache

@@ -13,13 +13,20 @@ from mls.crypto.primitives import (
     ed25519_verify,
     sha256,
 )
+from mls.crypto.profiles import DEFAULT_PROFILE, MLSPP, OPENMLS, PROFILES, WIRE, Profile
 from mls.crypto.suite import CipherSuite, is_supported, suite, supported_suites
 
 __all__ = [
+    "DEFAULT_PROFILE",
+    "MLSPP",
+    "OPENMLS",
+    "PROFILES",
+    "WIRE",
     "CipherSuite",
     "HPKECiphertext",
     "HpkeContext",
     "HpkePrivateKey",
+    "Profile",
     "Random",
     "SignaturePrivateKey",
     "aead_open",

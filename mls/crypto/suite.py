@@ -1,10 +1,11 @@
 """The suite table, and the labelled functions of RFC 9420 §5 over one of its rows.
 
-A suite is a row: name, code point, KEM, KDF, AEAD, signature scheme. Nothing else in `mls` asks which suite it has.
+A suite is a row: name, KEM, KDF, AEAD, signature scheme, under the code points that the profiles give it. Nothing else
+in `mls` asks which suite it has.
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from mls.codec import varint
@@ -13,9 +14,12 @@ from mls.crypto.hpke import Hpke, HPKECiphertext
 from mls.crypto.kdf import HKDF_SHA256, HKDF_SHA384, HKDF_SHA512, Kdf
 from mls.crypto.kem import DHKEM_P256, DHKEM_P384, DHKEM_P521, DHKEM_X448, DHKEM_X25519, Kem, Random
 from mls.crypto.keys import HpkePrivateKey, SignaturePrivateKey
+from mls.crypto.ml_dsa import ML_DSA_44, ML_DSA_65, ML_DSA_87
+from mls.crypto.pq_kem import MLKEM768, MLKEM768_P256, MLKEM768_X25519, MLKEM1024, MLKEM1024_P384
+from mls.crypto.profiles import DEFAULT_PROFILE, PROFILES, Profile
 from mls.crypto.signature import ECDSA_P256, ECDSA_P384, ECDSA_P521, ED448, ED25519, SignatureScheme
 from mls.errors import MisuseError
-from mls.registry import CipherSuiteId
+from mls.registry import RFC9420_CIPHER_SUITES, CipherSuiteId
 
 
 class CipherSuite:
@@ -148,24 +152,52 @@ def _derivation(label: str, size: int) -> bytes:
     return size.to_bytes(2, "big") + _label(label) + b"\x00"
 
 
-_ROWS = (
-    (CipherSuiteId(1), DHKEM_X25519, HKDF_SHA256, AES_128_GCM, ED25519),
-    (CipherSuiteId(2), DHKEM_P256, HKDF_SHA256, AES_128_GCM, ECDSA_P256),
-    (CipherSuiteId(3), DHKEM_X25519, HKDF_SHA256, CHACHA20_POLY1305, ED25519),
-    (CipherSuiteId(4), DHKEM_X448, HKDF_SHA512, AES_256_GCM, ED448),
-    (CipherSuiteId(5), DHKEM_P521, HKDF_SHA512, AES_256_GCM, ECDSA_P521),
-    (CipherSuiteId(6), DHKEM_X448, HKDF_SHA512, CHACHA20_POLY1305, ED448),
-    (CipherSuiteId(7), DHKEM_P384, HKDF_SHA384, AES_256_GCM, ECDSA_P384),
-)
-_SUITES = {row[0]: CipherSuite(row[0], row[0].name, *row[1:]) for row in _ROWS}
+_ROWS: dict[str, tuple[Kem, Kdf, Aead, SignatureScheme]] = {
+    "MLS_128_DHKEMX25519_AES128GCM_SHA256_ED25519": (DHKEM_X25519, HKDF_SHA256, AES_128_GCM, ED25519),
+    "MLS_128_DHKEMP256_AES128GCM_SHA256_P256": (DHKEM_P256, HKDF_SHA256, AES_128_GCM, ECDSA_P256),
+    "MLS_128_DHKEMX25519_CHACHA20POLY1305_SHA256_ED25519": (DHKEM_X25519, HKDF_SHA256, CHACHA20_POLY1305, ED25519),
+    "MLS_256_DHKEMX448_AES256GCM_SHA512_ED448": (DHKEM_X448, HKDF_SHA512, AES_256_GCM, ED448),
+    "MLS_256_DHKEMP521_AES256GCM_SHA512_P521": (DHKEM_P521, HKDF_SHA512, AES_256_GCM, ECDSA_P521),
+    "MLS_256_DHKEMX448_CHACHA20POLY1305_SHA512_ED448": (DHKEM_X448, HKDF_SHA512, CHACHA20_POLY1305, ED448),
+    "MLS_256_DHKEMP384_AES256GCM_SHA384_P384": (DHKEM_P384, HKDF_SHA384, AES_256_GCM, ECDSA_P384),
+    "MLS_128_MLKEM768X25519_AES128GCM_SHA256_ED25519": (MLKEM768_X25519, HKDF_SHA256, AES_128_GCM, ED25519),
+    "MLS_128_MLKEM768X25519_AES256GCM_SHA384_ED25519": (MLKEM768_X25519, HKDF_SHA384, AES_256_GCM, ED25519),
+    "MLS_128_MLKEM768P256_AES128GCM_SHA256_P256": (MLKEM768_P256, HKDF_SHA256, AES_128_GCM, ECDSA_P256),
+    "MLS_128_MLKEM768P256_AES256GCM_SHA384_P256": (MLKEM768_P256, HKDF_SHA384, AES_256_GCM, ECDSA_P256),
+    "MLS_192_MLKEM1024P384_AES256GCM_SHA384_P384": (MLKEM1024_P384, HKDF_SHA384, AES_256_GCM, ECDSA_P384),
+    "MLS_128_MLKEM768_AES256GCM_SHA384_ED25519": (MLKEM768, HKDF_SHA384, AES_256_GCM, ED25519),
+    "MLS_128_MLKEM768_AES256GCM_SHA384_P256": (MLKEM768, HKDF_SHA384, AES_256_GCM, ECDSA_P256),
+    "MLS_192_MLKEM1024_AES256GCM_SHA384_P384": (MLKEM1024, HKDF_SHA384, AES_256_GCM, ECDSA_P384),
+    "MLS_128_MLKEM768X25519_CHACHA20POLY1305_SHA384_MLDSA44": (
+        MLKEM768_X25519,
+        HKDF_SHA384,
+        CHACHA20_POLY1305,
+        ML_DSA_44,
+    ),
+    "MLS_192_MLKEM768_AES256GCM_SHA384_MLDSA65": (MLKEM768, HKDF_SHA384, AES_256_GCM, ML_DSA_65),
+    "MLS_256_MLKEM1024_AES256GCM_SHA384_MLDSA87": (MLKEM1024, HKDF_SHA384, AES_256_GCM, ML_DSA_87),
+}
 
 
-def supported_suites() -> tuple[CipherSuiteId, ...]:
-    """The code points this engine has, in ascending order."""
-    return tuple(sorted(_SUITES))
+def _numbered() -> Iterator[tuple[CipherSuiteId, str]]:
+    """Every code point of every profile with the name of its suite; no number has two (`mls.crypto.profiles`)."""
+    for id in RFC9420_CIPHER_SUITES:
+        yield id, id.name
+    for profile in PROFILES.values():
+        for name, id in profile.post_quantum.items():
+            yield id, name
+
+
+_SUITES = {id: CipherSuite(id, name, *_ROWS[name]) for id, name in _numbered()}
+
+
+def supported_suites(profile: Profile = DEFAULT_PROFILE) -> tuple[CipherSuiteId, ...]:
+    """The code points this engine offers under a profile, in ascending order."""
+    return profile.cipher_suites
 
 
 def is_supported(id: int) -> bool:
+    """Whether this engine has the suite of a code point, of whichever profile."""
     return id in _SUITES
 
 
