@@ -183,10 +183,10 @@ class Node:
                 await trio.sleep(pause_s)
                 pause_s = min(RESTART_MAX_S, 2 * pause_s)
 
-    def _session(self, tag: bytes) -> Session:
-        """The group of a tag; `RefusedError` when it is none of ours, said no differently than for a stranger."""
+    def _session(self, tag: bytes, peer: PeerId) -> Session:
+        """The group of a tag, for who is or was a member; `RefusedError`, in the same words, for all others."""
         session = self.sessions.get(self._by_tag.get(tag, b""))
-        if session is None or session.agreement.is_over:
+        if session is None or session.agreement.is_over or not session.agreement.may_serve(peer, 0):
             raise RefusedError("no such group for you here")
         return session
 
@@ -236,23 +236,23 @@ class Node:
 
     async def _candidate(self, peer: PeerId, payload: bytes) -> bytes:
         request = CandidateRequest.decode(payload)
-        return candidate_of(self._session(request.tag), peer, request.id)
+        return candidate_of(self._session(request.tag, peer), peer, request.id)
 
     async def _bundle(self, peer: PeerId, payload: bytes) -> bytes:
         request = BundleRequest.decode(payload)
-        return bundle_of(self._session(request.tag), peer, request.epoch)
+        return bundle_of(self._session(request.tag, peer), peer, request.epoch)
 
     async def _chain(self, peer: PeerId, payload: bytes) -> bytes:
         question = ChainQuestion.decode(payload)
-        return chain_of(self._session(question.tag), peer, question.request)
+        return chain_of(self._session(question.tag, peer), peer, question.request)
 
     async def _sync(self, peer: PeerId, payload: bytes) -> bytes:
         request = SyncRequest.decode(payload)
-        return self._session(request.tag).conversation.answer_sync(peer, request).encode()
+        return self._session(request.tag, peer).conversation.answer_sync(peer, request).encode()
 
     async def _messages(self, peer: PeerId, payload: bytes) -> bytes:
         request = MessagesRequest.decode(payload)
-        return self._session(request.tag).conversation.answer_messages(peer, request).encode()
+        return self._session(request.tag, peer).conversation.answer_messages(peer, request).encode()
 
 
 async def _refusing(handler: Callable[[PeerId, bytes], object], peer: PeerId, payload: bytes) -> bytes:
