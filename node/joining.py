@@ -34,13 +34,15 @@ from node.electorate import (
     voting_of,
 )
 from node.feed import GROUP, NoticeBody
-from node.holding import OK, UNCONFIRMED, Extra, Holding, with_key
+from node.holding import CUT_OFF, OK, UNCONFIRMED, Extra, Holding, with_key
 from node.judgement import CANDIDATE_LABEL
 from node.peer_messages import WelcomeDelivery
 from node.sealing import gossip_key
 from node.store_rows import FeedRow
 from ordering import (
+    RULES_VERSION,
     Anchor,
+    Decision,
     JoinProof,
     OrderingError,
     Policy,
@@ -91,8 +93,7 @@ def join_by_welcome(context: NodeContext, payload: bytes) -> Holding | None:
     """
     delivery = WelcomeDelivery.decode(payload)
     proof = JoinProof.decode(delivery.join_proof)
-    present = context.store.group(proof.decision.group_id)
-    if present is not None and not present.removed and present.epoch > proof.decision.epoch:
+    if _is_in(context, proof.decision):
         return None
     bundle = _bundle_for(context, proof.candidate.bundle.welcome)
     now = context.now_ms() // 1000
@@ -109,6 +110,26 @@ def join_by_welcome(context: NodeContext, payload: bytes) -> Holding | None:
     assert adder is not None, "the engine has checked the signer's leaf"
     _store(context, holding, f"{peer_of(group.public, adder)} says this is the group", bundle.reference)
     return holding
+
+
+def _is_in(context: NodeContext, decision: Decision) -> bool:
+    """Whether we stand in or beyond the epoch that this Decision begins; raises `WelcomeRefusedError`.
+
+    A group that we are in is never entered anew by a Welcome, which anybody can make up: what ends our epoch, our own
+    removal too, comes by its chain, and the Welcome is brought again until then. Only who is cut off cannot follow the
+    chain. Nor does a Welcome lead back behind what we saw decided.
+    """
+    present = context.store.group(decision.group_id)
+    if present is None:
+        return False
+    if not present.removed and present.epoch > decision.epoch:
+        return True
+    if not present.removed and present.health != CUT_OFF:
+        raise WelcomeRefusedError("we are a member of this group, and have not seen that this changed")
+    seen = context.store.decision(decision.group_id, decision.epoch)
+    if decision.epoch < present.epoch or (seen is not None and seen.candidate_id != decision.id):
+        raise WelcomeRefusedError("the Welcome contradicts what we saw decided in this group")
+    return False
 
 
 def check_proof(proof: JoinProof, group: Group) -> Anchor:
@@ -133,7 +154,12 @@ def check_proof(proof: JoinProof, group: Group) -> Anchor:
         verify_author=lambda leaf, message, signature: _by_author(public, leaf, message, signature),
     )
     check_seating(proof, public)
-    if anchor.descriptor != voting_of(public).committee.descriptor:
+    voting = voting_of(public)
+    if voting.policy.rules != RULES_VERSION:
+        raise WelcomeRefusedError(
+            f"the group is on ordering rules {voting.policy.rules}; this node runs {RULES_VERSION}"
+        )
+    if anchor.descriptor != voting.committee.descriptor:
         raise WelcomeRefusedError("join proof: the bundle announces another committee than our tree elects")
     return anchor
 
@@ -156,9 +182,9 @@ def _by_author(public: PublicGroup, leaf_index: int, message: bytes, signature: 
 
 
 def _bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
-    for reference in welcome_references(welcome):
-        row = context.store.key_package(reference)
-        if row is not None:
+    wanted = set(welcome_references(welcome))  # as many as its sender likes; ours are few
+    for row in context.store.key_packages():
+        if row.reference in wanted:
             return KeyPackageBundle.from_bytes(row.bundle)
     raise WelcomeRefusedError("a Welcome for none of our key packages")
 
