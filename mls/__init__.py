@@ -68,6 +68,7 @@ from mls.registry import (
     SenderType,
     WireFormat,
 )
+from mls.snapshot import Parts
 from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
 from mls.validation.key_packages import check_key_package
 
@@ -104,6 +105,7 @@ __all__ = [
     "MlsError",
     "OwnCommit",
     "OwnCommitError",
+    "Parts",
     "Peek",
     "Proposal",
     "ProposalType",

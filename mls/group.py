@@ -272,6 +272,15 @@ class Group:
         """The group a snapshot holds. Raises SnapshotError for another version, MalformedError for what is none."""
         return cls(snapshot.from_bytes(data, config))
 
+    def to_parts(self) -> snapshot.Parts:
+        """The snapshot by how often its pieces change: write those that differ from what was written, at once."""
+        return snapshot.to_parts(self.state)
+
+    @classmethod
+    def from_parts(cls, parts: snapshot.Parts, config: GroupConfig = _DEFAULTS) -> Self:
+        """As `from_bytes`; MalformedError for parts that were not made together."""
+        return cls(snapshot.from_parts(parts, config))
+
 
 def join(
     welcome: bytes,

@@ -28,6 +28,15 @@ class PastEpoch:
     sender_data_secret: bytes = field(repr=False)
     secret_tree: SecretTree = field(repr=False)
     ended_at: int  # Unix seconds
+    kept: "list[KeptEpoch]" = field(default_factory=list, init=False, repr=False, compare=False)  # by `mls.snapshot`
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEpoch:
+    """A past epoch as a snapshot holds it: made once, however often it is asked for."""
+
+    data: bytes = field(repr=False)
+    digest: bytes  # SHA-256 of `data`
 
 
 Past = tuple[PastEpoch, ...]

@@ -14,7 +14,7 @@ from mls.apply import Addition, Applied, apply_proposals
 from mls.authentication import proposal_reference
 from mls.codec import Opaque, Struct, struct
 from mls.credentials import CredentialCheck, accept_all
-from mls.crypto import CipherSuite, is_supported, suite
+from mls.crypto import CipherSuite, is_supported, sha256, suite
 from mls.errors import InvalidError, MalformedError, SnapshotError
 from mls.extensions import Extensions
 from mls.framing import AuthenticatedContent, MLSMessage, PublicMessage, Sender
@@ -92,7 +92,8 @@ class PublicGroup:
     context: GroupContext
     tree: RatchetTree
     interim_transcript_hash: bytes
-    _bytes: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)  # `to_bytes`, once made
+    _bytes: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
+    """`to_bytes` and its digest, once made."""
 
     @property
     def suite(self) -> CipherSuite:
@@ -217,8 +218,14 @@ class PublicGroup:
         """A versioned form; there is no secret in it. Made once for the epoch, however often it is asked for."""
         if not self._bytes:
             kept = _PublicBytes(self.context, self.tree.encode(), self.interim_transcript_hash)
-            self._bytes.append(PUBLIC_FORMAT.to_bytes(2, "big") + kept.encode())
+            data = PUBLIC_FORMAT.to_bytes(2, "big") + kept.encode()
+            self._bytes.extend((data, sha256(data)))
         return self._bytes[0]
+
+    def digest(self) -> bytes:
+        """SHA-256 of `to_bytes`."""
+        self.to_bytes()
+        return self._bytes[1]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

@@ -3,11 +3,12 @@
 import pytest
 
 from mls.config import GroupConfig
-from mls.errors import DuplicateError, MlsError, SnapshotError
+from mls.errors import DuplicateError, MalformedError, MlsError, SnapshotError
 from mls.group import Group
 from mls.key_packages import KeyPackageBundle
 from mls.public_group import PublicGroup
 from mls.registry import WireFormat
+from mls.snapshot import Parts
 from tests.mls.world import NOW, Members
 
 
@@ -101,7 +102,7 @@ def test_an_unknown_version_is_refused_by_both_numbers(world: Members) -> None:
         (group.public.to_bytes(), PublicGroup.from_bytes),
         (bundle.to_bytes(), KeyPackageBundle.from_bytes),
     ):
-        with pytest.raises(SnapshotError, match=r"format 9.*format 1"):
+        with pytest.raises(SnapshotError, match=r"format 9.*format [12]"):
             read(b"\x00\x09" + kept[2:])
 
 
@@ -116,3 +117,67 @@ def test_a_damaged_snapshot_is_refused_or_differs(world: Members) -> None:
 def test_the_settings_are_not_in_a_snapshot(world: Members) -> None:
     config = GroupConfig(padding_size=128)
     assert Group.from_bytes(world["alice"].to_bytes(), config).state.config is config
+
+
+# --- in parts ---
+
+
+def test_parts_and_back_is_the_same_group(world: Members) -> None:
+    for group in world.groups.values():
+        again = Group.from_parts(group.to_parts(), group.state.config)
+        assert again.state == group.state
+        assert again.to_parts() == group.to_parts()
+
+
+def test_a_message_changes_nothing_but_the_present_part(world: Members) -> None:
+    """What makes a snapshot for each message cheap in a large group: the same objects need not be written again."""
+    before = world["alice"].to_parts()
+    for group in (
+        world["alice"].seal(b"words", world.random)[0],
+        world["alice"].open(world["bob"].seal(b"words", world.random)[1], NOW)[0],
+        world["alice"].propose_update(world.random)[0],
+    ):
+        after = group.to_parts()
+        assert after.present != before.present
+        assert after.public is before.public
+        assert len(after.past) == len(before.past)
+        assert all(one is other for one, other in zip(before.past, after.past, strict=True))
+
+
+def test_a_late_message_changes_its_own_epoch_too() -> None:
+    world = Members("alice", "bob", "carol")
+    world.groups["carol"], late = world["carol"].seal(b"words", world.random)
+    for _ in range(3):
+        world.commit("alice")
+    before = world["bob"].to_parts()
+    after = world["bob"].open(late, NOW)[0].to_parts()
+    assert [one is other for one, other in zip(before.past, after.past, strict=True)] == [True, True, False]
+    assert after.public is before.public
+
+
+def test_parts_of_two_moments_are_refused() -> None:
+    """An old part beside new ones could bring back a key that has been used (V044)."""
+    world = Members("alice", "bob", "carol")
+    world.groups["carol"], late = world["carol"].seal(b"words", world.random)
+    world.commit("alice")
+    early = world["bob"].to_parts()
+    world.groups["bob"], _ = world["bob"].open(late, NOW)
+    opened = world["bob"].to_parts()
+    world.commit("alice")
+    ended = world["bob"].to_parts()
+    for mixed in (
+        Parts(early.public, early.past, opened.present),
+        Parts(ended.public, opened.past, opened.present),
+        Parts(opened.public, opened.past, ended.present),
+        Parts(opened.public, (), opened.present),
+    ):
+        with pytest.raises(MalformedError, match="two different snapshots"):
+            Group.from_parts(mixed)
+    with pytest.raises(DuplicateError):
+        Group.from_parts(opened).open(late, NOW)
+
+
+def test_parts_of_another_version_are_refused(world: Members) -> None:
+    parts = world["alice"].to_parts()
+    with pytest.raises(SnapshotError, match=r"format 9.*format 1"):
+        Group.from_parts(Parts(parts.public, parts.past, b"\x00\x09" + parts.present[2:]))
