@@ -197,13 +197,16 @@ class Group:
         cls = type(self)
         return OwnCommit(made.message, made.welcome, cls(made.successor), cls(made.present), made.summary)
 
-    def stage(self, message: bytes, *, proposals: Sequence[bytes] = (), now: int) -> Staged:
+    def stage(self, message: bytes, *, proposals: Sequence[bytes] = (), now: int, accepted: bool = False) -> Staged:
         """Somebody else's commit on this epoch (§12.4.2), `proposals` being the messages it refers to.
+
+        With `accepted` it is one that the group follows already, perhaps for months: then the lifetimes of newcomers
+        (V071), which were right when they were added, and our own settings about them say nothing any more.
 
         Raises MalformedError, InvalidError, and UnopenableError for one that everything public about it supports but
         that does not open for us (OwnCommitError when it is our own).
         """
-        successor, checked = stage.stage_commit(self.state, message, proposals, now)
+        successor, checked = stage.stage_commit(self.state, message, proposals, now, accepted=accepted)
         if successor is None:
             return Staged(None, checked.summary, removed=True)
         return Staged(type(self)(successor), checked.summary)

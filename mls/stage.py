@@ -15,9 +15,11 @@ from mls.validation.leaves import check_lifetime
 
 
 def stage_commit(
-    state: GroupState, message: bytes, proposals: Sequence[bytes], now: int
+    state: GroupState, message: bytes, proposals: Sequence[bytes], now: int, *, accepted: bool = False
 ) -> tuple[GroupState | None, CheckedCommit]:
     """(successor, what was checked); no successor where the Commit removes us (V169).
+
+    `accepted`: the group has long accepted it, and newcomers whose time was right then are not asked again (V071).
 
     First what everyone can judge and what only members can (tags, lifetimes), then what only we can: our path secret,
     and with it the confirmation tag. A failure of the last kind is UnopenableError, whatever its cause.
@@ -28,7 +30,8 @@ def stage_commit(
     checked = state.public.check_content(authenticated, received, config.validate_credential, config.map_signatures)
     if checked.committer == state.own_leaf:
         raise OwnCommitError("our own commit")
-    check_newcomers(state, checked, now)
+    if not accepted:
+        check_newcomers(state, checked, now)
     if state.own_leaf in checked.applied.removes:
         return None, checked
     return _opened(after, checked, now), checked

@@ -6,7 +6,7 @@ what became of our intents, the Welcomes to deliver, and the news for the feed.
 
 from dataclasses import dataclass
 
-from mls import Group, UnopenableError
+from mls import Group, InvalidError, UnopenableError
 from node import feed
 from node.building import Built
 from node.candidacy import Candidacy
@@ -59,7 +59,7 @@ def prepare(context: NodeContext, holding: Holding, candidacy: Candidacy, decisi
     assert holding.group is not None
     try:
         successor = _successor(context, holding.group, known, own)
-    except UnopenableError as error:
+    except (UnopenableError, InvalidError) as error:  # a false tag is as good as a secret that does not open
         log.error("cut off", group=short(holding.group_id), epoch=decision.epoch, reason=str(error))
         return Adoption(decision, known, holding, holding.with_changes(health=CUT_OFF), None, None)
     staged, present = known.valid.staged, holding.group.public
@@ -162,7 +162,7 @@ def _successor(context: NodeContext, group: Group, known: Known, own: Built | No
     if own is not None:
         return own.successor.following(group)
     assert known.valid is not None
-    staged = known.staged or stage(known.valid, group, context.now_ms() // 1000)
+    staged = known.staged or stage(known.valid, group, context.now_ms() // 1000, decided=True)
     return None if staged.successor is None else staged.successor.following(group)
 
 

@@ -124,10 +124,13 @@ def judge_soft(known: HardValid, group: Group, now: int, heard: Callable[[bytes]
     return staged
 
 
-def stage(known: HardValid, group: Group, now: int) -> Staged:
-    """Process the commit with our own secrets; the present group stays as it is. Raises an `MlsError`."""
+def stage(known: HardValid, group: Group, now: int, *, decided: bool = False) -> Staged:
+    """Process the commit with our own secrets; the present group stays as it is. Raises an `MlsError`.
+
+    What is `decided` may be long ago: a newcomer's lifetime was for those to judge who voted.
+    """
     bundle = known.candidate.bundle
-    return group.stage(bundle.commit, proposals=bundle.proposals, now=now)
+    return group.stage(bundle.commit, proposals=bundle.proposals, now=now, accepted=decided)
 
 
 def _check_welcome(welcome: bytes, staged: PublicStaged) -> None:
