@@ -13,7 +13,7 @@ from typing import Final
 from mls import Group, MlsError, ed25519_sign, ed25519_verify
 from node import adoption, feed
 from node.adoption import Adoption, notice_row
-from node.building import Built, build_for_intents, build_plain
+from node.building import build_for_intents, build_plain
 from node.candidacy import Candidacy, is_candidate
 from node.confirmation import Confirmation
 from node.context import NodeContext
@@ -197,6 +197,11 @@ class Agreement:
         self._step(Received(self.context.now_s(), peer, decision))
         return True
 
+    def greet(self) -> None:
+        """A member has connected: while we are unconfirmed it is told where we stand, and will answer."""
+        if not self.is_over and self.holding.unconfirmed:
+            self._step(Speak(self.context.now_s()))
+
     def tick(self) -> None:
         """`wake_at_s` has come."""
         self._step(Tick(self.context.now_s()))
@@ -331,6 +336,7 @@ class Agreement:
         try:
             instance = self.epoch.instance
             built = build_for_intents(self.group, instance, wanted, self._vote_key, self.context.random, now)
+            known = self.candidacy.admit_own(built)
         except (MlsError, RuleError) as error:
             if len(wanted.intents) == 1:
                 self._settle((Settled(wanted.intents[0], FAILED, str(error)),))
@@ -340,11 +346,10 @@ class Agreement:
                 if alone.intents and not self.candidacy.has_own(INTENT_ORDINAL):
                     self._build(alone)
             return
-        self._offer(built)
+        self._offer(known)
 
-    def _offer(self, built: Built) -> None:
+    def _offer(self, known: Known) -> None:
         """Store an own candidate with the successor only we can compute, then tell everyone."""
-        known = self.candidacy.admit_own(built)
         row = self.candidacy.row(known)
         place = len(self.outward)
         self._learn(known, lambda transaction: transaction.put_candidate(row))

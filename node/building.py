@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mls import Extension, Group, LeafChange, Proposal, Random, SignaturePrivateKey, ed25519_sign, own_capabilities
-from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, voter_extension, voting_of
+from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, RuleError, voter_extension, voting_of
 from node.intents import Plan
 from node.judgement import CANDIDATE_LABEL
 from ordering import (
+    BUNDLE_SIZE_MAX,
     INTENT_ORDINAL,
     PLAIN_ORDINAL,
     Bundle,
@@ -77,6 +78,8 @@ def _build(
     commit = group.commit(random, now, proposals=proposals, authenticated_data=instance, leaf=change, force_path=True)
     descriptor = voting_of(commit.successor.public).committee.descriptor
     bundle = Bundle(commit.message, (), commit.welcome or b"", descriptor)
+    if len(bundle.encode()) > BUNDLE_SIZE_MAX:
+        raise RuleError("the change is too large for one commit")
     id = bundle.id(instance)
     signature = group.sign(CANDIDATE_LABEL, candidate_bytes(id, ordinal))
     return Built(Candidate(instance, group.own_leaf, ordinal, bundle, signature), id, commit.successor, intent_ids)

@@ -91,7 +91,10 @@ def plan(group: Group, intents: Sequence[IntentRow], *, may_opt_in: bool) -> Pla
                     if body.peer in members and body.peer not in touched:
                         settled.append(Settled(intent, ALREADY))
                     elif body.peer not in touched:
-                        proposals.append(add(decode_key_package(body.key_package)))
+                        package = decode_key_package(body.key_package)
+                        if peer_of(group.public, package.leaf_node) != body.peer:
+                            raise RuleError("the key package that this peer gave is another peer's")
+                        proposals.append(add(package))
                         touched.add(body.peer)
                         carried.append(intent)
                 case "remove":
