@@ -29,7 +29,7 @@ from node.peer_id import PeerId
 from node.peer_messages import WELCOME_PROTOCOL, Frame, FrameKind, Sealed, group_tag, topic_of
 from node.sealing import open_sealed, seal
 from node.store_rows import FeedRow, IntentRow
-from node.transport import GOSSIP_SIZE_MAX, RequestError, TransportError
+from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, RequestError, TransportError
 from node.welcoming import ALREADY_IN, GIVE_UP_MS, JOINED, RETRY_MS, WELCOME_KIND
 from ordering import MalformedError, OrderingError
 
@@ -114,7 +114,7 @@ class Session:
         self.agreement.on_epoch = self._note_epoch
         self.outward: deque[Outward] = self.agreement.outward
         self.conversation = Conversation(self.agreement, self.outward)
-        self.catching_up = CatchingUp(self.agreement, self.outward)
+        self.catching_up = CatchingUp(self.agreement, self.conversation, self.outward)
         self.conversation.behind = self.catching_up.peer_ahead
 
     @property
@@ -272,6 +272,7 @@ class Session:
                 if self.agreement.leaf_of(peer) is not None:
                     self.conversation.compare_with(peer)
                     self._introduce((peer,))
+                    self.agreement.greet()
                     if self.holding.unconfirmed:
                         self.agreement.speak()  # who hears from us for the first time answers where it stands
 
@@ -369,10 +370,13 @@ class Session:
         group = self.holding.group
         if not self.context.config.node.always_on or self.holding.unconfirmed or group is None:
             return
+        if self.holding.health in (FROZEN, CUT_OFF):
+            return  # its members no longer change; what is said in it goes on
         own = group.public.leaf(group.own_leaf)
         if own is None or voter_of(own) is not None:
             return
-        if all(intent.kind != OPT_IN for intent in self.context.store.open_intents(self.group_id)):
+        waiting = self.context.store.open_intents(self.group_id)
+        if len(waiting) < OPEN_INTENTS_MAX and all(intent.kind != OPT_IN for intent in waiting):
             self._submit(OPT_IN, b"")
 
     # --- the world ---
@@ -383,6 +387,8 @@ class Session:
             match self.outward.popleft():
                 case Tell(peers, frame):
                     payload = frame.encode()
+                    if len(payload) > FRAME_SIZE_MAX:
+                        continue  # named in our Status, and fetched by who misses it
                     for peer in peers:
                         await transport.send(peer, payload)
                 case Publish(frame, epoch):
