@@ -9,9 +9,14 @@ from mls.capabilities import own_capabilities
 from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, CredentialUse, accept_all, basic
 from mls.crypto import (
+    DEFAULT_PROFILE,
+    PROFILES,
+    Acceleration,
     HpkePrivateKey,
+    Profile,
     Random,
     SignaturePrivateKey,
+    accelerate,
     aead_open,
     aead_seal,
     argon2id,
@@ -73,6 +78,9 @@ from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifeti
 from mls.validation.key_packages import check_key_package
 
 __all__ = [
+    "DEFAULT_PROFILE",
+    "PROFILES",
+    "Acceleration",
     "Addition",
     "ApplicationMessage",
     "Capabilities",
@@ -107,6 +115,7 @@ __all__ = [
     "OwnCommitError",
     "Parts",
     "Peek",
+    "Profile",
     "Proposal",
     "ProposalType",
     "PublicGroup",
@@ -120,6 +129,7 @@ __all__ = [
     "StaleEpochError",
     "UnopenableError",
     "WireFormat",
+    "accelerate",
     "accept_all",
     "add",
     "aead_open",

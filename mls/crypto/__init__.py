@@ -3,6 +3,7 @@
 from mls.crypto.hpke import HPKECiphertext, HpkeContext
 from mls.crypto.kem import Random
 from mls.crypto.keys import HpkePrivateKey, SignaturePrivateKey
+from mls.crypto.liboqs import Acceleration, accelerate
 from mls.crypto.primitives import (
     aead_open,
     aead_seal,
@@ -22,6 +23,7 @@ __all__ = [
     "OPENMLS",
     "PROFILES",
     "WIRE",
+    "Acceleration",
     "CipherSuite",
     "HPKECiphertext",
     "HpkeContext",
@@ -29,6 +31,7 @@ __all__ = [
     "Profile",
     "Random",
     "SignaturePrivateKey",
+    "accelerate",
     "aead_open",
     "aead_seal",
     "argon2id",

@@ -50,7 +50,7 @@ class MlKem:
         self._lanes = _lanes(128 * rank)
 
     def check_public(self, public: bytes) -> None:
-        """FIPS 203 §7.2's check of an encapsulation key, in a fortieth of the time of loading it; raises ValueError."""
+        """FIPS 203 §7.2's check of an encapsulation key, without the cost of expanding it; raises ValueError."""
         if len(public) != self.public_size:
             raise ValueError("a public key of another length")
         mask, excess, carry = self._lanes
