@@ -51,6 +51,7 @@ from node.setup import read_identity
 from node.store import Store, open_store
 from node.store_rows import PeerRow
 from node.transport import (
+    DialError,
     PeerConnected,
     RefusedError,
     RequestError,
@@ -58,6 +59,7 @@ from node.transport import (
     Transport,
     TransportConfig,
     TransportError,
+    peer_of,
 )
 from node.vault import StoreKey
 from node.welcoming import ALREADY_IN, JOINED
@@ -109,6 +111,11 @@ class Node:
 
     async def connect(self, address: str) -> PeerId:
         """Dial an address, stay connected to it, and remember it across restarts; raises `ApiError`."""
+        try:
+            peer_of(address)
+        except DialError as error:
+            example = "an address is like /ip4/192.0.2.7/tcp/4840/p2p/12D3KooW...; the peer's `conclave id` shows it"
+            raise ApiError(ErrorCode.BAD_REQUEST, str(error), example) from error
         try:
             peer = await self.context.transport.connect(address)
         except TransportError as error:

@@ -9,5 +9,9 @@ class NodeError(Exception):
     """Anything the node refuses to do because of its surroundings: disk, files, configuration, network."""
 
 
+class NoNodeError(NodeError):
+    """There is no node where the configuration says one should be."""
+
+
 class NodeMisuseError(NodeError):
     """Our own caller asked for what this object cannot do now. A bug here, not an accident."""

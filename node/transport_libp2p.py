@@ -17,6 +17,7 @@ Names of libp2p that begin with an underscore are used where there is no other w
 # mypy: allow-subclassing-any
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import struct
@@ -677,7 +678,10 @@ async def _listen(address: str) -> list[trio.SocketListener]:
         host, port = target.value_for_protocol(names[0]), int(target.value_for_protocol("tcp"))
         return list(await trio.open_tcp_listeners(port, host=host))
     except (ValueError, OSError) as error:
-        raise TransportError(f"cannot listen on {address}: {error}") from error
+        reason = str(error)
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            reason = "the port is taken; name another with --network-listen, port 0 takes any free one"
+        raise TransportError(f"cannot listen on {address}: {reason}") from error
 
 
 def _address_of(listener: trio.SocketListener) -> str:

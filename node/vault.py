@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from mls import UnopenableError, aead_open, aead_seal, argon2id
-from node.errors import NodeError
+from node.errors import NodeError, NoNodeError
 from node.secret_files import SECRET_FILE_SIZE_MAX, SecretFileError, read_secret_file, write_secret_file
 
 VAULT_VERSION: Final = 1
@@ -152,7 +152,7 @@ def _mode(opener: Opener) -> Mode:
 
 def _read(path: Path) -> tuple[_Sealed, _Header]:
     if not path.exists():
-        raise VaultError(f"there is no vault at {path}; run: conclave init")
+        raise NoNodeError(f"there is no node in {path.parent} ({path.name} is missing)")
     data = read_secret_file(path)
     try:
         sealed = msgspec.msgpack.decode(data, type=_Sealed)

@@ -44,12 +44,12 @@ class CommandError(Exception):
         self.failure = failure
 
 
-def explain(error: Exception, run_command: str) -> Failure | None:
+def explain(error: Exception, run_command: str, init_command: str) -> Failure | None:
     """The failure an exception stands for; None for a bug of ours, which should show its trace."""
     from node.api.errors import ApiError, ErrorCode
     from node.client import ClientError, NoReplyError, NotRunningError
     from node.config import ConfigError
-    from node.errors import NodeError
+    from node.errors import NodeError, NoNodeError
 
     match error:
         case CommandError():
@@ -70,6 +70,8 @@ def explain(error: Exception, run_command: str) -> Failure | None:
             return Failure(Exit.FAILED, "client", str(error))
         case ConfigError():
             return Failure(Exit.USAGE, "config", str(error))
+        case NoNodeError():
+            return Failure(Exit.FAILED, "no_node", str(error), f"make one: {init_command}")
         case NodeError():
             return Failure(Exit.FAILED, "node", str(error))
         case PermissionError() | FileNotFoundError() | IsADirectoryError() | NotADirectoryError() | FileExistsError():

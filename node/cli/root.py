@@ -31,7 +31,7 @@ class Root(click.Group):
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
         except Exception as error:
-            failure = explain(error, given.command("run"))
+            failure = explain(error, given.command("run"), given.command("init"))
             if failure is None:
                 raise
             if failure.exit is Exit.NOT_RUNNING:

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from node.errors import NoNodeError
 from node.secret_files import SecretFileError
 from node.vault import Cost, KeyFile, Passphrase, VaultError, WrongKeyError, create_vault, open_vault, vault_mode
 
@@ -81,8 +82,8 @@ def test_the_other_kind_of_opener_is_told_which_one_is_needed(vault: Path, tmp_p
         open_vault(tmp_path / "second", RIGHT)
 
 
-def test_a_missing_vault_says_what_to_run(vault: Path) -> None:
-    with pytest.raises(VaultError, match="run: conclave init"):
+def test_a_missing_vault_is_a_missing_node(vault: Path) -> None:
+    with pytest.raises(NoNodeError, match="there is no node in"):
         open_vault(vault, RIGHT)
 
 
