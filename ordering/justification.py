@@ -39,7 +39,7 @@ class Justification(Wire, frozen=True):
             base = self.notarization.view
             if self.notarization.kind is not VoteKind.NOTARIZE or base > self.view:
                 raise ValueError("not a notarization of this view or an earlier one")
-        if len(self.nullifications) != self.view - base - 1:  # a count first: a sender names any view it likes
+        if len(self.nullifications) != max(0, self.view - base - 1):  # counted first: a sender names any view it likes
             raise ValueError("the nullifications leave a gap")
         if any(c.view != view for view, c in enumerate(self.nullifications, base + 1)):
             raise ValueError("the nullifications leave a gap")
