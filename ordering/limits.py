@@ -28,6 +28,7 @@ CANDIDATES_MAX: Final = 512
 CANDIDATE_RIVALS_MAX: Final = 4
 CANDIDATE_ORDINAL_MAX: Final = 1
 OFFERING_MEMBERS_MAX: Final = 64  # members without a seat whose offers are remembered, the latest ones
+OFFER_LISTS_MAX: Final = 8  # lists of offers taken from one sender in a Status period: each may cause fetches
 
 # For the node: what may wait for an instance that is not open yet (R11, "the next epoch"), per peer.
 # Three votes for each of views 0..2, a Propose, a proof and a Status, with room for repeats.

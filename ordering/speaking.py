@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from ordering import proposing, timing
 from ordering.events import Broadcast, Send
-from ordering.limits import OFFERING_MEMBERS_MAX, STATUS_CANDIDATES_MAX
+from ordering.limits import OFFER_LISTS_MAX, OFFERING_MEMBERS_MAX, STATUS_CANDIDATES_MAX
 from ordering.messages import InstanceMessage, Status
 from ordering.state import InstanceState, Offer, Work
 from ordering.votes import VoteKind
 from ordering.wire import BundleId, digest
 
-_BOOT_SHIFT = 20  # room for a million Statuses per start of the process
+_BOOT_SHIFT = 32  # no start of the process sends more Statuses in one epoch than there is room for
 
 
 def due(state: InstanceState) -> bool:
@@ -47,7 +47,12 @@ def take_status(work: Work, source: str, status: Status) -> None:
 
 
 def _note_offers(work: Work, source: str, sender: tuple[bool, int], status: Status) -> None:
-    """R15: voters hold candidates, but their authors may have no seat; of those the latest are remembered."""
+    """R15: voters hold candidates, but their authors may have no seat; of those the latest are remembered.
+
+    Every list may make us ask for what it names, so of one sender only some are taken in a Status period.
+    """
+    if status.candidates and not _may_list(work, sender):
+        return
     offers = {known: offer for known, offer in work.state.offers.items() if known != sender}
     if status.candidates:
         offers[sender] = Offer(source, tuple(BundleId(id) for id in status.candidates))
@@ -55,6 +60,18 @@ def _note_offers(work: Work, source: str, sender: tuple[bool, int], status: Stat
     for forgotten in unseated[: max(0, len(unseated) - OFFERING_MEMBERS_MAX)]:
         del offers[forgotten]
     work.set(offers=offers)
+
+
+def _may_list(work: Work, sender: tuple[bool, int]) -> bool:
+    """Count a list of this sender; False when it has had its share of this Status period. It will list again."""
+    state = work.state
+    since_s, count = state.listed.get(sender, (state.now_s, 0))
+    if state.now_s - since_s >= state.config.timing.status_period_s:
+        since_s, count = state.now_s, 0
+    if count >= OFFER_LISTS_MAX:
+        return False
+    work.set(listed={**state.listed, sender: (since_s, count + 1)})
+    return True
 
 
 def _authentic(work: Work, status: Status) -> bool:

@@ -137,6 +137,7 @@ class InstanceState:
     heard: Mapping[int, float] = field(default_factory=dict)
     serials: Mapping[tuple[bool, int], int] = field(default_factory=dict)  # (seated, index or leaf) -> last Status
     offers: Mapping[tuple[bool, int], Offer] = field(default_factory=dict)  # sender -> its last Status' candidates
+    listed: Mapping[tuple[bool, int], tuple[float, int]] = field(default_factory=dict)  # lists taken since when
     offered_at_s: Mapping[BundleId, float] = field(default_factory=dict)  # when we first offered it
     fetched: tuple[BundleId, ...] = ()  # asked for in this Status period
     ignored: tuple[BundleId, ...] = ()  # offered or reported, and not worth keeping; the last few

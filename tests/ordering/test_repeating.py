@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
 import pytest
@@ -19,7 +20,7 @@ from ordering import (
     Status,
     VoteKind,
 )
-from ordering.limits import CANDIDATE_RIVALS_MAX, CANDIDATES_MAX, OFFERING_MEMBERS_MAX
+from ordering.limits import CANDIDATE_RIVALS_MAX, CANDIDATES_MAX, OFFER_LISTS_MAX, OFFERING_MEMBERS_MAX
 from tests.ordering.keys import CountingVerifier, verify
 from tests.ordering.world import Liar, Node, broadcasts, config, facts, key, of_type, value, votes
 
@@ -332,6 +333,23 @@ def test_r15_members_offers_are_bounded() -> None:
     assert len(node.state.offers) == OFFERING_MEMBERS_MAX - 1
 
 
+def test_r15_one_sender_cannot_have_us_ask_for_everything() -> None:
+    """Each id that is offered and not here is asked of everybody: a Status must not be worth a thousand requests."""
+    node = with_members()
+    fetched: list[Fetch] = []
+    for serial in range(1, 100):
+        offers = tuple(value(f"{serial} {i}") for i in range(STATUS_CANDIDATES_MAX))
+        fetched += of_type(
+            node.receive(by_member(99, *offers, serial=serial), by_member(99, serial=1000 + serial)), Fetch
+        )
+    assert len(fetched) <= OFFER_LISTS_MAX * STATUS_CANDIDATES_MAX
+
+    fetched = of_type(node.receive(by_member(98, X)), Fetch)
+    assert Fetch(X, (), ("peer",)) in fetched, "others are heard"
+    node.pass_time(2)
+    assert Fetch(Y, (), ("peer",)) in node.receive(by_member(99, Y, serial=5000)), "and so is it, later"
+
+
 def test_r15_garbage_is_not_fetched_again() -> None:
     node = opened()
     node.receive(LIAR.status(3, 1, candidates=(X,)))
@@ -361,6 +379,15 @@ def test_a_status_is_signed_and_serial() -> None:
     for status in statuses:
         assert verify(key(2).public, status.signed_bytes, status.signature)
         assert (status.epoch, status.leaf, status.fingerprint) == (0, 12, b"f" * 32)
+
+
+def test_serials_grow_across_restarts_however_long_it_was_quiet() -> None:
+    """Four months in one epoch at a Status every five seconds; then a restart must not be taken for a replay."""
+    node = opened(facts("x"))
+    node.state = dataclasses.replace(node.state, status_count=2**21)
+    before = of_type(broadcasts(node.pass_time(50)), Status)[-1].serial
+    node.crash_and_restart()
+    assert of_type(broadcasts(node.open()), Status)[0].serial > before
 
 
 def test_serials_grow_across_restarts() -> None:
