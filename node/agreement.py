@@ -43,6 +43,7 @@ from ordering import (
     EvidenceFound,
     Fetch,
     Freeze,
+    FreezeReason,
     Frozen,
     Guard,
     Heard,
@@ -65,6 +66,7 @@ from ordering import (
     create,
     decode_message,
     encode_message,
+    find_fork,
     is_instance_message,
     restore,
     step,
@@ -75,6 +77,7 @@ STATUS_LABEL: Final = "Conclave Status"
 HEARD_AGAIN_S: Final = 1.0  # link traffic is reported to the instance at most this often per peer
 
 FROZEN_TEXT: Final = "two contradicting certificates: the members of this group no longer change"
+FRAGMENT_STEP: Final = "remove and re-add whichever of the two the others cannot read"
 HOPELESS_TEXT: Final = "this copy of the node may have voted before: the group can no longer change; found a successor"
 
 Write = Callable[[Transaction], None]
@@ -118,10 +121,15 @@ class Agreement:
         return self.holding.removed
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether contradicting certificates were seen: from then on nothing is voted for, built or adopted (R9)."""
+        return self.holding.health == FROZEN
+
+    @property
     def wake_at_s(self) -> float | None:
         """When `tick` is due."""
         at: float | None = self.instance.wake_at_s
-        return at
+        return None if self.is_frozen else at
 
     @property
     def epoch(self) -> Epoch:
@@ -168,13 +176,15 @@ class Agreement:
         if message.instance != self.instance.config.instance:
             self._of_another_epoch(peer, message, body)
             return
+        if self.is_frozen:
+            return
         self._step(Received(self.context.now_s(), peer, message))
         if isinstance(message, Status):
             self._note_status(message)
 
     def receive_candidate(self, peer: PeerId, body: bytes) -> None:
         """A candidate's bytes: judge, make durable, tell the instance. Of another epoch: parked for the next."""
-        if self.is_over:
+        if self.is_over or self.is_frozen:
             return
         candidate = Candidate.decode(body)
         if candidate.instance != self.instance.config.instance:
@@ -189,6 +199,8 @@ class Agreement:
 
         False when the bundle came in a wrapper that is not its committer's: another peer has to give it.
         """
+        if self.is_frozen:
+            return False
         candidate = Candidate.decode(body)
         if candidate.id not in self.known:
             if decision.instance != self.instance.config.instance or not self.candidacy.is_authentic(candidate):
@@ -196,11 +208,6 @@ class Agreement:
             self._take(candidate)
         self._step(Received(self.context.now_s(), peer, decision))
         return True
-
-    def greet(self) -> None:
-        """A member has connected: while we are unconfirmed it is told where we stand, and will answer."""
-        if not self.is_over and self.holding.unconfirmed:
-            self._step(Speak(self.context.now_s()))
 
     def tick(self) -> None:
         """`wake_at_s` has come."""
@@ -225,7 +232,7 @@ class Agreement:
 
     def pursue_intents(self) -> None:
         """Build a candidate for what is wanted here, unless one of ours is under way in this epoch already."""
-        if self.is_over or self.instance.freeze is not None or self.instance.decision is not None:
+        if self.is_over or self.is_frozen or self.instance.freeze is not None or self.instance.decision is not None:
             return
         if self.candidacy.has_own(INTENT_ORDINAL):
             return
@@ -246,6 +253,7 @@ class Agreement:
         self._leaf_peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
         self._leaves = {peer: leaf_index for leaf_index, peer in self._leaf_peers.items()}
         self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
+        self._fragments: set[int] = set()  # whose fingerprint was not ours
         self.confirmation = Confirmation(voting.committee, len(self._leaves), holding.extra.welcomed_by)
         own_voter = voting.committee.voter_of_leaf(group.own_leaf)
         if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
@@ -305,14 +313,33 @@ class Agreement:
                 self.receive(peer, body)
 
     def _of_another_epoch(self, peer: PeerId, message: InstanceMessage, body: bytes) -> None:
-        """Early: park it. Late: the sender lacks a Decision of ours (R10)."""
+        """Early: park it. Late: the sender lacks a Decision of ours (R10), or shows one that contradicts ours (R9)."""
         epoch = message.epoch if isinstance(message, Status | Decision) else None
-        if epoch is None or epoch >= self.group.epoch:
+        if epoch is None or epoch > self.holding.epoch:
             self.parking.park(peer, message.instance, FrameKind.ORDERING, body)
-        elif isinstance(message, Status) and self.may_serve(peer, epoch):
-            row = self.context.store.decision(self.holding.group_id, epoch)
-            if row is not None:
-                self._tell((peer,), Decision.decode(row.decision))
+        elif isinstance(message, Decision):
+            self._compare_with_log(message)
+        elif isinstance(message, Status):
+            # In our epoch, but of another instance: the group has forked, and our last Decision shows it.
+            lacking = epoch if epoch < self.holding.epoch else epoch - 1
+            known = self._decision_of(lacking) if self.may_serve(peer, lacking) else None
+            if known is not None:
+                self._tell((peer,), known)
+
+    def _compare_with_log(self, decision: Decision) -> None:
+        """R9, for an epoch we have left: a valid Decision other than ours means more than f liars. Never pick."""
+        known = self._decision_of(decision.epoch)
+        fork = None if known is None else find_fork(known, decision, ed25519_verify)
+        if fork is None or self.is_frozen:
+            return
+        freeze = Freeze(FreezeReason.TWO_DECISIONS, (fork.first, fork.second), None)
+        with self.context.store.transaction() as transaction:
+            self._persist(transaction, freeze)
+        self._change_health(FROZEN, FROZEN_TEXT)
+
+    def _decision_of(self, epoch: int) -> Decision | None:
+        row = self.context.store.decision(self.holding.group_id, epoch)
+        return None if row is None else Decision.decode(row.decision)
 
     # --- candidates ---
 
@@ -513,11 +540,24 @@ class Agreement:
             if status.voter is None:
                 self.speak()
         if status.fingerprint != self._config.fingerprint:
-            log.error("epoch fingerprints differ", group=short(self.holding.group_id), leaf=status.leaf)
+            self._note_fragment(status.leaf)
         elif self.holding.unconfirmed and self.confirmation.count(status):
             self._change_health(OK, "the group is confirmed", unconfirmed=False)
             self.on_epoch()
             self.pursue_intents()
+
+    def _note_fragment(self, leaf_index: int) -> None:
+        """A member of this very epoch holds other secrets than we do: it, or we, cannot read what the other says."""
+        if leaf_index in self._fragments:
+            return
+        self._fragments.add(leaf_index)
+        log.error("epoch fingerprints differ", group=short(self.holding.group_id), leaf=leaf_index)
+        text = (
+            f"the member at leaf {leaf_index} stands in this epoch with other secrets than this node: {FRAGMENT_STEP}"
+        )
+        with self.context.store.transaction() as transaction:
+            transaction.append_feed(notice_row(self.holding, feed.HEALTH, text, self.context.now_ms()))
+        self.context.feed.grew()
 
     # --- sending ---
 

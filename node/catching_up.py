@@ -11,6 +11,7 @@ from typing import Final
 from mls import ed25519_verify
 from node.agreement import Agreement
 from node.candidacy import is_candidate
+from node.conversation import Conversation
 from node.logs import logger, short
 from node.outward import Ask, Outward
 from node.peer_id import PeerId
@@ -43,8 +44,9 @@ log = logger("catch-up")
 class CatchingUp:
     """The catch-up of one group."""
 
-    def __init__(self, agreement: Agreement, outward: deque[Outward]) -> None:
+    def __init__(self, agreement: Agreement, conversation: Conversation, outward: deque[Outward]) -> None:
         self.agreement = agreement
+        self.conversation = conversation
         self.context = agreement.context
         self.outward = outward
         self.machine = CatchUp(ed25519_verify, self._anchor())
@@ -136,13 +138,20 @@ class CatchingUp:
         self.outward.append(Ask(peers, BUNDLE_PROTOCOL, request.encode(), arrived, accepts))
 
     def _apply(self, entry: LogEntry) -> None:
-        """The oldest missing epoch: its candidate, then its Decision, through the agreement's ordinary door."""
+        """The oldest missing epoch: what was said in it, then its candidate and Decision by the ordinary door."""
         decision = entry.decision
         if decision.epoch != self.agreement.holding.epoch:
             return
         peer, body = self._bundles.pop(BundleId(decision.id))
-        if not self.agreement.decide_from_log(peer, body, decision):
-            self._begin_again()
+
+        def decide() -> None:
+            if self.agreement.is_over or decision.epoch != self.agreement.holding.epoch:
+                return  # decided live meanwhile
+            if not self.agreement.decide_from_log(peer, body, decision):
+                self._begin_again()
+
+        peers = tuple(dict.fromkeys((peer, *self.agreement.peers())))
+        self.conversation.drain(peers, decision.epoch, decide)
 
     def _begin_again(self) -> None:
         """Forget what was asked: the next Status of somebody ahead starts anew."""

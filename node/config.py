@@ -64,7 +64,6 @@ class GroupSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetentionSection(msgspec.Struct, frozen=True, kw_only=True):
-    decisions_days: Annotated[int, Meta(ge=1, le=3_650)] = 90
     messages_days: Annotated[int, Meta(ge=1, le=3_650)] = 14
 
 

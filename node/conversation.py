@@ -7,6 +7,7 @@ compare the sets they hold, epoch by epoch, and fetch the difference.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from mls import FutureEpochError, MlsError, sha256
@@ -33,7 +34,7 @@ from node.peer_messages import (
     group_tag,
 )
 from node.store_rows import FeedRow, MessageRow, OutboxRow, ParkedRow
-from ordering import OrderingError
+from ordering import OrderingError, Wire
 
 MESSAGE_KIND: Final = "message"
 SYNC_EPOCHS: Final = 6  # epochs compared: the present one and five before
@@ -184,28 +185,60 @@ class Conversation:
                 payloads.append(row.payload)
         return MessagesReply(tuple(payloads))
 
+    def drain(self, peers: tuple[PeerId, ...], epoch: int, then: Callable[[], None]) -> None:
+        """Before an epoch is left by catching up: pull what its members said in it, then go on with `then`.
+
+        The first of `peers` that answers is asked again until it has nothing new; `then` is called whatever came.
+        """
+        held = _digest(self.context.store.message_ids(self.agreement.holding.group_id, epoch))
+        request = SyncRequest(self._tag, epoch, (EpochDigest(epoch, held),))
+
+        def pulled(peer: PeerId, reply: bytes | None) -> None:
+            if self._pulled(peer, reply):
+                self.drain((peer, *peers), epoch, then)
+            else:
+                then()
+
+        def compared(peer: PeerId, reply: bytes | None) -> None:
+            missing = () if reply is None or self.agreement.is_over else self._missing(SyncReply.decode(reply))
+            if missing:
+                self._pull(peer, missing, pulled)
+            else:
+                then()
+
+        self.outward.append(Ask(peers, SYNC_PROTOCOL, request.encode(), compared, decodes_as(SyncReply)))
+
     def _compared(self, peer: PeerId, reply: bytes | None) -> None:
         if reply is None or self.agreement.is_over:
             return
         answer = SyncReply.decode(reply)
-        holding, store = self.agreement.holding, self.context.store
-        missing = [
-            id
-            for each in answer.messages
-            for id in each.ids
-            if id not in self._hopeless and not store.has_message(holding.group_id, id)
-        ][:MESSAGES_PER_PULL_MAX]
+        missing = self._missing(answer)
         if missing:
-            request = MessagesRequest(self._tag, tuple(missing))
-            self.outward.append(Ask((peer,), MESSAGES_PROTOCOL, request.encode(), self._pulled))
-        if answer.epoch > holding.epoch:
+            self._pull(peer, missing, self._pulled)
+        if answer.epoch > self.agreement.holding.epoch:
             self.behind(peer, answer.epoch)
 
-    def _pulled(self, peer: PeerId, reply: bytes | None) -> None:
+    def _missing(self, answer: SyncReply) -> tuple[bytes, ...]:
+        """The ids that a member holds and we neither hold nor have given up on; as many as one request asks for."""
+        group_id, store = self.agreement.holding.group_id, self.context.store
+        ids = (id for each in answer.messages for id in each.ids)
+        wanted = (id for id in ids if id not in self._hopeless and not store.has_message(group_id, id))
+        return tuple(islice(wanted, MESSAGES_PER_PULL_MAX))
+
+    def _pull(self, peer: PeerId, ids: tuple[bytes, ...], then: Callable[[PeerId, bytes | None], object]) -> None:
+        request = MessagesRequest(self._tag, ids).encode()
+        self.outward.append(Ask((peer,), MESSAGES_PROTOCOL, request, then, decodes_as(MessagesReply)))
+
+    def _pulled(self, peer: PeerId, reply: bytes | None) -> bool:
+        """Take in what was pulled; whether any of it was new, so that asking again gets further."""
         if reply is None or self.agreement.is_over:
-            return
+            return False
+        group_id, store = self.agreement.holding.group_id, self.context.store
+        fresh = False
         for message in MessagesReply.decode(reply).payloads:
             self.receive(peer, message)
+            fresh = fresh or store.has_message(group_id, sha256(message))
+        return fresh
 
     behind: Callable[[PeerId, int], None]
     """Set by the session: a peer stands in a later epoch."""
@@ -214,6 +247,19 @@ class Conversation:
         """The epochs we compare: recent ones in which we were a member."""
         joined = self.agreement.holding.extra.anchor.epoch
         return range(max(joined, epoch - SYNC_EPOCHS + 1), epoch + 1)
+
+
+def decodes_as(kind: type[Wire]) -> Callable[[bytes], bool]:
+    """For `Ask.accepts`: whether an answer is one at all."""
+
+    def accepts(reply: bytes) -> bool:
+        try:
+            kind.decode(reply)
+        except OrderingError:
+            return False
+        return True
+
+    return accepts
 
 
 def _digest(ids: tuple[bytes, ...]) -> bytes:

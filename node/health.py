@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from node.api.schema import Health
 from node.api.words import count
@@ -10,8 +9,6 @@ from node.context import NodeContext
 from node.holding import ABSTAINING, CUT_OFF, FROZEN
 from node.peer_id import PeerId
 from ordering import Committee
-
-HEARD_PERIODS: Final = 2  # idle Status periods after which a voter counts as silent; one Status may be lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +115,9 @@ def listed(names: Sequence[str]) -> str:
 
 
 def silent_voters(context: NodeContext, committee: Committee) -> Iterable[PeerId]:
-    """Voters neither connected nor heard lately, in committee order."""
-    window_s = HEARD_PERIODS * context.config.ordering.status_idle_period_ms / 1000
-    connected = context.transport.peers()
+    """Voters we have no link to, in committee order. A link that is open but dead is cut within seconds."""
+    connected = context.transport.peers() | {context.identity.peer_id}
     for seat in committee.seats:
         peer = seat.identity.decode()
-        if peer not in connected and not context.heard_within(peer, window_s):
+        if peer not in connected:
             yield peer

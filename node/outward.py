@@ -33,7 +33,7 @@ class Ask:
     peers: tuple[PeerId, ...]
     protocol: str
     payload: bytes = field(repr=False)
-    then: Callable[[PeerId, bytes | None], None] = field(repr=False)
+    then: Callable[[PeerId, bytes | None], object] = field(repr=False)
     accepts: Callable[[bytes], bool] = field(default=bool, repr=False)
 
 

@@ -35,6 +35,7 @@ from ordering import MalformedError, OrderingError
 
 INBOX_MAX: Final = 4096
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
+DAY_MS: Final = 24 * 3600 * 1000
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
 ASK_TIMEOUT_S: Final = 5.0
 INTENT_ID_SIZE: Final = 16
@@ -272,7 +273,6 @@ class Session:
                 if self.agreement.leaf_of(peer) is not None:
                     self.conversation.compare_with(peer)
                     self._introduce((peer,))
-                    self.agreement.greet()
                     if self.holding.unconfirmed:
                         self.agreement.speak()  # who hears from us for the first time answers where it stands
 
@@ -311,7 +311,7 @@ class Session:
             return
         self._take_frame(peer, open_sealed(sealed, key))
 
-    def _guarded(self, peer: PeerId, act: Callable[[], None]) -> None:
+    def _guarded(self, peer: PeerId, act: Callable[[], object]) -> None:
         """Bad bytes and broken rules are the peer's: dropped and logged. Everything else is a bug of ours."""
         try:
             act()
@@ -333,8 +333,11 @@ class Session:
             self._deliver_welcomes()
 
     def _clean(self) -> None:
-        """Truncate the write-ahead log: the secrets of epochs that ended leave the disk."""
+        """Forget ciphertexts past their time, and truncate the write-ahead log: old secrets leave the disk."""
         self._clean_at_s = float("inf")
+        oldest_ms = self.context.now_ms() - self.context.config.retention.messages_days * DAY_MS
+        with self.context.store.transaction() as transaction:
+            transaction.prune_messages(self.group_id, self.holding.epoch, oldest_ms)
         self.context.store.checkpoint()
 
     def _connected_members(self) -> tuple[PeerId, ...]:

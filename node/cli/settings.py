@@ -23,7 +23,6 @@ SETTINGS = {
     "ordering.collection_window_ms": "A leader's longest wait for rival changes.",
     "group.suite": "Cipher suite of groups created here, 1 to 7.",
     "group.padding": "Messages are padded to a multiple of so many bytes.",
-    "retention.decisions_days": "How long decided changes are kept.",
     "retention.messages_days": "How long encrypted messages are kept.",
     "vault.passphrase_file": "A file, mode 0600, that holds the passphrase.",
     "vault.key_file": "The key file that opens the vault.",

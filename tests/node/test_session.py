@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from mls import ed25519_sign
 from node import feed
+from node.api.errors import ApiError
+from node.holding import FROZEN
 from node.intents import ALREADY, DONE, UPDATE
+from node.peer_messages import Frame, FrameKind, group_tag
 from node.transport_memory import Conditions
-from ordering import Policy
+from ordering import Certificate, Decision, Policy, VoteKind, encode_message, vote_bytes
 from tests.node.world import SUITE, Member, committee_size, open_world, until
 
 
@@ -103,6 +108,22 @@ async def test_three_of_four_go_on_and_the_fourth_catches_up(tmp_path: Path, aut
         await until(lambda: message_count(dan) == 6)
 
 
+async def test_who_was_away_for_many_epochs_misses_no_message(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Catching up drains each epoch before it leaves it: keys of long past epochs are not kept."""
+    async with open_world(tmp_path) as world:
+        members = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        dan = members.pop()
+        await dan.stop()
+
+        for n in range(30):
+            assert (await members[n % 3].update()).state == DONE
+            await members[(n + 1) % 3].session.send(str(n))
+        await dan.start()
+
+        await world.settled(*members, dan)
+        await until(lambda: message_count(dan) == 30)
+
+
 async def test_an_intent_that_is_already_true_needs_no_commit(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with open_world(tmp_path) as world:
         ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
@@ -130,3 +151,36 @@ async def test_one_acquaintance_is_enough(tmp_path: Path, autojump_clock: MockCl
 def message_count(member: Member) -> int:
     rows = member.node.context.store.feed(0, 1000, member.session.group_id)
     return sum(row.kind == feed.MESSAGE for row in rows)
+
+
+async def test_two_decisions_of_one_epoch_freeze_the_group_for_good(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """R9: more liars than the committee tolerates. Never pick: nothing is adopted any more, and chat goes on."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+        group_id = ada.session.group_id
+        row = ada.node.context.store.decision(group_id, ada.epoch - 1)
+        assert row is not None
+        known = Decision.decode(row.decision)
+        keys = {m.session.holding.vote_key.public: m.session.holding.vote_key for m in (ada, bob, cyn)}
+
+        signatures = []
+        for voter, _ in known.certificate.signatures:
+            message = vote_bytes(known.instance, VoteKind.FINALIZE, 0, voter, b"\7" * 32)
+            signatures.append((voter, ed25519_sign(keys[known.descriptor.vote_keys[voter]], message)))
+        certificate = Certificate(known.instance, VoteKind.FINALIZE, 0, b"\7" * 32, tuple(signatures))
+        other = Decision(group_id, known.epoch, known.prev, known.descriptor, certificate)
+        frame = Frame(group_tag(group_id), FrameKind.ORDERING, encode_message(other))
+        await bob.node.context.transport.send(ada.peer_id, frame.encode())
+        await until(lambda: ada.session.holding.health == FROZEN)
+
+        await ada.stop()
+        await ada.start()
+        epoch = ada.epoch
+        assert (await bob.update()).state == DONE
+        await trio.sleep(10)
+        assert ada.session.holding.health == FROZEN
+        assert ada.epoch == epoch
+        with pytest.raises(ApiError, match="cannot be changed"):
+            await ada.update()
+        await ada.session.send("still here")
+        await until(lambda: message_count(bob) == 1)
