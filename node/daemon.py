@@ -96,7 +96,8 @@ class Node:
     async def create_group(self, name: str, suite: int, policy: Policy) -> Session:
         """Found a group and start its task."""
         holding = found_group(self.context, name, suite, policy)
-        return await self._start(holding.group_id)
+        await self._start(holding.group_id)
+        return self.sessions[holding.group_id]
 
     async def key_package_of(self, peer: PeerId, suite: int) -> bytes:
         """A key package of a connected peer; raises `ApiError` when it cannot be had."""
@@ -155,14 +156,13 @@ class Node:
             for address in peer.addresses:
                 transport.keep(address)
 
-    async def _start(self, group_id: bytes) -> Session:
-        """Start a group's task, in place of an earlier one."""
+    async def _start(self, group_id: bytes) -> None:
+        """Start a group's task, in place of an earlier one; returns when it runs, or has failed for the first time."""
         assert self._nursery is not None, "the node is not running"
         if group_id in self._scopes:
             self._scopes.pop(group_id).cancel()
         self._by_tag[group_tag(group_id)] = group_id
         await self._nursery.start(partial(self._supervise, group_id))
-        return self.sessions[group_id]
 
     async def _supervise(self, group_id: bytes, *, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:
         """Run a group's task; after an error of our own, again from the disk."""
@@ -185,6 +185,8 @@ class Node:
                 except Exception:
                     # The supervisor's whole purpose: whatever a group's task dies of, it is logged and restarted.
                     log.exception("group task failed", group=short(group_id))
+                    task_status.started()
+                    task_status = trio.TASK_STATUS_IGNORED
                 if self.context.now_s() - began_s > STEADY_S:
                     pause_s = RESTART_MIN_S
                 await trio.sleep(pause_s)
