@@ -54,9 +54,8 @@ def package(suite_id: int, index: int, random: Random) -> KeyPackageBundle:
     return create_key_package(suite_id, credential(index), signer, LIFETIME, capabilities(suite_id), (), (), random)
 
 
-def founder(suite_id: int, random: Random) -> Group:
+def founder(suite_id: int, signer: SignaturePrivateKey, random: Random) -> Group:
     """A group of one."""
-    signer = suite(suite_id).generate_signature_key(random)
     return Group.create(suite_id, GROUP_ID, signer, credential(0), capabilities(suite_id), (), (), random, LIFETIME)
 
 
@@ -147,7 +146,8 @@ def full_world(suite_id: int, member_count: int, random: Random) -> World:
 
 def founder_and_newcomers(suite_id: int, member_count: int, random: Random) -> tuple[Group, list[KeyPackageBundle]]:
     """A group of one, and the packages of everyone else it is to have."""
-    return founder(suite_id, random), [package(suite_id, index, random) for index in range(1, member_count)]
+    signer = suite(suite_id).generate_signature_key(random)
+    return founder(suite_id, signer, random), [package(suite_id, index, random) for index in range(1, member_count)]
 
 
 def add_everyone(group: Group, bundles: list[KeyPackageBundle], random: Random) -> tuple[bytes, bytes, Group]:

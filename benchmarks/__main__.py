@@ -1,0 +1,6 @@
+"""`python -m benchmarks`: every benchmark there is, short. Each module by itself measures longer."""
+
+from benchmarks.mls import main
+
+if __name__ == "__main__":
+    main(["--quick"])
