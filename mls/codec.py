@@ -97,6 +97,11 @@ class Enum8(IntEnum):
     def is_open(cls) -> bool:
         return False
 
+    @classmethod
+    def broken_rule(cls) -> str:
+        """The rule that a value without a name breaks."""
+        return "V007"
+
 
 class Enum16(IntEnum):
     """A closed enumeration of two bytes."""
@@ -108,6 +113,11 @@ class Enum16(IntEnum):
     @classmethod
     def is_open(cls) -> bool:
         return False
+
+    @classmethod
+    def broken_rule(cls) -> str:
+        """The rule that a value without a name breaks."""
+        return "V007"
 
 
 class OpenEnum16(IntEnum):

@@ -8,6 +8,10 @@ class ProtocolVersion(Enum16):
 
     MLS10 = 1
 
+    @classmethod
+    def broken_rule(cls) -> str:
+        return "V006"
+
 
 class CipherSuiteId(OpenEnum16):
     """Cipher suites: RFC 9420 §17.1, then draft-ietf-mls-pq-ciphersuites-06 (its TBD1 to TBD11).

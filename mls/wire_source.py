@@ -20,7 +20,7 @@ class Source:
     depth: int = 1
 
     def __post_init__(self) -> None:
-        helpers = (overrun, partial, unknown, bad_presence, read_varint, put_varint)
+        helpers = (overrun, partial, unknown, no_case, bad_presence, read_varint, put_varint)
         self.names.update({helper.__name__: helper for helper in helpers})
         self.names.update(from_numbers=_struct.pack, to_numbers=_struct.unpack)
 
@@ -70,8 +70,12 @@ def partial() -> MalformedError:
     return MalformedError("a vector of fixed-size elements ends within an element (V005)")
 
 
-def unknown(name: str, value: int) -> MalformedError:
-    return MalformedError(f"{value} is no known {name} (V007, V210)")
+def unknown(name: str, value: int, rule: str) -> MalformedError:
+    return MalformedError(f"{value} is no known {name} ({rule})")
+
+
+def no_case(discriminant: str, value: int) -> MalformedError:
+    return MalformedError(f"nobody knows the extent of {discriminant} {value} (V210)")
 
 
 def bad_presence(octet: int) -> MalformedError:

@@ -112,7 +112,8 @@ class EnumType(WireType):
             if self.is_open:
                 source.put(f"{target} = {source.bind(self.kind)}({number})")
             else:
-                source.put(f"raise unknown({self.kind.__name__!r}, {number})")
+                rule = self.kind.broken_rule()  # type: ignore[attr-defined]
+                source.put(f"raise unknown({self.kind.__name__!r}, {number}, {rule!r})")
 
     def emit_write(self, source: Source, value: str) -> None:
         UintType(self.size).emit_write(source, value)
@@ -246,7 +247,7 @@ class SelectType(WireType):
             if self.fallback_none:
                 source.put(f"{target} = None")
             else:
-                source.put(f"raise unknown({self.discriminant!r}, f_{self.discriminant})")
+                source.put(f"raise no_case({self.discriminant!r}, f_{self.discriminant})")
 
     def emit_write(self, source: Source, value: str) -> None:
         for word, (number, case) in self._branches():
