@@ -24,6 +24,7 @@ from node.data_dir import DataDir
 from node.directory import Directory
 from node.errors import NodeError
 from node.holding import Holding
+from node.introductions import keep
 from node.joining import REFUSALS, found_group, join_by_welcome
 from node.logs import logger, short
 from node.peer_id import PeerId
@@ -121,7 +122,7 @@ class Node:
             peer = await self.context.transport.connect(address)
         except TransportError as error:
             raise ApiError(ErrorCode.PEER_UNREACHABLE, str(error)) from error
-        self.context.transport.keep(address)
+        keep(self.context, (address,))
         known = self.context.store.peer(peer)
         addresses = tuple(dict.fromkeys((address, *(known.addresses if known else ()))))[:8]
         with self.context.store.transaction() as transaction:
@@ -151,10 +152,9 @@ class Node:
         nursery.start_soon(self._take_hints)
         nursery.start_soon(self._take_events)
         for address in self.context.config.network.peers:
-            transport.keep(address)
+            transport.keep(address)  # a mistake there is said at the start
         for peer in self.context.store.peers():
-            for address in peer.addresses:
-                transport.keep(address)
+            keep(self.context, peer.addresses)
 
     async def _start(self, group_id: bytes) -> None:
         """Start a group's task, in place of an earlier one; returns when it runs, or has failed for the first time."""

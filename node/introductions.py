@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta
 
 from node.context import NodeContext
+from node.logs import logger
 from node.peer_id import PeerId
 from node.store_rows import PeerRow
 from node.transport import DialError, peer_of
@@ -16,6 +17,8 @@ from ordering import Wire
 ADDRESS_SIZE_MAX: Final = 256
 ADDRESSES_MAX: Final = 8
 INTRODUCTIONS_MAX: Final = 128
+
+log = logger("introductions")
 
 
 class Introduction(Wire, frozen=True):
@@ -41,8 +44,12 @@ def introduce(context: NodeContext, members: tuple[PeerId, ...], to: PeerId) -> 
     return Introductions(tuple(entries[:INTRODUCTIONS_MAX]))
 
 
-def take_introductions(context: NodeContext, members: frozenset[PeerId], told: Introductions) -> bool:
-    """Remember and dial what is new about members; whether anything was."""
+def take_introductions(context: NodeContext, by: PeerId, members: frozenset[PeerId], told: Introductions) -> bool:
+    """Remember and dial what a member tells about members; whether anything of it is new.
+
+    Of itself a member knows best. What it says of others is added where there is room: it puts nobody's known
+    address out of our reach.
+    """
     fresh: list[PeerRow] = []
     for entry in told.entries:
         if entry.peer == context.identity.peer_id or entry.peer not in members:
@@ -50,7 +57,8 @@ def take_introductions(context: NodeContext, members: frozenset[PeerId], told: I
         present = context.store.peer(entry.peer)
         had = present.addresses if present is not None else ()
         usable = tuple(address for address in entry.addresses if _names(address, entry.peer))
-        addresses = tuple(dict.fromkeys((*usable, *had)))[:ADDRESSES_MAX]
+        order = (*usable, *had) if entry.peer == by else (*had, *usable)
+        addresses = tuple(dict.fromkeys(order))[:ADDRESSES_MAX]
         if set(addresses) - set(had):
             fresh.append(PeerRow(entry.peer, addresses, present.name if present is not None else ""))
     if not fresh:
@@ -59,9 +67,17 @@ def take_introductions(context: NodeContext, members: frozenset[PeerId], told: I
         for row in fresh:
             transaction.put_peer(row)
     for row in fresh:
-        for address in row.addresses:
-            context.transport.keep(address)
+        keep(context, row.addresses)
     return True
+
+
+def keep(context: NodeContext, addresses: tuple[str, ...]) -> None:
+    """Stay connected to these addresses; how many the transport keeps is its own affair, and no error of ours."""
+    for address in addresses:
+        try:
+            context.transport.keep(address)
+        except DialError as error:
+            log.info("address not kept", reason=str(error))
 
 
 def _names(address: str, peer: PeerId) -> bool:

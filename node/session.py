@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random as Chance
-from typing import Any, Final, TypeVar, cast
+from typing import Any, ClassVar, Final, TypeVar, cast
 
 import trio
 
@@ -29,11 +29,15 @@ from node.peer_id import PeerId
 from node.peer_messages import WELCOME_PROTOCOL, Frame, FrameKind, Sealed, group_tag, topic_of
 from node.sealing import open_sealed, seal
 from node.store_rows import FeedRow, IntentRow
-from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, RequestError, TransportError
+from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, KIB, MIB, RequestError, TransportError
 from node.welcoming import ALREADY_IN, GIVE_UP_MS, JOINED, RETRY_MS, WELCOME_KIND
 from ordering import MalformedError, OrderingError
 
 INBOX_MAX: Final = 4096
+WAITING_PER_PEER_MAX: Final = 4 * MIB  # of one peer in the inbox; all who are no members have one such share together
+ITEM_COST: Final = 8 * KIB  # what even an empty frame counts for
+INTRODUCE_PERIOD_S: Final = 1.0  # news of where members are is passed on at most this often
+CLEAN_RETRY_S: Final = 10.0
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
 DAY_MS: Final = 24 * 3600 * 1000
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
@@ -59,6 +63,10 @@ class FrameIn:
     peer: PeerId
     frame: Frame
 
+    @property
+    def size(self) -> int:
+        return len(self.frame.body)
+
 
 @dataclass(frozen=True, slots=True)
 class HintIn:
@@ -67,12 +75,17 @@ class HintIn:
     peer: PeerId
     sealed: Sealed
 
+    @property
+    def size(self) -> int:
+        return len(self.sealed.ciphertext)
+
 
 @dataclass(frozen=True, slots=True)
 class PeerIn:
     """A peer has connected."""
 
     peer: PeerId
+    size: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +110,27 @@ class Wish:
 Item = FrameIn | HintIn | PeerIn | Answer | Wish
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something from the network in the inbox, and in whose share of it."""
+
+    item: FrameIn | HintIn | PeerIn
+    share: PeerId
+
+
 class Session:
     """A group on a running node."""
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
         self.context = context
         self.group_id = holding.group_id
-        self._inbox_in, self._inbox_out = trio.open_memory_channel[Item](INBOX_MAX)
+        self._inbox_in, self._inbox_out = trio.open_memory_channel[Item | Waiting](INBOX_MAX)
         self._nursery: trio.Nursery | None = None
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._next_sync_s = 0.0
+        self._introduced_s = float("-inf")
+        self._introduce_at_s = float("inf")
+        self._waiting: dict[PeerId, int] = {}  # what of each peer lies in the inbox, in bytes
         self._clean_at_s = 0.0  # a crash may have left the log untruncated
         self._delivering: set[int] = set()
         self._new_epoch = True
@@ -192,9 +216,14 @@ class Session:
     # --- from the network ---
 
     def post(self, item: FrameIn | HintIn | PeerIn) -> None:
-        """Hand over something from the network; dropped when the inbox is full, since all of it is repeated."""
+        """Hand over something from the network; dropped when there is no room for it, since all of it is repeated."""
+        share = item.peer if self.agreement.leaf_of(item.peer) is not None else ""
+        after = self._waiting.get(share, 0) + ITEM_COST + item.size
+        if after > WAITING_PER_PEER_MAX:
+            return
         try:
-            self._inbox_in.send_nowait(item)
+            self._inbox_in.send_nowait(Waiting(item, share))
+            self._waiting[share] = after
         except trio.WouldBlock:
             log.warning("inbox full", group=short(self.group_id))
         except trio.ClosedResourceError:
@@ -243,16 +272,25 @@ class Session:
             pass
 
     async def _next(self) -> Item | None:
-        """The next item, or None when a timer is due."""
-        try:
-            return self._inbox_out.receive_nowait()
-        except trio.WouldBlock:
-            pass
-        deadlines = [self._next_sync_s, self._clean_at_s, self.agreement.wake_at_s, self.catching_up.wake_at_s]
-        due = min(each for each in deadlines if each is not None)
+        """The next item, or None when a timer is due: timers first, or whoever keeps the inbox full would stop them."""
+        deadlines = [self._next_sync_s, self._clean_at_s, self._introduce_at_s]
+        deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
+        due = min(deadlines)
+        if self.context.now_s() >= due:
+            return None
         with trio.move_on_at(due):
-            return await self._inbox_out.receive()
+            item = await self._inbox_out.receive()
+            return self._unpacked(item) if isinstance(item, Waiting) else item
         return None
+
+    def _unpacked(self, waiting: Waiting) -> Item:
+        """What lay in the inbox; its sender may send as much again."""
+        left = self._waiting[waiting.share] - ITEM_COST - waiting.item.size
+        if left:
+            self._waiting[waiting.share] = left
+        else:
+            del self._waiting[waiting.share]
+        return waiting.item
 
     def _take(self, item: Item | None) -> None:
         match item:
@@ -300,8 +338,9 @@ class Session:
                 self.conversation.receive(peer, frame.body)
             case FrameKind.INTRODUCTIONS if self.agreement.leaf_of(peer) is not None:
                 members = frozenset(self.agreement.peers())
-                if take_introductions(self.context, members, Introductions.decode(frame.body)):
-                    self._introduce(self._connected_members())
+                if take_introductions(self.context, peer, members, Introductions.decode(frame.body)):
+                    again_s = max(self.context.now_s(), self._introduced_s + INTRODUCE_PERIOD_S)
+                    self._introduce_at_s = min(self._introduce_at_s, again_s)
             case FrameKind.INTRODUCTIONS:
                 pass  # from a stranger
 
@@ -325,6 +364,9 @@ class Session:
         self.catching_up.tick(now)
         if now >= self._clean_at_s:
             self._clean()
+        if now >= self._introduce_at_s:
+            self._introduced_s, self._introduce_at_s = now, float("inf")
+            self._introduce(self._connected_members())
         if now >= self._next_sync_s:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
             connected = self._connected_members()

@@ -1,0 +1,114 @@
+"""What one peer can make of a node's queues, timers and address book: its own share, and no more."""
+
+from pathlib import Path
+
+import trio
+from trio.testing import MockClock
+
+from node.intents import DONE
+from node.introductions import ADDRESSES_MAX, Introduction, Introductions, take_introductions
+from node.peer_messages import Frame, FrameKind, group_tag
+from node.session import WAITING_PER_PEER_MAX, FrameIn, Session, Waiting
+from node.store_rows import PeerRow
+from node.transport import KEPT_ADDRESSES_MAX
+from tests.node.world import Member, World, open_world
+
+
+def idle_session(member: Member) -> Session:
+    """The member's group as its task would open it, with nobody at work in it."""
+    return Session(member.node.context, member.session.holding)
+
+
+async def test_one_peer_fills_its_own_share_of_the_inbox(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """4 096 frames of a megabyte each would be all the memory there is; and nobody else's votes would get in."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+        session = idle_session(ada)
+        large = Frame(group_tag(session.group_id), FrameKind.ORDERING, bytes(500_000))
+        small = Frame(group_tag(session.group_id), FrameKind.ORDERING, b"")
+
+        for number in range(5000):
+            session.post(FrameIn(bob.peer_id, large if number % 2 else small))
+            session.post(FrameIn(f"stranger {number}", small))
+        waiting = session._inbox_in.statistics().current_buffer_used
+        session.post(FrameIn(cyn.peer_id, large))
+
+        assert session._inbox_in.statistics().current_buffer_used == waiting + 1
+        assert sum(session._waiting.values()) <= 3 * WAITING_PER_PEER_MAX
+        while session._waiting:
+            item = session._inbox_out.receive_nowait()
+            assert isinstance(item, Waiting)
+            session._unpacked(item)
+        session.post(FrameIn(bob.peer_id, large))
+        assert session._inbox_in.statistics().current_buffer_used == 1
+
+
+async def test_timers_run_while_the_inbox_is_never_empty(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Whoever sends without pause could otherwise keep a node from every timeout and every repetition."""
+    async with open_world(tmp_path) as world:
+        (ada,) = await world.group_of("ada", committee=1)
+        session = idle_session(ada)
+        garbage = FrameIn("a stranger", Frame(group_tag(session.group_id), FrameKind.ORDERING, b"garbage"))
+        session.post(garbage)
+        session.post(garbage)
+
+        taken = []
+        for _ in range(4):
+            item = await session._next()
+            taken.append(item)
+            if item is None:
+                await trio.lowlevel.checkpoint()
+                session._next_sync_s = session._clean_at_s = session.context.now_s() + 1
+                session.agreement.tick()
+
+        assert taken == [None, garbage, garbage, None]
+
+
+async def test_what_a_member_says_of_others_hides_nobody(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Addresses a member makes up for others come behind those known, and never in their place."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+        context, members = ada.node.context, frozenset((bob.peer_id, cyn.peer_id))
+        with context.store.transaction() as transaction:
+            transaction.put_peer(PeerRow(cyn.peer_id, (cyn.address,)))
+        invented = tuple(f"/memory/{number}/p2p/{cyn.peer_id}" for number in range(ADDRESSES_MAX))
+
+        take_introductions(context, bob.peer_id, members, Introductions((Introduction(cyn.peer_id, invented),)))
+        known = context.store.peer(cyn.peer_id)
+        assert known is not None
+        assert known.addresses[0] == cyn.address
+
+        moved = f"/memory/moved/p2p/{cyn.peer_id}"
+        take_introductions(context, cyn.peer_id, members, Introductions((Introduction(cyn.peer_id, (moved,)),)))
+        known = context.store.peer(cyn.peer_id)
+        assert known is not None
+        assert known.addresses[:2] == (moved, cyn.address)
+
+
+async def test_addresses_without_end_stop_neither_the_group_nor_the_node(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The transport keeps so many addresses; a member may tell more, and they are remembered across restarts."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        for round_ in range(KEPT_ADDRESSES_MAX // ADDRESSES_MAX + 2):
+            told = tuple(f"/memory/{round_}-{n}/p2p/{bob.peer_id}" for n in range(ADDRESSES_MAX))
+            post_introduction(bob, ada, told)
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await ada.update()).state == DONE
+        fill_address_book(world, ada)
+        await ada.stop()
+        await ada.start()
+        assert (await ada.update()).state == DONE
+
+
+def post_introduction(by: Member, to: Member, addresses: tuple[str, ...]) -> None:
+    told = Introductions((Introduction(by.peer_id, addresses),))
+    to.session.post(FrameIn(by.peer_id, Frame(group_tag(to.session.group_id), FrameKind.INTRODUCTIONS, told.encode())))
+
+
+def fill_address_book(world: World, member: Member) -> None:
+    with member.node.context.store.transaction() as transaction:
+        for number in range(KEPT_ADDRESSES_MAX // ADDRESSES_MAX + 2):
+            addresses = tuple(f"/memory/{number}-{n}/p2p/peer{number}" for n in range(ADDRESSES_MAX))
+            transaction.put_peer(PeerRow(f"peer{number}", addresses))
