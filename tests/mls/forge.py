@@ -62,27 +62,31 @@ class Forger:
         edit_leaf: Callable[[LeafNode], LeafNode] = lambda leaf: leaf,
         edit_path: Callable[[UpdatePath], UpdatePath] = lambda path: path,
         edit_content: Callable[[FramedContent], FramedContent] = lambda content: content,
+        edit_signed: Callable[[AuthenticatedContent], AuthenticatedContent] = lambda signed: signed,
+        seal_under: bytes | None = None,
+        commit_secret: bytes | None = None,
         signer: SignaturePrivateKey | None = None,
         leaf_signer: SignaturePrivateKey | None = None,
     ) -> bytes:
         """A commit of these proposals by value, then those referred to.
 
         `edit_leaf` works before the path's leaf is signed, `edit_path` on the finished path, `edit_content` before the
-        message is signed.
+        message is signed, `edit_signed` before its tags are made. `seal_under` is a group context for the path's
+        secrets in place of the right one, `commit_secret` likewise.
         """
         group, state = self.group, self.group.state
         sender = Sender.member(group.own_leaf)
         received = [_received(group, each) for each in references]
         listed = [*(ListedProposal(Proposal.of(body), sender) for body in bodies), *received]
         applied = apply_proposals(group.public.tree, group.extensions, listed)
-        tree, made, commit_secret = applied.tree, None, zero_secret(group.suite)
+        tree, made, secret = applied.tree, None, zero_secret(group.suite)
         if path:
             leaf = edit_leaf(state.own_leaf_node)
             key = leaf_signer or state.signer
             fresh = create_path(tree, group.own_leaf, leaf, key, group.group_id, self.random, state.keys)
-            tree, commit_secret = fresh.tree, fresh.commit_secret
-            context = group.public.next_context(applied, tree)
-            made = edit_path(fresh.seal(context.encode(), self.random, applied.added_leaves))
+            tree, secret = fresh.tree, fresh.commit_secret
+            context = seal_under or group.public.next_context(applied, tree).encode()
+            made = edit_path(fresh.seal(context, self.random, applied.added_leaves))
         entries = [
             ProposalOrRef.by_value(each.proposal)
             if each.reference is None
@@ -90,9 +94,9 @@ class Forger:
             for each in listed
         ]
         content = edit_content(self.framed(Commit(tuple(entries), made)))
-        signed = self.signed(content, signer, b"")
+        signed = edit_signed(self.signed(content, signer, b""))
         after = group.public.succeeded(group.public.next_context(applied, tree), tree, signed, b"").context
-        joiner = joiner_secret(group.suite, state.secrets.init_secret, commit_secret, after.encode())
+        joiner = joiner_secret(group.suite, state.secrets.init_secret, commit_secret or secret, after.encode())
         start = start_epoch(group.suite, joiner, zero_secret(group.suite), after.encode())
         tag = start.secrets.confirmation_tag(group.suite, after.confirmed_transcript_hash)
         return self.message(replace(signed, auth=replace(signed.auth, confirmation_tag=tag)))

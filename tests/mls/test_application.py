@@ -56,7 +56,7 @@ def test_messages_open_in_any_order_and_once(pair: Members) -> None:
     for number in (4, 0, 3, 1, 2):
         assert heard(pair, "bob", messages[number]) == b"%d" % number
     for message in messages:
-        with pytest.raises(DuplicateError):
+        with pytest.raises(DuplicateError, match="V044"):
             pair["bob"].open(message, NOW)
 
 
@@ -78,8 +78,9 @@ def test_opening_changes_nothing_in_the_value_it_started_from(pair: Members) -> 
 def test_v217_a_broken_copy_does_not_use_up_the_key(pair: Members) -> None:
     message = said(pair, "alice", b"words")
     broken = message[:-1] + bytes([message[-1] ^ 1])
-    with pytest.raises(InvalidError):
+    with pytest.raises(InvalidError) as wrong:
         pair["bob"].open(broken, NOW)
+    assert wrong.value.rule == "V039"
     assert heard(pair, "bob", message) == b"words"
 
 
@@ -114,7 +115,7 @@ def test_v022_a_message_of_a_past_epoch_opens_for_a_while(pair: Members) -> None
     assert heard(pair, "bob", message) == b"before I go"
     with pytest.raises(DuplicateError):
         pair["bob"].open(message, NOW)
-    with pytest.raises(StaleEpochError):
+    with pytest.raises(StaleEpochError, match="V022"):
         pair["dave"].open(message, NOW)
 
 
@@ -174,7 +175,7 @@ def test_a_successor_follows_what_its_epoch_went_on_saying(pair: Members) -> Non
         pair["bob"].following(staged)
 
 
-def test_a_removed_member_reads_nothing_after(pair: Members) -> None:
+def test_v169_a_removed_member_is_told_and_reads_nothing_after(pair: Members) -> None:
     pair.add("alice", "carol")
     carol = pair["carol"]
     made = pair.remove("alice", "carol")

@@ -84,7 +84,7 @@ def test_an_update_whose_keys_are_lost_does_not_open() -> None:
 
 
 def test_rivals_of_one_epoch_are_staged_side_by_side() -> None:
-    """Lessons 1 and 13: nothing is applied by being looked at, and any one of them can win."""
+    """V162, V164: nothing is applied by being looked at, and any one of them can win."""
     world = Members("alice", "bob", "carol", "dave")
     rivals = {name: world.commit(name, adopt=False) for name in ("alice", "bob", "carol")}
     before = world["dave"].to_bytes()
@@ -110,6 +110,7 @@ def test_a_commit_can_be_made_in_a_group_of_one() -> None:
 
 @pytest.mark.parametrize("force_path", [False, True])
 def test_several_newcomers_share_one_welcome(force_path: bool) -> None:
+    """V201, V224: each joins by it, and can follow the next path."""
     world = Members("alice", "bob")
     made = world.add("alice", "carol", "dave", "erin", force_path=force_path)
     assert world.agree()
@@ -170,7 +171,7 @@ def test_a_joiner_can_check_which_commit_led_to_its_epoch() -> None:
     assert world["carol"].context.confirmed_transcript_hash == expected
 
 
-def test_exported_secrets_agree_and_change_with_each_epoch() -> None:
+def test_v208_exported_secrets_agree_and_change_with_each_epoch() -> None:
     world = Members("alice", "bob")
     first = {group.export("a use", b"context", 32) for group in world.groups.values()}
     assert len(first) == 1

@@ -100,6 +100,7 @@ def test_a_changed_welcome_is_believed_when_nothing_is_changed(invitation: Invit
 
 
 def test_joining_tells_who_signed_and_which_bundle_was_used(invitation: Invitation) -> None:
+    """V091: the caller deletes that one."""
     spare = invitation.world.client("carol").package()
     assert invitation.made.welcome is not None
     joined = open_welcome(invitation.made.welcome, [spare, invitation.bundle], tree=None, now=NOW)

@@ -35,7 +35,7 @@ def test_each_key_package_has_keys_of_its_own(client: Client) -> None:
 
 
 def test_our_capabilities_list_what_we_support_and_no_default(client: Client) -> None:
-    """V068, V219, V215: with a reserved value in each list that may have one."""
+    """V219, V215: with a reserved value in each list that may have one."""
     capabilities = own_capabilities((POLICY, VOTER), Dice())
     assert set(range(1, 8)) < set(capabilities.cipher_suites)
     assert {POLICY, VOTER} < set(capabilities.extensions)
@@ -61,7 +61,9 @@ def test_our_capabilities_list_what_we_support_and_no_default(client: Client) ->
         ("V069", {"versions": ()}),
     ],
 )
-def test_we_do_not_make_a_package_that_says_less_than_it_uses(rule: str, changed: dict[str, tuple[int, ...]]) -> None:
+def test_v066_v068_v069_we_do_not_make_a_package_that_says_less_than_it_uses(
+    rule: str, changed: dict[str, tuple[int, ...]]
+) -> None:
     client = Client("alice", 1, Dice())
     client.capabilities = replace(client.capabilities, **changed)
     with pytest.raises(MisuseError, match=rule):

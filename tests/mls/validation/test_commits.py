@@ -101,7 +101,7 @@ def test_v030_a_commit_without_a_confirmation_tag_has_no_encoding(table: Table) 
     message = public_message(data)
     tag = message.auth.confirmation_tag
     assert tag is not None
-    with pytest.raises(MalformedError):
+    with pytest.raises(MalformedError, match="V004"):
         table["bob"].stage(data.replace(bytes([len(tag)]) + tag, b""), now=NOW)
 
 
@@ -167,6 +167,8 @@ def test_a_commit_of_adds_needs_no_path(table: Table) -> None:
 
 
 def test_v075_a_path_leaf_made_for_an_update(table: Table) -> None:
+    """V151."""
+
     def edit(path: UpdatePath) -> UpdatePath:
         leaf = replace(path.leaf_node, leaf_node_source=LeafNodeSource.UPDATE, parent_hash=None)
         return replace(path, leaf_node=table.alice.resigned(leaf))
@@ -200,6 +202,7 @@ def test_v077_a_path_leaf_that_keeps_its_encryption_key(table: Table) -> None:
 
 
 def test_v067_a_path_leaf_with_an_extension_it_does_not_list(table: Table) -> None:
+    """V082."""
     extra = (Extension(ExtensionType(0xF123), b""),)
     table.refuses("V067", table.alice.commit(edit_leaf=lambda leaf: replace(leaf, extensions=extra)))
 
@@ -215,7 +218,7 @@ def test_v080_a_path_leaf_that_no_longer_supports_the_group() -> None:
 
 
 def test_v078_a_path_leaf_with_the_signature_key_of_another(table: Table) -> None:
-    """Signed by that other, to be right in all else."""
+    """V082: signed by that other, to be right in all else."""
     dave = table["dave"].state.signer
     message = table.alice.commit(edit_leaf=lambda leaf: replace(leaf, signature_key=dave.public), leaf_signer=dave)
     table.refuses("V078", message)
@@ -310,7 +313,7 @@ def test_v213_a_kem_output_that_is_none_cuts_off_and_no_more(table: Table) -> No
 
 @pytest.mark.parametrize("lifetime", [Lifetime(NOW - 100, NOW - 1), Lifetime(NOW + 1, NOW + 100)])
 def test_v071_an_add_outside_its_lifetime(table: Table, lifetime: Lifetime) -> None:
-    """A clock's judgement: an observer has none, a sender refuses too (V070), and a setting turns it off."""
+    """V070: a clock's judgement. An observer has none, a sender refuses too, and a setting turns it off."""
     package = table.client("erin").package(lifetime=lifetime).key_package
     message = table.alice.commit(Add(package))
     assert table["bob"].public.check_commit(message).adds[0].leaf == package.leaf_node

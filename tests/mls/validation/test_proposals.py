@@ -105,13 +105,14 @@ def test_v083_an_add_for_another_cipher_suite(table: Table) -> None:
 
 
 def test_v062_an_add_whose_leaf_signature_is_wrong(table: Table) -> None:
-    """V081 too: the leaf's content changed under its old signature."""
+    """V081, V084: the leaf's content changed under its old signature."""
     package = table.client("erin").package().key_package
     leaf = replace(package.leaf_node, credential=replace(package.leaf_node.credential, value=b"mallory"))
     table.refuses("V062", table.alice.commit(Add(_repackaged(table.client("erin"), package, leaf_node=leaf))))
 
 
 def test_v085_an_add_whose_package_signature_is_wrong(table: Table) -> None:
+    """V094, V114."""
     package = table.client("erin").package().key_package
     table.refuses("V085", table.alice.commit(Add(replace(package, signature=package.leaf_node.signature))))
 
@@ -124,7 +125,7 @@ def test_v086_an_add_with_one_key_for_two_purposes(table: Table) -> None:
 
 @pytest.mark.parametrize("key", [b"", b"short", b"x" * 33])
 def test_v014_an_add_whose_init_key_is_no_key(table: Table, key: bytes) -> None:
-    """V087. It cannot be welcomed, so the commit around it is made for its form only."""
+    """V087: it cannot be welcomed, so the commit around it is made for its form only."""
     package = table.client("erin").package().key_package
     message = table.alice.commit(edit_content=instead(Add(_repackaged(table.client("erin"), package, init_key=key))))
     table.refuses("V014", message)
@@ -337,7 +338,7 @@ def test_v080_an_add_that_lacks_an_extension_of_the_group(table: Table) -> None:
 
 
 def test_v095_an_add_is_judged_by_the_extensions_its_own_commit_sets(table: Table) -> None:
-    """The new list governs the rest (V133)."""
+    """V129, V133: the new list governs the rest."""
     package = _with_capabilities(table.client("erin"), extensions=())
     extensions = GroupContextExtensions((Extension(ExtensionType(POLICY), b"rules"),))
     table.refuses("V107", table.alice.commit(Add(package), extensions))
