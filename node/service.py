@@ -22,7 +22,7 @@ from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
 from node.session import Session
 from node.store_reads import PAGE_SIZE_MAX
-from node.store_rows import FeedRow, GroupRow, IntentRow
+from node.store_rows import FeedRow, GroupRow, IntentRow, PeerRow
 from node.version import VERSION
 from ordering import Model, OrderingError, Policy
 
@@ -70,6 +70,18 @@ class NodeService:
     async def connect(self, request: schema.ConnectRequest) -> schema.PeerInfo:
         """Dial a peer, and stay connected to it."""
         peer = await self._node.connect(request.address)
+        return views.peer_info(self._context, peer, self._sessions(), self._names())
+
+    async def peer_name(self, request: schema.PeerNameRequest) -> schema.PeerInfo:
+        """Give a peer a name of our own, which no other peer has here; empty takes it away."""
+        peer, taken = self._known_peer(request.peer), self._names().petnames
+        if peer == self._context.identity.peer_id:
+            raise ApiError(ErrorCode.BAD_REQUEST, "that is this node", "its name is the setting node.name")
+        if any(name.casefold() == request.name.casefold() for other, name in taken.items() if other != peer):
+            raise ApiError(ErrorCode.NAME_TAKEN, f"another peer is called {request.name!r} here", "choose another name")
+        known = self._store.peer(peer)
+        with self._store.transaction() as transaction:
+            transaction.put_peer(PeerRow(peer, known.addresses if known else (), request.name))
         return views.peer_info(self._context, peer, self._sessions(), self._names())
 
     async def shutdown(self, request: schema.Nothing) -> schema.Done:  # noqa: ARG002

@@ -36,6 +36,14 @@ PEERS = Operation("peers", "GET", "/v1/peers", schema.Nothing, schema.PeerList, 
 CONNECT = Operation(
     "connect", "POST", "/v1/connect", schema.ConnectRequest, schema.PeerInfo, "Dial a peer by its multiaddr."
 )
+PEER_NAME = Operation(
+    "peer_name",
+    "POST",
+    "/v1/peers/name",
+    schema.PeerNameRequest,
+    schema.PeerInfo,
+    "Give a peer a name; it stays on this node.",
+)
 SHUTDOWN = Operation("shutdown", "POST", "/v1/shutdown", schema.Nothing, schema.Done, "Stop the daemon cleanly.")
 
 GROUP_LIST = Operation("group_list", "GET", "/v1/groups", schema.Nothing, schema.GroupList, "All groups of this node.")
@@ -145,6 +153,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     IDENTITY,
     PEERS,
     CONNECT,
+    PEER_NAME,
     SHUTDOWN,
     GROUP_LIST,
     GROUP_CREATE,

@@ -58,6 +58,13 @@ class ConnectRequest(Request, frozen=True, kw_only=True):
     address: Reference
 
 
+class PeerNameRequest(Request, frozen=True, kw_only=True):
+    """Give a peer a name of this node's own; empty takes it away."""
+
+    peer: Reference
+    name: Literal[""] | Name
+
+
 class GroupCreateRequest(Request, frozen=True, kw_only=True):
     """Found a group with ourselves as its only member and only voter."""
 

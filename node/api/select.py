@@ -31,7 +31,8 @@ def pick(kind: Literal["group", "member", "intent"], reference: str, choices: Se
     """The choice that `reference` means. Raises ApiError when it means none (with a guess) or several (listed).
 
     Tried in this order, the first that matches anything decides: `#position`, the whole id, the name, the name in
-    other letter case, an id prefix or suffix of at least four characters.
+    other letter case, an id prefix or suffix of at least four characters. A shortened id (`12D3…x8bs1Q`) means what it
+    was made of.
     """
     not_found, ambiguous = _CODES[kind]
     found = matches(reference, choices)
@@ -54,6 +55,9 @@ def matches(reference: str, choices: Sequence[Named]) -> list[Named]:
         lambda one: one.name == reference,
         lambda one: one.name.casefold() == folded,
     ]
+    head, _, tail = reference.partition("…")
+    if head and tail:  # shortened, as it is shown
+        rules.append(lambda one: one.id.startswith(head) and one.id.endswith(tail))
     if len(reference) >= PREFIX_SIZE_MIN:
         rules.append(lambda one: one.id.startswith(reference) or one.id.endswith(reference))
         rules.append(lambda one: one.id.startswith(folded))  # hex typed in capitals

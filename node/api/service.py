@@ -19,6 +19,8 @@ class Service(Protocol):
 
     async def connect(self, request: schema.ConnectRequest) -> schema.PeerInfo: ...
 
+    async def peer_name(self, request: schema.PeerNameRequest) -> schema.PeerInfo: ...
+
     async def shutdown(self, request: schema.Nothing) -> schema.Done:
         """Begin a clean stop and return; the server answers before its stop event ends it."""
 

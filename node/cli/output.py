@@ -94,5 +94,6 @@ def lasting(seconds: float) -> str:
 
 
 def short(identifier: str) -> str:
-    """An id short enough to read, long enough to tell apart."""
-    return identifier if len(identifier) <= 16 else f"{identifier[:8]}…{identifier[-6:]}"
+    """An id short enough to read, long enough to tell apart; peer ids all begin alike."""
+    shown = 4 if identifier.startswith("12D3KooW") else 8
+    return identifier if len(identifier) <= 16 else f"{identifier[:shown]}…{identifier[-6:]}"

@@ -14,7 +14,7 @@ from node.cli.log import log
 from node.cli.output import print_failure
 from node.cli.run import run
 from node.cli.testnet import testnet
-from node.cli.view import connect, events, identity, peers, status, stop
+from node.cli.view import connect, events, identity, name, peers, status, stop
 from node.version import VERSION
 
 
@@ -76,7 +76,7 @@ def root() -> None:
     """
 
 
-for command in (init, run, status, identity, peers, connect, events, stop, group, log, testnet):
+for command in (init, run, status, identity, peers, connect, name, events, stop, group, log, testnet):
     root.add_command(command)
 
 

@@ -88,6 +88,27 @@ def connect(address: str) -> None:
 
 
 @click.command()
+@click.argument("peer")
+@click.argument("name")
+@common
+def name(peer: str, name: str) -> None:
+    """Give a peer a name.
+
+    PEER is an id or its last characters. The name stays on this node; an empty one takes it away.
+    """
+    from node.api import operations, schema
+
+    given = context()
+    named = given.call(operations.PEER_NAME, schema.PeerNameRequest(peer=peer, name=name))
+    if given.is_json:
+        print_json(named)
+        return
+    click.echo(
+        safe(f"{named.peer_id} is called {named.name} here" if named.name else f"{named.peer_id} has no name here")
+    )
+
+
+@click.command()
 @click.option("--after", type=click.IntRange(min=0), help="Begin after this sequence number [default: now].")
 @click.option("--group", help="Only of this group.")
 @common

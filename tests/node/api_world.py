@@ -136,6 +136,7 @@ REPLIES: dict[str, schema.Reply] = {
     "identity": IDENTITY,
     "peers": schema.PeerList(peers=(PEER,)),
     "connect": PEER,
+    "peer_name": PEER,
     "shutdown": schema.Done(),
     "group_list": schema.GroupList(groups=(GROUP,)),
     "group_create": DETAIL,

@@ -24,6 +24,7 @@ BOB = Named("12D3KooWBob", "alice", 3)
         ("Chess", CHESS),
         ("chess", OTHER_CHESS),
         ("beef", OTHER_CHESS),
+        ("0d0dff…112233", BOOKS),
     ],
 )
 def test_a_group_is_meant_by_name_or_part_of_its_id(reference: str, meant: Named) -> None:

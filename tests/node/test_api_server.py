@@ -24,6 +24,7 @@ from tests.node.api_world import CannedNode, happened, running
 
 REQUESTS: dict[str, schema.Request] = {
     "connect": schema.ConnectRequest(address="/ip4/127.0.0.1/tcp/1/p2p/12D3KooWAlice"),
+    "peer_name": schema.PeerNameRequest(peer="12D3KooWBob", name="Böb"),
     "group_create": schema.GroupCreateRequest(name="book club", model="crash", committee_max=3),
     "group_show": schema.GroupRequest(group="book club?&%25ü"),
     "group_add": schema.GroupAddRequest(group="0d0d", peer="/ip4/127.0.0.1/tcp/1/p2p/x", timeout_s=2.5),

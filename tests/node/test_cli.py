@@ -183,6 +183,7 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
     (("id",), "identity", schema.Nothing()),
     (("peers",), "peers", schema.Nothing()),
     (("connect", "/ip4/1.2.3.4/tcp/1/p2p/x"), "connect", schema.ConnectRequest(address="/ip4/1.2.3.4/tcp/1/p2p/x")),
+    (("name", "12D3KooWBob", "Bob"), "peer_name", schema.PeerNameRequest(peer="12D3KooWBob", name="Bob")),
     (("group", "list"), "group_list", schema.Nothing()),
     (
         ("group", "create", "book club", "--suite", "3", "--model", "crash", "--voters", "5"),

@@ -460,6 +460,25 @@ async def test_connect_dials_and_remembers(tmp_path: Path, autojump_clock: MockC
         assert await code_of(nodes["alice"].connect(nowhere)) == ErrorCode.PEER_UNREACHABLE
 
 
+async def test_a_peer_has_the_name_it_was_given_here(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A node tells nobody its name, so whose word a name is can never be in doubt."""
+    async with world(tmp_path, "alice", "bob", "carol") as nodes:
+        alice = nodes["alice"]
+
+        named = await alice.peer_name(schema.PeerNameRequest(peer=nodes.id("bob")[-6:], name="Robert"))
+
+        assert (named.peer_id, named.name) == (nodes.id("bob"), "Robert")
+        again = schema.PeerNameRequest(peer="robert", name="Bobby")
+        assert (await alice.peer_name(again)).name == "Bobby"
+        assert "Bobby" in {peer.name for peer in (await alice.peers(NOTHING)).peers}
+        taken = schema.PeerNameRequest(peer=nodes.id("carol"), name="bobby")
+        assert await code_of(alice.peer_name(taken)) == ErrorCode.NAME_TAKEN
+        assert await code_of(alice.peer_name(schema.PeerNameRequest(peer="nobody", name="x"))) == ErrorCode.BAD_REQUEST
+        own = schema.PeerNameRequest(peer=nodes.id("alice"), name="me")
+        assert await code_of(alice.peer_name(own)) == ErrorCode.BAD_REQUEST
+        assert (await alice.peer_name(schema.PeerNameRequest(peer="Bobby", name=""))).name == ""
+
+
 async def test_shutdown_begins_a_stop(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with world(tmp_path, "alice") as nodes:
         assert await nodes["alice"].shutdown(NOTHING) == schema.Done()
