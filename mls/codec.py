@@ -217,8 +217,13 @@ class Writer(bytearray):
         self.append(1 if present else 0)
 
 
+_SHORT_LENGTHS = [bytes((size,)) for size in range(64)]
+
+
 def varint(value: int) -> bytes:
     """A variable-size length, minimal (RFC 9420 §2.1.2)."""
+    if value < 64:
+        return _SHORT_LENGTHS[value]
     out = bytearray()
     wire_source.put_varint(out, value)
     return bytes(out)
@@ -270,6 +275,13 @@ class KeptStruct(Struct):
     """
 
     __slots__ = ("_encoding",)
+    _encoding: bytes
+
+    def encode(self) -> bytes:
+        try:
+            return self._encoding
+        except AttributeError:
+            return super().encode()
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))

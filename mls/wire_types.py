@@ -172,7 +172,12 @@ class VectorType(WireType):
             size, letter = self.element.size, _FORMATS[self.element.size]
             if size > 1:
                 source.put(f"if (stop - pos) % {size}: raise partial()")
-            source.put(f"{target} = to_numbers(f'>{{(stop - pos) // {size}}}{letter}', data[pos:stop])", "pos = stop")
+            with source.block("if stop - pos <= 32:"):
+                formats = source.bind([f">{count}{letter}" for count in range(32 // size + 1)])
+                source.put(f"{target} = few_numbers({formats}[(stop - pos) // {size}], data[pos:stop])")
+            with source.block("else:"):
+                source.put(f"{target} = to_numbers(f'>{{(stop - pos) // {size}}}{letter}', data[pos:stop])")
+            source.put("pos = stop")
             return
         saved, items, item = source.fresh() + "e", source.fresh() + "v", source.fresh() + "i"
         source.put(f"{saved} = end", "end = stop", f"{items} = []")

@@ -2,23 +2,17 @@
 
 from collections.abc import Sequence
 
-from mls.codec import Opaque, Struct, struct
+from mls.codec import varint
 from mls.crypto import CipherSuite
 from mls.tree.math import NodeIndex
 from mls.tree.nodes import ParentNode
 from mls.tree.ratchet import PathStep
 
 
-@struct
-class ParentHashInput(Struct):
-    encryption_key: Opaque
-    parent_hash: Opaque
-    original_sibling_tree_hash: Opaque
-
-
 def parent_hash(suite: CipherSuite, parent: ParentNode, original_sibling_tree_hash: bytes) -> bytes:
-    """The hash that the next node down, on the side away from the sibling, carries. KDF.Nh bytes."""
-    return suite.hash(ParentHashInput(parent.encryption_key, parent.parent_hash, original_sibling_tree_hash).encode())
+    """The hash of ParentHashInput, which the next node down, away from the sibling, carries. KDF.Nh bytes."""
+    fields = (parent.encryption_key, parent.parent_hash, original_sibling_tree_hash)
+    return suite.hash(b"".join([varint(len(each)) + each for each in fields]))
 
 
 def path_parents(

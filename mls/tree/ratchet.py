@@ -126,7 +126,8 @@ class RatchetTree:
         """Where an identical leaf stands (V193)."""
         if leaf.encryption_key not in self.encryption_keys:
             return None
-        return next((index for index, each in self.members() if each == leaf), None)
+        key = leaf.encryption_key
+        return next((index for index, each in self.members() if each.encryption_key == key and each == leaf), None)
 
     def tree_hash(self) -> bytes:
         """RFC 9420 §7.8; KDF.Nh bytes."""

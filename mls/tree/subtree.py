@@ -7,6 +7,7 @@ indices, is computed at most once however many epochs and rival candidates it li
 
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from mls.codec import varint
@@ -169,8 +170,7 @@ class Subtree:
         if self.height == 0:
             if self.leaf is None:
                 return _NO_CREDENTIAL_TYPES
-            in_use = frozenset((int(self.leaf.credential.credential_type),))
-            return CredentialTypes(in_use, frozenset(self.leaf.capabilities.credentials))
+            return _credential_types_of_one(self.leaf.credential.credential_type, self.leaf.capabilities.credentials)
         left, right = self.halves
         if not left.member_count or not right.member_count:
             return (left if left.member_count else right).credential_types
@@ -243,6 +243,12 @@ class Subtree:
             left.original_tree_hash(suite, unmerged[:cut]),
             right.original_tree_hash(suite, unmerged[cut:]),
         )
+
+
+@lru_cache(maxsize=64)
+def _credential_types_of_one(in_use: int, supported: tuple[int, ...]) -> CredentialTypes:
+    """A member's; most of a group say the same, and share one value."""
+    return CredentialTypes(frozenset((int(in_use),)), frozenset(supported))
 
 
 def blank_subtree(index: NodeIndex, height: int) -> Subtree:

@@ -8,7 +8,7 @@ from bisect import bisect_left
 
 from mls.crypto import CipherSuite
 from mls.errors import InvalidError
-from mls.tree.nodes import LeafNode, ParentNode
+from mls.tree.nodes import ParentNode
 from mls.tree.parent_hash import parent_hash
 from mls.tree.ratchet import RatchetTree
 from mls.tree.subtree import Subtree
@@ -73,13 +73,14 @@ def _is_linked(suite: CipherSuite, parent: ParentNode, child: Subtree, sibling: 
     """Whether a node D below `child` carries the hash of `parent`, `sibling` being the other side (§7.9.2)."""
     unmerged = _below(parent.unmerged_leaves, child)
     resolution = child.resolution()
-    late = frozenset(unmerged)
-    others = [node for node in resolution if node.height or node.leaf_index not in late]
-    if len(others) != 1:  # V175: the resolution of C without D is P's unmerged leaves under C
+    if len(resolution) - 1 != len(unmerged):  # V175: the resolution of C without D is P's unmerged leaves under C
         return False
-    linked = others[0].content
-    claimed = linked.parent_hash if isinstance(linked, LeafNode | ParentNode) else None
-    if not claimed or len(resolution) - 1 != len(unmerged):
+    late = frozenset(unmerged)
+    others = [node for node in resolution if node.height or node.leaf_index not in late] if late else resolution
+    if len(others) != 1 or others[0].content is None:
+        return False
+    claimed = others[0].content.parent_hash
+    if not claimed:
         return False
     original_sibling = sibling.original_tree_hash(suite, _below(parent.unmerged_leaves, sibling))  # V176
     return claimed == parent_hash(suite, parent, original_sibling)
@@ -87,5 +88,7 @@ def _is_linked(suite: CipherSuite, parent: ParentNode, child: Subtree, sibling: 
 
 def _below(leaves: tuple[int, ...], node: Subtree) -> tuple[int, ...]:
     """Those of the ascending leaf indices that are under `node`."""
+    if not leaves:
+        return ()
     first = bisect_left(leaves, node.first_leaf)
     return leaves[first : bisect_left(leaves, node.first_leaf + node.leaf_count)]

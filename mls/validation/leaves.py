@@ -1,6 +1,8 @@
 """Rules for one LeafNode (RFC 9420 §7.3): on its own, and against the group it is to stand in."""
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
 
 from mls.credentials import check_credential
 from mls.crypto import CipherSuite
@@ -48,27 +50,48 @@ def check_leaf_content(suite: CipherSuite, leaf: LeafNode) -> None:
     check_signature_key(suite, leaf.signature_key)  # V052: the suite's scheme, by its keys
     check_hpke_key(suite, leaf.encryption_key)
     check_credential(leaf.credential)
-    check_extensions(leaf.extensions, LEAF_PLACE, "a leaf")
     capabilities = leaf.capabilities
     if leaf.credential.credential_type not in capabilities.credentials:
         raise InvalidError("V066", "a leaf whose capabilities leave out its own credential type")
+    if not leaf.extensions:
+        return
+    check_extensions(leaf.extensions, LEAF_PLACE, "a leaf")
     if unlisted := non_default(types_of(leaf.extensions)) - set(capabilities.extensions):
         raise InvalidError("V067", f"a leaf with extensions it does not list: {sorted(unlisted)}")
 
 
 def check_leaf_in_group(leaf: LeafNode, extensions: Extensions, who: str = "a leaf") -> None:
     """The leaf supports what the group context holds (V080) and requires (V063)."""
-    required = required_capabilities(extensions)
-    capabilities = leaf.capabilities
-    supported_extensions = frozenset(capabilities.extensions)
-    if missing := non_default(required.extension_types) - supported_extensions:
+    demands, capabilities = _demands(extensions), leaf.capabilities
+    if missing := demands.extensions.difference(capabilities.extensions):
         raise InvalidError("V063", f"{who} lacks required extensions {sorted(missing)}")
-    if missing := frozenset(required.proposal_types) - DEFAULT_PROPOSAL_TYPES - set(capabilities.proposals):
+    if missing := demands.proposals.difference(capabilities.proposals):
         raise InvalidError("V063", f"{who} lacks required proposals {sorted(missing)}")
-    if missing := frozenset(required.credential_types) - set(capabilities.credentials):
+    if missing := demands.credentials.difference(capabilities.credentials):
         raise InvalidError("V063", f"{who} lacks required credentials {sorted(missing)}")
-    if missing := non_default(types_of(extensions)) - supported_extensions:
+    if missing := demands.present.difference(capabilities.extensions):
         raise InvalidError("V080", f"{who} lacks group context extensions {sorted(missing)}")
+
+
+class _Demands(NamedTuple):
+    """What a group context's extensions ask of every leaf."""
+
+    extensions: frozenset[int]
+    proposals: frozenset[int]
+    credentials: frozenset[int]
+    present: frozenset[int]
+
+
+@lru_cache(maxsize=16)
+def _demands(extensions: Extensions) -> _Demands:
+    """The same for each leaf of a tree, so worked out once."""
+    required = required_capabilities(extensions)
+    return _Demands(
+        non_default(required.extension_types),
+        frozenset(required.proposal_types) - DEFAULT_PROPOSAL_TYPES,
+        frozenset(required.credential_types),
+        non_default(types_of(extensions)),
+    )
 
 
 def check_credential_types(tree: RatchetTree, changed: Iterable[LeafNode]) -> None:
