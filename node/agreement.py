@@ -165,6 +165,13 @@ class Agreement:
             return True
         return any(each.peer == peer and epoch <= each.epoch for each in self.holding.extra.departed)
 
+    def epoch_told(self, peer: PeerId) -> int:
+        """The epoch a peer is told we stand in: who was removed learns that it was, and nothing of what came after."""
+        if peer in self._leaves:
+            return self.holding.epoch
+        last = max((each.epoch for each in self.holding.extra.departed if each.peer == peer), default=-1)
+        return min(self.holding.epoch, last + 1)
+
     # --- inputs ---
 
     def receive(self, peer: PeerId, body: bytes) -> None:

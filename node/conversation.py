@@ -7,10 +7,9 @@ compare the sets they hold, epoch by epoch, and fetch the difference.
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Final
 
-from mls import FutureEpochError, MlsError, sha256
+from mls import FutureEpochError, MlsError, UnopenableError, sha256
 from node import feed
 from node.agreement import Agreement
 from node.feed import MessageBody, Note
@@ -38,6 +37,8 @@ from ordering import OrderingError, Wire
 
 MESSAGE_KIND: Final = "message"
 SYNC_EPOCHS: Final = 6  # epochs compared: the present one and five before
+TOO_FAR_AHEAD: Final = "V047"  # opens once more of its sender's messages before it are here
+DRAIN_PULLS_MAX: Final = 256  # before an epoch is left; a member could say new things in it for ever
 DROPPED_MAX: Final = 4096  # ids of messages that will never open, remembered so that they are not pulled again
 
 log = logger("conversation")
@@ -120,7 +121,8 @@ class Conversation:
             return
         except (MlsError, OrderingError) as error:
             log.info("message dropped", group=short(holding.group_id), peer=peer, reason=type(error).__name__)
-            self._give_up(message_id)
+            if not (isinstance(error, UnopenableError) and error.rule == TOO_FAR_AHEAD):
+                self._give_up(message_id)
             return
         after = holding.with_changes(group=successor)
         body = MessageBody(opened.sender_leaf, opened.generation, False, note.sent_ms, note.text)
@@ -163,16 +165,28 @@ class Conversation:
         self.outward.append(Ask((peer,), SYNC_PROTOCOL, request.encode(), self._compared))
 
     def answer_sync(self, peer: PeerId, request: SyncRequest) -> SyncReply:
-        """What the asker lacks, as far as it was a member."""
+        """What the asker lacks, as far as it was a member: the ids in the order in which they came here.
+
+        A sender's messages open only as long as not too many before them are missing, so the order matters. Where
+        there are too many ids for one answer, each has another stretch of them.
+        """
         holding, store = self.agreement.holding, self.context.store
-        differing = []
-        for theirs in request.digests:
+        differing, room = [], MESSAGE_IDS_PER_SYNC_MAX
+        for theirs in {each.epoch: each for each in request.digests}.values():
             if not self.agreement.may_serve(peer, theirs.epoch):
                 continue
             ids = store.message_ids(holding.group_id, theirs.epoch)
             if ids and _digest(ids) != theirs.digest:
-                differing.append(EpochMessages(theirs.epoch, ids[-MESSAGE_IDS_PER_SYNC_MAX:]))
-        return SyncReply(holding.epoch, tuple(differing))
+                told = self._stretch(store.message_ids_as_they_came(holding.group_id, theirs.epoch), room)
+                room -= len(told)
+                differing.append(EpochMessages(theirs.epoch, told))
+        return SyncReply(self.agreement.epoch_told(peer), tuple(differing))
+
+    def _stretch(self, ids: tuple[bytes, ...], room: int) -> tuple[bytes, ...]:
+        if len(ids) <= room:
+            return ids
+        start = int.from_bytes(self.context.random(4), "big") % (len(ids) - room + 1)
+        return ids[start : start + room]
 
     def answer_messages(self, peer: PeerId, request: MessagesRequest) -> MessagesReply:
         """The ciphertexts asked for, as far as the asker was a member of their epoch and they fit in one reply."""
@@ -185,7 +199,9 @@ class Conversation:
                 payloads.append(row.payload)
         return MessagesReply(tuple(payloads))
 
-    def drain(self, peers: tuple[PeerId, ...], epoch: int, then: Callable[[], None]) -> None:
+    def drain(
+        self, peers: tuple[PeerId, ...], epoch: int, then: Callable[[], None], pulls_left: int = DRAIN_PULLS_MAX
+    ) -> None:
         """Before an epoch is left by catching up: pull what its members said in it, then go on with `then`.
 
         The first of `peers` that answers is asked again until it has nothing new; `then` is called whatever came.
@@ -194,8 +210,8 @@ class Conversation:
         request = SyncRequest(self._tag, epoch, (EpochDigest(epoch, held),))
 
         def pulled(peer: PeerId, reply: bytes | None) -> None:
-            if self._pulled(peer, reply):
-                self.drain((peer, *peers), epoch, then)
+            if self._pulled(peer, reply) and pulls_left > 1:
+                self.drain(tuple(dict.fromkeys((peer, *peers))), epoch, then, pulls_left - 1)
             else:
                 then()
 
@@ -220,10 +236,11 @@ class Conversation:
 
     def _missing(self, answer: SyncReply) -> tuple[bytes, ...]:
         """The ids that a member holds and we neither hold nor have given up on; as many as one request asks for."""
-        group_id, store = self.agreement.holding.group_id, self.context.store
-        ids = (id for each in answer.messages for id in each.ids)
-        wanted = (id for id in ids if id not in self._hopeless and not store.has_message(group_id, id))
-        return tuple(islice(wanted, MESSAGES_PER_PULL_MAX))
+        wanted: list[bytes] = []
+        for each in answer.messages:
+            held = set(self.context.store.message_ids(self.agreement.holding.group_id, each.epoch))
+            wanted += (id for id in each.ids if id not in held and id not in self._hopeless)
+        return tuple(wanted[:MESSAGES_PER_PULL_MAX])
 
     def _pull(self, peer: PeerId, ids: tuple[bytes, ...], then: Callable[[PeerId, bytes | None], object]) -> None:
         request = MessagesRequest(self._tag, ids).encode()

@@ -17,7 +17,7 @@ from ordering import JOIN_PROOF_SIZE_MAX, Wire
 TAG_SIZE: Final = 16
 MESSAGE_ID_SIZE: Final = 32
 EPOCHS_PER_SYNC_MAX: Final = 24  # epochs one sync answer speaks of: the retained past and the present
-MESSAGE_IDS_PER_SYNC_MAX: Final = 2048
+MESSAGE_IDS_PER_SYNC_MAX: Final = 65_536  # in one answer, 2 MiB of them
 MESSAGES_PER_PULL_MAX: Final = 256
 PULL_SIZE_MAX: Final = RESPONSE_SIZE_MAX - 4096
 NAME_SIZE_MAX: Final = 64

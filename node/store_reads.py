@@ -196,6 +196,15 @@ class StoreReads(ABC):
         )
         return tuple(row[0] for row in rows)
 
+    def message_ids_as_they_came(self, group_id: bytes, epoch: int) -> tuple[bytes, ...]:
+        """The same ids in the order in which the ciphertexts came into this store."""
+        if epoch > EPOCH_MAX:
+            return ()
+        rows = self._rows(
+            "SELECT message_id FROM messages WHERE group_id = ? AND epoch = ? ORDER BY rowid", group_id, epoch
+        )
+        return tuple(row[0] for row in rows)
+
     def messages(self, group_id: bytes, message_ids: Sequence[bytes]) -> tuple[MessageRow, ...]:
         """The kept ciphertexts among ``message_ids``, in that order; unknown ids are left out."""
         sql = f"{_MESSAGE} WHERE group_id = ? AND message_id = ?"
