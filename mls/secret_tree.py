@@ -17,6 +17,7 @@ keeps their keys, within bounds: no further ahead than `forward_max` (V047), and
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from mls.codec import Opaque, Reader, Struct, Uint32, Uint64, Vector, Writer, struct
 from mls.crypto import CipherSuite
@@ -116,12 +117,14 @@ class LeafRatchets:
         return LeafRatchets(ratchet, self.application)
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     """An opened node: its secret is gone, its children's are here until they are opened too."""
 
     left: "SecretNode"
     right: "SecretNode"
+
+    def __repr__(self) -> str:
+        return "Branch(hidden)"
 
 
 SecretNode = bytes | Branch | LeafRatchets

@@ -158,7 +158,7 @@ def apply_path(tree: RatchetTree, sender: int, path: UpdatePath, excluding: Coll
     if len(path.nodes) != len(steps):
         raise InvalidError("V154", f"a path of {len(path.nodes)} nodes where the tree asks for {len(steps)}")
     for step, node in zip(steps, path.nodes, strict=True):
-        wanted = len(reached(step.copath, excluding))
+        wanted = len(reached(step.copath, excluding)) if excluding else step.copath.resolution_size
         if len(node.encrypted_path_secret) != wanted:
             raise InvalidError("V155", f"{len(node.encrypted_path_secret)} ciphertexts for {wanted} recipients")
         tree.suite.check_hpke_public_key(node.encryption_key)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from mls.codec import Struct, Vector, struct
+from mls.codec import Struct, Vector, struct, varint
 from mls.crypto import CipherSuite
 from mls.errors import InvalidError, MisuseError
 from mls.registry import NodeType
@@ -82,10 +82,11 @@ class RatchetTree:
 
     def encode(self) -> bytes:
         """The `ratchet_tree` vector, without the blanks at the end (V012)."""
-        nodes = [_entry(node) for node in self.root.nodes()]
-        while nodes and nodes[-1] is None:
+        nodes = self.root.nodes()
+        while nodes[-1].content is None:
             nodes.pop()
-        return RatchetTreeNodes(tuple(nodes)).encode()
+        entries = b"".join([_entry(node) for node in nodes])
+        return varint(len(entries)) + entries
 
     # --- looking ---
 
@@ -151,7 +152,7 @@ class RatchetTree:
 
     def filtered_direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
         """The direct path without nodes whose copath child reaches nobody, lowest first (RFC 9420 §4.1.2)."""
-        return tuple(step for step in self.direct_path(leaf_index) if not step.copath.is_empty)
+        return tuple(step for step in self.direct_path(leaf_index) if step.copath.resolution_size)
 
     # --- changing ---
 
@@ -254,10 +255,14 @@ def _build(nodes: tuple[Node | None, ...], index: int, height: int) -> Subtree:
     return Subtree(NodeIndex(index), content, left, right)
 
 
-def _entry(node: Subtree) -> Node | None:
+_BLANK, _LEAF, _PARENT = b"\x00", bytes((1, NodeType.LEAF)), bytes((1, NodeType.PARENT))
+
+
+def _entry(node: Subtree) -> bytes:
+    """The encoding of an `optional<Node>`, put together from those that leaves and parents remember."""
     if node.content is None:
-        return None
-    return Node(NodeType.PARENT if node.height else NodeType.LEAF, node.content)
+        return _BLANK
+    return (_PARENT if node.height else _LEAF) + node.content.encode()
 
 
 def _with_unmerged(parent: ParentNode | None, leaf_index: int) -> ParentNode | None:

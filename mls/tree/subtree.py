@@ -40,9 +40,9 @@ class Subtree:
         "content",
         "height",
         "index",
-        "is_empty",
         "left",
         "member_count",
+        "resolution_size",
         "right",
     )
 
@@ -59,12 +59,15 @@ class Subtree:
         if left is None or right is None:
             self.height = 0
             self.member_count = 0 if content is None else 1  # non-blank leaves
-            self.is_empty = content is None  # its resolution is empty
+            self.resolution_size = self.member_count
         else:
             self.left, self.right = left, right
             self.height = left.height + 1
             self.member_count = left.member_count + right.member_count
-            self.is_empty = content is None and left.is_empty and right.is_empty
+            if isinstance(content, ParentNode):
+                self.resolution_size = 1 + len(content.unmerged_leaves)
+            else:
+                self.resolution_size = left.resolution_size + right.resolution_size
 
     def __repr__(self) -> str:
         return f"<Subtree at node {self.index}, {self.member_count} members>"
@@ -139,7 +142,7 @@ class Subtree:
         return tuple(found)
 
     def _resolve(self, found: "list[Subtree]") -> None:
-        if self.is_empty:
+        if not self.resolution_size:
             return
         if self.content is not None:
             found.append(self)

@@ -131,11 +131,11 @@ def test_parts_and_back_is_the_same_group(world: Members) -> None:
 
 def test_a_message_changes_nothing_but_the_present_part(world: Members) -> None:
     """What makes a snapshot for each message cheap in a large group: the same objects need not be written again."""
-    before = world["alice"].to_parts()
+    before = world["bob"].to_parts()
     for group in (
-        world["alice"].seal(b"words", world.random)[0],
-        world["alice"].open(world["bob"].seal(b"words", world.random)[1], NOW)[0],
-        world["alice"].propose_update(world.random)[0],
+        world["bob"].seal(b"words", world.random)[0],
+        world["bob"].open(world["dave"].seal(b"words", world.random)[1], NOW)[0],
+        world["bob"].propose_update(world.random)[0],
     ):
         after = group.to_parts()
         assert after.present != before.present
