@@ -37,7 +37,8 @@ from ordering import (
     decode_message,
 )
 
-HELD_MAX: Final = 128
+HELD_MAX: Final = 16
+"""Bundles asked for or held ahead of the epoch we stand in."""
 log = logger("catch-up")
 
 
@@ -51,6 +52,8 @@ class CatchingUp:
         self.outward = outward
         self.machine = CatchUp(ed25519_verify, self._anchor())
         self._bundles: dict[BundleId, tuple[PeerId, bytes]] = {}  # fetched, of epochs still ahead
+        self._wanted: dict[BundleId, tuple[int, PeerId]] = {}  # not asked for yet: epoch, and who told of it
+        self._asked: set[BundleId] = set()
         self._tag = group_tag(agreement.holding.group_id)
 
     @property
@@ -80,7 +83,9 @@ class CatchingUp:
 
     def entered(self) -> None:
         """The group stands in a new epoch, however it got there."""
+        epoch = self.agreement.holding.epoch
         self._bundles = {id: held for id, held in self._bundles.items() if self._is_pending(id)}
+        self._wanted = {id: wanted for id, wanted in self._wanted.items() if wanted[0] >= epoch}
         self._step(EpochEntered(self.context.now_s(), self._anchor()))
 
     def tick(self, now_s: float) -> None:
@@ -100,6 +105,7 @@ class CatchingUp:
         self.machine, effects = self.machine.step(event)
         for effect in effects:
             self._perform(effect)
+        self._fetch_more()
 
     def _perform(self, effect: CatchUpEffect) -> None:
         match effect:
@@ -107,7 +113,7 @@ class CatchingUp:
                 question = ChainQuestion(self._tag, request.encode())
                 self.outward.append(Ask((peer,), CHAIN_PROTOCOL, question.encode(), self._chain_arrived))
             case FetchBundle(id, epoch, peer):
-                self._fetch(id, epoch, peer)
+                self._wanted[id] = (epoch, peer)
             case Apply(entry):
                 self._apply(entry)
             case BlamePeer(peer, detail):
@@ -120,19 +126,28 @@ class CatchingUp:
         chain = Chain(self.agreement.holding.group_id, ()) if reply is None else Chain.decode(reply)
         self._step(ChainArrived(self.context.now_s(), peer, chain))
 
+    def _fetch_more(self) -> None:
+        """The oldest first and few at a time: what is fetched waits here for the epochs before it."""
+        while self._wanted and len(self._asked) + len(self._bundles) < HELD_MAX:
+            id = min(self._wanted, key=lambda each: self._wanted[each][0])
+            epoch, peer = self._wanted.pop(id)
+            if id not in self._asked:
+                self._asked.add(id)
+                self._fetch(id, epoch, peer)
+
     def _fetch(self, id: BundleId, epoch: int, first: PeerId) -> None:
         peers = tuple(dict.fromkeys((first, *self.agreement.peers())))
         request = BundleRequest(self._tag, epoch)
 
         def arrived(peer: PeerId, reply: bytes | None) -> None:
+            self._asked.discard(id)
             if self.agreement.is_over or not self._is_pending(id):
                 return
             if reply is None:  # nobody has it now
                 self._begin_again()
                 return
-            if len(self._bundles) < HELD_MAX:
-                self._bundles[id] = (peer, reply)
-                self._step(BundleHeld(self.context.now_s(), id))
+            self._bundles[id] = (peer, reply)
+            self._step(BundleHeld(self.context.now_s(), id))
 
         accepts = partial(is_candidate, id=id)
         self.outward.append(Ask(peers, BUNDLE_PROTOCOL, request.encode(), arrived, accepts))
@@ -156,3 +171,5 @@ class CatchingUp:
     def _begin_again(self) -> None:
         """Forget what was asked: the next Status of somebody ahead starts anew."""
         self.machine = CatchUp(ed25519_verify, self._anchor())
+        self._bundles.clear()
+        self._wanted.clear()

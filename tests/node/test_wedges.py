@@ -43,6 +43,22 @@ async def test_a_node_away_for_longer_than_a_lifetime_catches_up(
         await world.settled(ada, bob, cyn, dan)
 
 
+async def test_however_many_epochs_one_was_away(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only so many bundles are held at once; those there was no room for were never asked for again."""
+    monkeypatch.setattr("node.catching_up.HELD_MAX", 3)
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        await bob.stop()
+        for _ in range(10):
+            assert (await ada.update()).state == DONE
+
+        await bob.start()
+
+        await until(lambda: bob.epoch == ada.epoch)
+
+
 def strange_key_package(identity: bytes | None) -> bytes:
     """Well made as far as MLS can tell; it names another peer, or none at all."""
     signer = suite(SUITE).generate_signature_key(os.urandom)
