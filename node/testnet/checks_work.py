@@ -71,7 +71,7 @@ def messages_once(case: Case) -> tuple[str, list[str]]:
     for node in case.nodes:
         for each in node.heard:
             key = (each.epoch, each.body.sender_leaf, each.body.generation)
-            if not each.body.is_own and keys.setdefault(key, each.message_id) != each.message_id:
+            if keys.setdefault(key, each.message_id) != each.message_id:
                 problems.append(
                     f"one ratchet key, epoch {key[0]}, leaf {key[1]}, generation {key[2]}, for two messages"
                 )
@@ -118,7 +118,7 @@ def removed_read_nothing(case: Case) -> tuple[str, list[str]]:
 
 def _content(message: Heard) -> tuple[object, ...]:
     body = message.body
-    return (message.epoch, message.sender, body.sender_leaf, body.sent_ms, body.text)
+    return (message.epoch, message.sender, body.sender_leaf, body.generation, body.sent_ms, body.text)
 
 
 def _not_carried(case: Case, node: Evidence, intent_id: bytes, candidate_id: bytes) -> Iterable[str]:
