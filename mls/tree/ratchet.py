@@ -2,7 +2,7 @@
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,6 +41,7 @@ class RatchetTree:
     root: Subtree
     encryption_keys: KeyIndex
     signature_keys: KeyIndex
+    _direct_paths: dict[int, tuple[PathStep, ...]] = field(default_factory=dict, init=False)  # those asked for
 
     # --- making ---
 
@@ -139,7 +140,9 @@ class RatchetTree:
         return tuple(node.index for node in self.node(node_index).resolution())
 
     def direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
-        """From the leaf's parent to the root."""
+        """From the leaf's parent to the root. The steps of one Commit ask for the same few again and again."""
+        if leaf_index in self._direct_paths:
+            return self._direct_paths[leaf_index]
         steps: list[PathStep] = []
         node_index, here = 2 * leaf_index, self.root
         while here.height:
@@ -148,7 +151,8 @@ class RatchetTree:
             steps.append(PathStep(here, beside))
             here = below
         steps.reverse()
-        return tuple(steps)
+        path = self._direct_paths[leaf_index] = tuple(steps)
+        return path
 
     def filtered_direct_path(self, leaf_index: int) -> tuple[PathStep, ...]:
         """The direct path without nodes whose copath child reaches nobody, lowest first (RFC 9420 §4.1.2)."""
