@@ -176,6 +176,8 @@ class Agreement:
 
     def receive(self, peer: PeerId, body: bytes) -> None:
         """An ordering message from a peer; raises `OrderingError` for bytes that are none."""
+        if self.is_over:
+            return
         message = decode_message(body)
         if not is_instance_message(message):
             raise MalformedError("this kind of ordering message does not travel in a frame")
@@ -195,7 +197,7 @@ class Agreement:
             return
         candidate = Candidate.decode(body)
         if candidate.instance != self.instance.config.instance:
-            self.parking.park(peer, candidate.instance, FrameKind.CANDIDATE, body)
+            self.parking.park(self._share_of(peer), peer, candidate.instance, FrameKind.CANDIDATE, body)
             return
         has_room = self._is_named(candidate.id) or self.candidacy.has_room(candidate.author)
         if candidate.id not in self.known and has_room and self.candidacy.is_authentic(candidate):
@@ -323,7 +325,7 @@ class Agreement:
         """Early: park it. Late: the sender lacks a Decision of ours (R10), or shows one that contradicts ours (R9)."""
         epoch = message.epoch if isinstance(message, Status | Decision) else None
         if epoch is None or epoch > self.holding.epoch:
-            self.parking.park(peer, message.instance, FrameKind.ORDERING, body)
+            self.parking.park(self._share_of(peer), peer, message.instance, FrameKind.ORDERING, body)
         elif isinstance(message, Decision):
             self._compare_with_log(message)
         elif isinstance(message, Status):
@@ -347,6 +349,10 @@ class Agreement:
     def _decision_of(self, epoch: int) -> Decision | None:
         row = self.context.store.decision(self.holding.group_id, epoch)
         return None if row is None else Decision.decode(row.decision)
+
+    def _share_of(self, peer: PeerId) -> str:
+        """Whose room in the parking a message takes: a member has its own, all others have one together."""
+        return peer if peer in self._leaves else ""
 
     # --- candidates ---
 
@@ -457,11 +463,19 @@ class Agreement:
         self.holding = ended.after
         self._wake_intents()
         self.context.feed.grew()
-        if not self.is_over and self.holding.health != CUT_OFF:
+        if self.is_over:
+            self._forget()
+        elif self.holding.health != CUT_OFF:
             self._enter()
         self.on_epoch()
         if self.holding.health != CUT_OFF:
             self.pursue_intents()
+
+    def _forget(self) -> None:
+        """We were removed: the group's secrets leave the memory as they have left the disk."""
+        self.candidacy.forget(self.holding)
+        self.parking = Parking()
+        del self._vote_key
 
     def _persist(self, transaction: Transaction, record: Record) -> None:
         group_id, epoch = self.holding.group_id, self.holding.epoch
@@ -479,8 +493,8 @@ class Agreement:
 
     def _stored_guard(self) -> Guard:
         row = self.context.store.guard(self.holding.group_id)
-        if row is None:
-            return Guard.fresh(self.holding.group_id)
+        if row is None:  # it came with the group, so it was lost: what it would have said we cannot know
+            return Guard.lost(self.holding.group_id, self.holding.epoch)
         return Guard(*(getattr(row, name) for name in Guard.__struct_fields__))
 
     def _stored_records(self) -> tuple[Record, ...]:

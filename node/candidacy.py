@@ -90,6 +90,12 @@ class Candidacy:
         successor = Group.from_bytes(row.successor, group_config(self.context.config))
         return self.admit_own(Built(candidate, candidate.id, successor, row.intent_ids))
 
+    def forget(self, holding: Holding) -> None:
+        """The group is no more ours: keep no value of it, neither the epoch's nor those that candidates lead to."""
+        self.holding = holding
+        self.own.clear()
+        self.known.clear()
+
     def row(self, known: Known) -> CandidateRow:
         """How a candidate is stored: ours with the successor that only we can compute."""
         built = self.own.get(known.id)

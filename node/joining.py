@@ -38,7 +38,7 @@ from node.holding import CUT_OFF, OK, UNCONFIRMED, Extra, Holding, with_key
 from node.judgement import CANDIDATE_LABEL
 from node.peer_messages import WelcomeDelivery
 from node.sealing import gossip_key
-from node.store_rows import FeedRow
+from node.store_rows import FeedRow, GuardRow
 from ordering import (
     RULES_VERSION,
     Anchor,
@@ -190,9 +190,11 @@ def _bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
 
 
 def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None) -> None:
-    """The group, the consumption of the key package and the news, in one transaction."""
+    """The group with its guard, the consumption of the key package and the news, in one transaction."""
     with context.store.transaction() as transaction:
         holding.put(transaction)
+        if transaction.guard(holding.group_id) is None:
+            transaction.put_guard(GuardRow(holding.group_id, 0, 0, 0))
         if used is not None:
             transaction.delete_key_package(used)
         transaction.append_feed(

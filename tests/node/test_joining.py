@@ -1,5 +1,6 @@
 """Coming into a group, and the adders who mean ill: what a Welcome must bring, and what it can never do."""
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from node.electorate import PRIVATE_EXTENSIONS, policy_extension, voter_extensio
 from node.feed import GROUP, NoticeBody
 from node.holding import CUT_OFF, UNCONFIRMED
 from node.identity import Identity
-from node.intents import DONE, Plan
+from node.intents import DONE, UPDATE, Plan
 from node.joining import REFUSALS, WelcomeRefusedError, join_by_welcome
 from node.peer_messages import WelcomeDelivery
 from node.store_rows import KEY_PACKAGE_CLAIMED, KEY_PACKAGE_ONE_TIME, KeyPackageRow
@@ -355,6 +356,38 @@ async def test_removed_while_away_and_added_again(tmp_path: Path, autojump_clock
             await dan.node.connect(other.address)
         await until(lambda: committee_size(dan) == 4 and not dan.session.holding.unconfirmed)
         await world.settled(ada, bob, cyn, dan)
+
+
+async def test_a_group_whose_guard_is_gone_does_not_vote(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The guard comes with the group and is never deleted. Without it nobody knows what was signed already."""
+    async with open_world(tmp_path) as world:
+        (ada,) = await world.group_of("ada", committee=1)
+        group_id, epoch = ada.session.group_id, ada.epoch
+        assert ada.node.context.store.guard(group_id) is not None
+        with ada.node.context.store.transaction() as transaction:
+            transaction._rows("DELETE FROM guards")
+        await ada.stop()
+        await ada.start()
+
+        assert ada.session.agreement.instance.guard.abstains(epoch)
+
+
+async def test_who_was_removed_keeps_no_secret_in_memory(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Neither the group, nor what its candidates would have led to, nor the vote key."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+        assert cyn.session.holding.group is not None
+        leaf = cyn.session.holding.group.own_leaf
+        await cyn.submit(UPDATE)
+
+        assert (await ada.remove(cyn)).state == DONE
+
+        await until(lambda: cyn.session.holding.removed)
+        await world.settled(ada, bob)
+        gc.collect()
+        groups = [each for each in gc.get_objects() if isinstance(each, Group)]
+        assert {each.own_leaf for each in groups if each.group_id == ada.session.group_id} >= {0}
+        assert [each for each in groups if each.group_id == ada.session.group_id and each.own_leaf == leaf] == []
 
 
 def rewrapped(author: Person, built: Built, prev: bytes) -> Built:
