@@ -106,7 +106,7 @@ def answered(heard: int, now: Condition) -> str:
 
 def some(names: Sequence[str], needed: int) -> str:
     """'a', 'a and b', 'any 2 of a, b, c'."""
-    return listed(names) if needed >= len(names) else f"any {needed} of {', '.join(names)}"
+    return listed(names) if needed >= len(names) else f"any {'one' if needed == 1 else needed} of {', '.join(names)}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from node.api.words import count
 from node.cli.context import CommandT, common, context
 from node.cli.exits import Exit, Failure
 from node.cli.output import lasting, print_facts, print_failure, print_json, print_table, safe
@@ -229,14 +230,15 @@ def print_detail(detail: "GroupDetail") -> None:
             ("health", detail.health_text + (f"; {detail.next_step}" if detail.next_step else "")),
             ("committee", committee if is_here else ""),
             ("survives", detail.survives),
-            ("deciding", f"view {detail.view}, {detail.candidate_count} candidates" if detail.awake else ""),
+            ("deciding", f"view {detail.view}, {count(detail.candidate_count, 'candidate')}" if detail.awake else ""),
             ("unconfirmed", "" if detail.is_confirmed else "voters of our own choosing have not answered yet"),
         ]
     )
     if is_here:
         print_table(("LEAF", "NAME", "PEER", "SEAT", "HEARD"), rows(detail))
     for intent in detail.pending:
-        click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {intent.attempts} tries"))
+        tried = count(intent.attempts, "attempt")
+        click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {tried}"))
 
 
 def rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:

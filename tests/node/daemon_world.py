@@ -146,7 +146,7 @@ def daemons(folder: Path, *names: str) -> Iterator[list[Daemon]]:
             daemon.kill()
 
 
-def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+def until(condition: Callable[[], bool], limit_s: float = 30.0) -> None:
     """Look again and again, as a person would."""
     deadline_s = time.monotonic() + limit_s
     while not condition():

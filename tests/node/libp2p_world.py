@@ -121,10 +121,10 @@ class Scene:
         epoch = self.victim.session.holding.epoch
         async with trio.open_nursery() as nursery:
             nursery.start_soon(attack)
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await self.victim.update()
                 await self.bob.update()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await self.victim.update()
             await self.cyn.update()
             await self.bob.session.send(f"after epoch {epoch}")
@@ -147,7 +147,7 @@ async def open_scene(folder: Path) -> AsyncIterator[Scene]:
             await other.node.connect(ada.address)
             await until(lambda other=other: other.peer_id in ada.transport.peers())  # type: ignore[misc]
             await ada.add(other)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await until(lambda: all(peer.voters == 3 for peer in opened))
         seed = hashlib.sha256(b"stranger").digest()
         transport = await stack.enter_async_context(open_libp2p(TransportConfig(listen=()), seed))

@@ -17,7 +17,7 @@ WELL = Condition(OK, 7, False, False, False, committee_size=4, quorum=3, own="12
         ({}, "ok", "all 4 voters answer", ""),
         ({"committee_size": 1, "quorum": 1}, "ok", "the only voter answers", ""),
         ({"silent": ("Bob",)}, "ok", "3 of 4 voters heard, 3 needed; silent: Bob", ""),
-        ({"silent": ("Bob", "Carol")}, "no_quorum", "2 of 4 voters heard, 3 must agree", "any 1 of Bob, Carol"),
+        ({"silent": ("Bob", "Carol")}, "no_quorum", "2 of 4 voters heard, 3 must agree", "any one of Bob, Carol"),
         ({"committee_size": 3, "quorum": 3, "silent": ("A", "B")}, "no_quorum", "1 of 3 voters", "bring back A and B"),
         ({"committee_size": 1, "quorum": 1, "silent": ("Bob",)}, "no_quorum", "0 of 1 voter heard", "bring back Bob"),
         ({"is_unconfirmed": True}, "unconfirmed", "Alice says this is the group", "stay online"),

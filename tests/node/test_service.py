@@ -289,7 +289,7 @@ async def test_without_a_quorum_a_change_is_pending_and_ends_when_voters_are_bac
 
         assert (stuck.voters_heard, stuck.committee_size, stuck.quorum) == (1, 3, 2)
         assert stuck.health_text.startswith("1 of 3 voters heard, 2 must agree")
-        assert stuck.next_step in ("bring back any 1 of Bob, Carol", "bring back any 1 of Carol, Bob")
+        assert stuck.next_step in ("bring back any one of Bob, Carol", "bring back any one of Carol, Bob")
         assert (pending.state, pending.epoch) == ("pending", None)
         assert pending.text == "refresh this node's keys: still trying, 1 of 3 voters heard"
         assert [(one.intent_id, one.kind, one.attempts) for one in show.pending] == [(pending.intent_id, "update", 1)]
