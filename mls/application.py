@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mls.authentication import framed, sign_content, verifies
 from mls.crypto import Random
-from mls.errors import FutureEpochError, InvalidError
+from mls.errors import FutureEpochError, InvalidError, MisuseError
 from mls.framing import MLSMessage, PrivateMessage, Sender, frame
 from mls.group_context import GroupContext
 from mls.past_epochs import leaf_then, rank_of, retained
@@ -31,7 +31,13 @@ class ApplicationMessage:
 def seal(
     state: GroupState, plaintext: bytes, random: Random, authenticated_data: bytes = b""
 ) -> tuple[GroupState, bytes]:
-    """(state to keep before the message leaves, message)."""
+    """(state to keep before the message leaves, message).
+
+    Raises MisuseError while a proposal of ours waits for its Commit. Those of others are not kept here: whoever has
+    received one commits before it seals (§12.4, V166).
+    """
+    if state.own_proposals:
+        raise MisuseError("a proposal of ours waits in this epoch: commit before saying more (V166)")
     public, suite = state.public, state.suite
     content = framed(public.group_id, public.epoch, Sender.member(state.own_leaf), plaintext, authenticated_data)
     signed = sign_content(suite, state.signer, WireFormat.MLS_PRIVATE_MESSAGE, content, public.context.encode())

@@ -7,16 +7,16 @@ from mls.apply import Applied
 from mls.authentication import framed, sign
 from mls.capabilities import check_own_leaf, check_suite_listed
 from mls.crypto import Random
-from mls.errors import MisuseError
+from mls.extensions import check_nothing_reserved
 from mls.framing import AuthenticatedContent, FramedContentAuthData, Sender, frame
 from mls.group_info import GroupInfo, sign_group_info, tree_extension
 from mls.handshake import protected, received_proposals
 from mls.key_schedule import zero_secret
 from mls.leaf_change import NO_CHANGE, LeafChange, renewed
 from mls.proposal_list import ListedProposal
-from mls.proposals import Commit, GroupContextExtensions, Proposal, ProposalOrRef
+from mls.proposals import Commit, GroupContextExtensions, Proposal, ProposalOrRef, ReInit
 from mls.public_group import CheckedCommit, PublicStaged
-from mls.registry import GREASE_VALUES, LeafNodeSource, WireFormat
+from mls.registry import LeafNodeSource, WireFormat
 from mls.stage import start_after
 from mls.state import GroupState
 from mls.tree.kem import FreshPath, create_path
@@ -115,11 +115,8 @@ def _check_outgoing(state: GroupState, applied: Applied, listed: Sequence[Listed
         if state.config.check_suite_listed:
             check_suite_listed(each.leaf, state.suite.id)
     for proposal in listed:
-        body = proposal.proposal.body
-        if isinstance(body, GroupContextExtensions) and any(
-            each.extension_type in GREASE_VALUES for each in body.extensions
-        ):
-            raise MisuseError("a reserved value is no group context extension (V108, V113)")
+        if isinstance(proposal.proposal.body, GroupContextExtensions | ReInit):
+            check_nothing_reserved(proposal.proposal.body.extensions)
 
 
 def _fresh_path(state: GroupState, applied: Applied, change: LeafChange, random: Random) -> FreshPath:

@@ -5,11 +5,11 @@ from mls.config import GroupConfig
 from mls.credentials import check_credential
 from mls.crypto import Random, SignaturePrivateKey, suite
 from mls.errors import InvalidError, MisuseError
-from mls.extensions import GROUP_CONTEXT_PLACE, LEAF_PLACE, Extensions, check_extensions
+from mls.extensions import GROUP_CONTEXT_PLACE, LEAF_PLACE, Extensions, check_extensions, check_nothing_reserved
 from mls.group_context import GroupContext
 from mls.key_schedule import start_from_epoch_secret
 from mls.public_group import PublicGroup
-from mls.registry import GREASE_VALUES, LeafNodeSource, ProtocolVersion
+from mls.registry import LeafNodeSource, ProtocolVersion
 from mls.secret_tree import SecretTree
 from mls.state import GroupState
 from mls.transcript import interim_transcript_hash
@@ -17,6 +17,7 @@ from mls.tree.nodes import Capabilities, Credential, LeafNode, Lifetime
 from mls.tree.private import TreeKeys
 from mls.tree.ratchet import RatchetTree
 from mls.validation.leaves import check_leaf_in_group
+from mls.validation.proposals import check_external_senders
 
 
 def create_group(
@@ -45,15 +46,15 @@ def create_group(
         extensions=leaf_extensions,
     )
     check_own_leaf(leaf, row.id)
-    if any(each.extension_type in GREASE_VALUES for each in extensions):
-        raise MisuseError("a reserved value is no group context extension (V113)")
     try:
         check_credential(credential)
         check_extensions(leaf_extensions, LEAF_PLACE, "our leaf")
         check_extensions(extensions, GROUP_CONTEXT_PLACE, "the group context")
         check_leaf_in_group(leaf, extensions, "the creator's leaf")
+        check_external_senders(row, extensions, config.validate_credential)
     except InvalidError as error:
         raise MisuseError(str(error)) from error
+    check_nothing_reserved(extensions)
     tree = RatchetTree.of_one(row, leaf.signed(row, signer, b"", 0))
     context = GroupContext(ProtocolVersion.MLS10, row.id, group_id, 0, tree.tree_hash(), b"", extensions)
     start = start_from_epoch_secret(row, random(row.hash_size))  # V204

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from mls.codec import Opaque, Struct, Uint16, Vector, struct
-from mls.errors import InvalidError, MalformedError
+from mls.errors import InvalidError, MalformedError, MisuseError
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
+    GREASE_VALUES,
     GROUP_CONTEXT_EXTENSION_TYPES,
     GROUP_INFO_EXTENSION_TYPES,
     LEAF_EXTENSION_TYPES,
@@ -116,6 +117,14 @@ def decode_known(data: bytes, kind: type[Known]) -> Known:
         return kind.decode(data)
     except MalformedError as error:
         raise InvalidError("V009", f"the data of an extension is no {kind.__name__}: {error.detail}") from error
+
+
+def check_nothing_reserved(extensions: Extensions) -> None:
+    """Raises MisuseError where a reserved value is about to go into a group context or be required (V108, V113)."""
+    required = required_capabilities(extensions)
+    lists = (types_of(extensions), required.extension_types, required.proposal_types, required.credential_types)
+    if any(GREASE_VALUES.intersection(each) for each in lists):
+        raise MisuseError("a reserved value is neither put into a group context nor required of anyone (V108, V113)")
 
 
 def types_of(extensions: Iterable[Extension]) -> frozenset[int]:

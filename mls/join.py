@@ -11,7 +11,6 @@ from mls.extensions import (
     GROUP_CONTEXT_PLACE,
     GROUP_INFO_PLACE,
     check_extensions,
-    external_senders,
     find,
 )
 from mls.framing import MLSMessage
@@ -36,6 +35,7 @@ from mls.validation.leaves import (
     check_lifetime,
     leaf_signed,
 )
+from mls.validation.proposals import check_external_senders
 from mls.validation.signatures import first_forged
 from mls.welcome import WELCOME_LABEL, EncryptedGroupSecrets, GroupSecrets, Welcome
 
@@ -120,9 +120,7 @@ def check_received_tree(row: CipherSuite, tree: RatchetTree, context: GroupConte
     if tree.tree_hash() != context.tree_hash:
         raise InvalidError("V173", "a tree that is not the one the GroupContext names")
     check_tree(tree)
-    for sender in external_senders(context.extensions):
-        row.check_signature_public_key(sender.signature_key)  # V052
-        check_use(config.validate_credential, CredentialUse(sender.credential, sender.signature_key), "V058")
+    check_external_senders(row, context.extensions, config.validate_credential)
     leaves = tuple(tree.members())
     for leaf_index, leaf in leaves:
         check_leaf_content(row, leaf)  # V177

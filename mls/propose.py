@@ -6,11 +6,12 @@ from mls.authentication import framed, sign_content
 from mls.capabilities import check_own_leaf
 from mls.crypto import HpkePrivateKey, Random, SignaturePrivateKey, sha256
 from mls.errors import MisuseError
+from mls.extensions import check_nothing_reserved
 from mls.framing import Sender
 from mls.handshake import protected
 from mls.leaf_change import NO_CHANGE, LeafChange, renewed
 from mls.proposal_list import ListedProposal
-from mls.proposals import Add, Proposal, Update
+from mls.proposals import Add, GroupContextExtensions, Proposal, ReInit, Update
 from mls.registry import LeafNodeSource, WireFormat
 from mls.state import GroupState, OwnProposal
 from mls.validation.leaves import check_lifetime
@@ -30,6 +31,8 @@ def propose(
         raise MisuseError("an Update is proposed with propose_update, which keeps its keys")
     if isinstance(proposal.body, Add):
         check_lifetime(proposal.body.key_package.leaf_node, now, state.config.lifetime_max_s, rule="V070")
+    if isinstance(proposal.body, GroupContextExtensions | ReInit):
+        check_nothing_reserved(proposal.body.extensions)
     return _sent(state, proposal, random, wire_format, authenticated_data)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from mls.credentials import CredentialCheck, CredentialUse, check_use
 from mls.crypto import CipherSuite
 from mls.errors import InvalidError
-from mls.extensions import GROUP_CONTEXT_PLACE, check_extensions, external_senders
+from mls.extensions import GROUP_CONTEXT_PLACE, Extensions, check_extensions, external_senders
 from mls.framing import Sender
 from mls.group_context import GroupContext
 from mls.proposal_list import ListedProposal
@@ -58,9 +58,14 @@ def check_proposal(
             raise InvalidError("V104", "an ExternalInit outside an external Commit")
         case GroupContextExtensions(extensions):
             check_extensions(extensions, GROUP_CONTEXT_PLACE, "the new group context")
-            for each in external_senders(extensions):
-                suite.check_signature_public_key(each.signature_key)  # V052
-                check_use(accept, CredentialUse(each.credential, each.signature_key), "V058")
+            check_external_senders(suite, extensions, accept)
+
+
+def check_external_senders(suite: CipherSuite, extensions: Extensions, accept: CredentialCheck) -> None:
+    """Who may propose from outside by these extensions has a key of the suite (V052), and the application's word."""
+    for each in external_senders(extensions):
+        suite.check_signature_public_key(each.signature_key)
+        check_use(accept, CredentialUse(each.credential, each.signature_key), "V058")
 
 
 def check_added(suite: CipherSuite, proposals: Iterable[ListedProposal], map_signatures: Map = map) -> None:

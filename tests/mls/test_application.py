@@ -80,7 +80,7 @@ def test_v217_a_broken_copy_does_not_use_up_the_key(pair: Members) -> None:
     broken = message[:-1] + bytes([message[-1] ^ 1])
     with pytest.raises(InvalidError) as wrong:
         pair["bob"].open(broken, NOW)
-    assert wrong.value.rule == "V039"
+    assert wrong.value.rule == "V041"
     assert heard(pair, "bob", message) == b"words"
 
 
