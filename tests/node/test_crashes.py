@@ -18,7 +18,7 @@ from node.intents import DONE, UPDATE
 from node.peer_messages import Frame, FrameKind
 from node.store import Store
 from node.transport import DialError, Transport
-from ordering import MalformedError, Propose, SignedVote, decode_message
+from ordering import Propose, SignedVote, decode_message
 from ordering.evidence import conflict
 from tests.node.crash import Crash, CrashingStore, CrashingTransport, Points
 from tests.node.world import Member, World, open_world, until
