@@ -1,0 +1,109 @@
+"""The benchmarks measure what they say on groups that are right; how long it takes is nobody's test."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.drawing import chart
+from benchmarks.measure import QUICK
+from benchmarks.mls import figures, main
+from benchmarks.operations import COMPANIONS, OPERATIONS, Scene
+from benchmarks.world import NOW, add_everyone, dice, founder_and_newcomers, full_world, package
+from mls.group import join
+from mls.proposals import add
+from mls.tree.subtree import Subtree
+from mls.tree.verify import check_tree
+
+SHORT = replace(QUICK, seconds=0.0, rounds_min=1, rounds_max=1)
+
+
+@pytest.mark.parametrize("member_count", [1, 2, 3, 5, 8, 10, 17])
+def test_a_planted_tree_is_one_that_commits_could_have_left(member_count: int) -> None:
+    """A joiner checks every signature and parent hash of it, and its members follow each other's Commits."""
+    random = dice()
+    world = full_world(1, member_count, random)
+    check_tree(world.tree)
+    newcomer = package(1, member_count, random)
+    adder = world.member(0)
+    made = adder.commit(random, NOW, proposals=[add(newcomer.key_package)])
+    assert made.welcome is not None
+    joined = join(made.welcome, [newcomer], tree=None, now=NOW)
+    assert joined.epoch_authenticator == made.successor.epoch_authenticator
+    for leaf_index in range(1, member_count):
+        followed = world.member(leaf_index).stage(made.message, now=NOW).successor
+        assert followed is not None
+        assert followed.epoch_authenticator == joined.epoch_authenticator
+
+
+def test_every_operation_is_measured_under_its_name() -> None:
+    names = (*OPERATIONS, *COMPANIONS)
+    measured = [figure for figure, _ in figures([1], [10], names, SHORT)]
+    assert [each.operation for each in measured] == list(names)
+    for each in measured:
+        assert each.median_s > 0
+        assert (each.suite, each.n) == (1, 10)
+        assert (each.ratio is None) == (each.operation.split("_")[0] in {"encode", "decode", "snapshot"})
+
+
+def test_json_is_one_line_for_each_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--quick", "--json", "--suite", "1", "--n", "10", "--operation", "seal", "--operation", "encode_tree"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["operation"] for line in lines] == ["seal", "encode_tree"]
+    assert all(set(line) == {"operation", "suite", "n", "median_s", "floor_s", "ratio", "bytes"} for line in lines)
+
+
+def test_the_report_tells_growth_and_draws_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    sizes = [part for n in ("4", "8", "16") for part in ("--n", n)]
+    main(["--quick", "--suite", "1", *sizes, "--operation", "commit_full", "--svg", str(tmp_path / "cost.svg")])
+    out = capsys.readouterr().out
+    assert "time against n: a = 4, b = 8, c = 16" in out
+    assert "ceil(log2 n)" in out
+    assert (tmp_path / "cost.svg").read_text().count("<polyline") == 1
+    assert chart([figure for figure, _ in figures([1], [10], ["seal"], SHORT)]).endswith("</svg>\n")
+
+
+def test_nothing_but_a_new_tree_on_the_wire_goes_through_all_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Committing, following, sealing and opening cost log n on a full tree, adding one pass to encode the tree."""
+    scene, passes = Scene(1, 50), 0
+    committer, receiver, newcomer = scene.committer, scene.receiver, scene.newcomer
+    scene.world.tree.tree_hash()
+    through_all = Subtree.nodes
+
+    def counted(subtree: Subtree) -> list[Subtree]:
+        nonlocal passes
+        passes += 1
+        return through_all(subtree)
+
+    monkeypatch.setattr(Subtree, "nodes", counted)
+    made = committer.commit(scene.random, NOW)
+    staged = receiver.stage(made.message, now=NOW)
+    assert staged.successor is not None
+    sender, message = made.successor.seal(b"words", scene.random)
+    staged.successor.open(message, NOW)
+    sender.commit(scene.random, NOW, proposals=[add(newcomer.key_package)], inline_tree=False)
+    assert passes == 0
+    sender.commit(scene.random, NOW, proposals=[add(newcomer.key_package)])
+    assert passes == 1
+
+
+def test_a_path_over_an_add_only_tree_counts_its_recipients_without_looking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever follows looks through one resolution, its own: fewer than all leaves."""
+    random = dice()
+    alone, bundles = founder_and_newcomers(1, 33, random)
+    _, welcome, adder = add_everyone(alone, bundles, random)
+    receiver = join(welcome, [bundles[7]], tree=None, now=NOW)
+    message = adder.commit(random, NOW).message
+    found = 0
+    resolution = Subtree.resolution
+
+    def counted(subtree: Subtree) -> tuple[Subtree, ...]:
+        nonlocal found
+        nodes = resolution(subtree)
+        found += len(nodes)
+        return nodes
+
+    monkeypatch.setattr(Subtree, "resolution", counted)
+    receiver.stage(message, now=NOW)
+    assert 0 < found < 33
