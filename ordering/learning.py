@@ -24,11 +24,11 @@ def learn(work: Work, facts: CandidateFacts) -> None:
     work.set(candidates={**state.candidates, facts.id: facts})
     known = state.candidates.get(facts.id)
     if facts.usable and (known is None or not known.usable):
-        _offer_soon(work)
+        timing.speak_soon(work)
 
 
 def wake(work: Work) -> bool:
-    """R1: asleep until a hard-valid candidate, or a vote or certificate, is known; waking sends a Status at once.
+    """R1: asleep until a hard-valid candidate, or a vote or certificate, is known; waking brings a Status forward.
 
     A follower, of which there may be many, says nothing then unless it has a candidate to offer (R15).
     """
@@ -40,7 +40,7 @@ def wake(work: Work) -> bool:
         return False
     work.set(awake_at_s=state.now_s)
     if state.config.own_voter is not None:
-        work.set(next_status_at_s=state.now_s)
+        timing.speak_soon(work)
     return True
 
 
@@ -72,13 +72,6 @@ def _worth_keeping(state: InstanceState, facts: CandidateFacts) -> bool:
     place = (facts.committer, facts.ordinal)
     rivals = sum(1 for known in state.candidates.values() if (known.committer, known.ordinal) == place)
     return rivals < CANDIDATE_RIVALS_MAX
-
-
-def _offer_soon(work: Work) -> None:
-    """Bring the next Status forward, far enough to gather offers and to be needless when all goes well."""
-    at = work.state.next_status_at_s
-    if at is not None:
-        work.set(next_status_at_s=min(at, work.state.now_s + timing.collect_window_s(work.state)))
 
 
 def _offered(state: InstanceState) -> list[BundleId]:

@@ -57,8 +57,11 @@ def keep(work: Work, certificate: Certificate) -> None:
     match certificate.kind:
         case VoteKind.NOTARIZE if view not in state.notarizations:
             work.set(notarizations={**state.notarizations, view: certificate})
-            if view >= state.view and work.config.own_voter is not None:
-                work.emit(Broadcast(certificate))  # R5: even before the bytes are here
+            if work.config.own_voter is not None:  # R5: even before the bytes are here
+                if view > state.view:
+                    work.emit(Broadcast(certificate))
+                elif view == state.view:  # the votes went to everyone: this is for whom one of them did not reach
+                    timing.speak_soon(work)
         case VoteKind.NULLIFY if view not in state.nullifications:
             work.set(nullifications={**state.nullifications, view: certificate})
         case VoteKind.FINALIZE:

@@ -13,6 +13,7 @@ from ordering.state import InstanceState, Work
 from ordering.votes import VoteKind
 
 HEARD_PERIODS: Final = 4
+SOON_MAX_S: Final = 0.25
 _ROUNDING_S: Final = 1e-6
 
 
@@ -98,9 +99,16 @@ def passed(state: InstanceState, deadline_s: float | None) -> bool:
 
 
 def collect_window_s(state: InstanceState) -> float:
-    """How long a leader waits for rivals when it does wait; also how long offers are gathered into one Status."""
+    """How long a leader waits for rivals when it does wait."""
     timing = state.config.timing
     return min(timing.delta_s / 4, timing.collect_max_s)
+
+
+def speak_soon(work: Work) -> None:
+    """Bring the next Status forward to min(Δ₀/2, 250 ms): needless when all goes well, early when it does not."""
+    at = work.state.next_status_at_s
+    if at is not None:
+        work.set(next_status_at_s=min(at, work.state.now_s + min(work.config.timing.delta_s / 2, SOON_MAX_S)))
 
 
 def rearm(work: Work) -> None:

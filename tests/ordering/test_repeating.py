@@ -230,18 +230,18 @@ def test_r13_the_true_certificates_of_a_half_false_proof_are_kept() -> None:
 
 
 def test_r15_a_durable_candidate_is_offered_soon() -> None:
-    """The first with the waking Status; later ones gathered for a moment."""
-    node = opened(facts("x"))
-    [first] = of_type(broadcasts(node.effects), Status)[-1:]
-    assert first.candidates == (X,)
-    node.learn(facts("y", committer=51), facts("z", committer=52))
-    [second] = of_type(broadcasts(node.pass_time(0.06)), Status)
+    """What becomes known within a moment is gathered into one Status, and the next is brought forward likewise."""
+    node = opened(facts("x"), facts("y", committer=51))
+    [first] = of_type(broadcasts(node.pass_time(0.26)), Status)
+    assert set(first.candidates) == {X, Y}
+    node.learn(facts("z", committer=52))
+    [second] = of_type(broadcasts(node.pass_time(0.26)), Status)
     assert set(second.candidates) == {X, Y, value("z")}
 
 
 def test_r15_whatever_the_soft_verdict() -> None:
     node = opened(facts("x", soft=False), facts("y", soft=None, committer=51))
-    [status] = of_type(broadcasts(node.pass_time(0.06)), Status)
+    [status] = of_type(broadcasts(node.pass_time(0.26)), Status)
     assert set(status.candidates) == {X, Y}
 
 
@@ -253,7 +253,7 @@ def test_r15_what_is_not_here_is_not_offered() -> None:
 def test_r15_a_status_lists_the_first_eight_in_order() -> None:
     known = [facts(f"x{i}", committer=60 + i, last_won=i) for i in range(12)]
     node = opened(*reversed(known))
-    [status] = of_type(broadcasts(node.pass_time(0.06)), Status)
+    [status] = of_type(broadcasts(node.pass_time(0.26)), Status)
     assert list(status.candidates) == [f.id for f in known[:STATUS_CANDIDATES_MAX]]
 
 

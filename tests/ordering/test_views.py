@@ -47,12 +47,13 @@ def test_r1_it_sleeps_without_votes_or_timers() -> None:
     ids=["vote", "notarization", "nullification", "propose"],
 )
 def test_r1_a_vote_or_certificate_wakes_it(waking: Certificate) -> None:
-    """Waking sends a Status at once."""
+    """Waking brings a Status forward."""
     node = opened()
     node.pass_time(1)
     effects = node.receive(waking)
     assert node.state.awake_at_s == 1.0
-    assert len(of_type(broadcasts(effects), Status)) == 1
+    assert of_type(broadcasts(effects), Status) == []
+    assert len(of_type(broadcasts(node.pass_time(0.26)), Status)) == 1
 
 
 def test_r1_a_hard_valid_candidate_wakes_it_and_garbage_does_not() -> None:
@@ -149,8 +150,13 @@ def test_r2_views_only_grow() -> None:
 def test_r5_a_notarization_is_relayed_before_the_bytes_are_here() -> None:
     node = opened()
     effects = node.receive(*(LIAR.vote(NOTARIZE, 0, voter, X) for voter in OTHERS))
-    assert notarization(0) in broadcasts(effects)
     assert votes(effects) == []
+    assert notarization(0) in broadcasts(node.pass_time(0.26))
+
+
+def test_r5_a_notarization_of_a_later_view_is_relayed_at_once() -> None:
+    node = opened()
+    assert notarization(3) in broadcasts(node.receive(notarization(3)))
 
 
 def test_r5_it_is_relayed_once() -> None:

@@ -132,7 +132,7 @@ def listening_alone(*known: CandidateFacts) -> Node:
 def test_r4_the_class_rule() -> None:
     """An ordinary commit is refused while an urgent one was offered to this leader more than two deltas ago."""
     node = listening_alone(facts("urgent", committer=51, urgent=True))
-    node.pass_time(2.5)
+    node.pass_time(2.75)
     node.learn(facts("x"))
     assert votes(node.receive(LIAR.propose(0, X))) == [I_NULLIFY]
 
