@@ -124,10 +124,23 @@ def check_leaves(before: PublicGroup, staged: PublicStaged) -> None:
         if leaf_index in touched:
             added = any(addition.leaf_index == leaf_index for addition in staged.adds)
             _check_leaf(before, leaf_index, leaf, None if added else former.get(leaf_index))
-    peers = [peer_of(after, leaf) for _, leaf in after.leaves()]
+    _check_distinct(after)
+
+
+def check_tree(public: PublicGroup) -> None:
+    """The same of every leaf, for who comes into a group and has nothing but its tree; raises `RuleError`."""
+    for leaf_index, leaf in public.leaves():
+        voter = voter_of(leaf)
+        if voter is not None:
+            _check_offer(public, leaf_index, leaf, voter)
+    _check_distinct(public)
+
+
+def _check_distinct(public: PublicGroup) -> None:
+    peers = [peer_of(public, leaf) for _, leaf in public.leaves()]
     if len(set(peers)) != len(peers):
         raise RuleError("a peer has two leaves in the tree")
-    keys = [seat.vote_key for seat in seats_of(after)]
+    keys = [seat.vote_key for seat in seats_of(public)]
     if len(set(keys)) != len(keys):
         raise RuleError("two leaves share a vote key")
 
@@ -138,12 +151,16 @@ def _check_leaf(before: PublicGroup, leaf_index: int, leaf: LeafNode, former: Le
     voter = voter_of(leaf)
     if voter is None:
         return
-    if not valid_vote_key(voter.vote_key):
-        raise RuleError(f"leaf {leaf_index}: the vote key is not canonical and of full order")
-    possession = possession_bytes(before.group_id, leaf.signature_key, voter.since)
-    if not ed25519_verify(voter.vote_key, possession, voter.pop):
-        raise RuleError(f"leaf {leaf_index}: the vote key's holder has not signed this leaf and epoch")
+    _check_offer(before, leaf_index, leaf, voter)
     inherited = voter_of(former) if former is not None and is_eligible(before, former) else None
     expected = before.epoch if inherited is None else inherited.since
     if voter.since != expected:
         raise RuleError(f"leaf {leaf_index}: willing since epoch {voter.since}, where {expected} is due")
+
+
+def _check_offer(public: PublicGroup, leaf_index: int, leaf: LeafNode, voter: VoterExtension) -> None:
+    if not valid_vote_key(voter.vote_key):
+        raise RuleError(f"leaf {leaf_index}: the vote key is not canonical and of full order")
+    possession = possession_bytes(public.group_id, leaf.signature_key, voter.since)
+    if not ed25519_verify(voter.vote_key, possession, voter.pop):
+        raise RuleError(f"leaf {leaf_index}: the vote key's holder has not signed this leaf and epoch")

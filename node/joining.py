@@ -27,6 +27,7 @@ from node.directory import lifetime_from
 from node.electorate import (
     PRIVATE_EXTENSIONS,
     RuleError,
+    check_tree,
     peer_of,
     policy_extension,
     seats_of,
@@ -139,8 +140,7 @@ def check_proof(proof: JoinProof, group: Group) -> Anchor:
     """
     public = group.public
     commit = proof.candidate.bundle.commit
-    for _, leaf in public.leaves():
-        peer_of(public, leaf)  # every leaf names its peer
+    check_tree(public)
     expected = confirmed_transcript_hash(group.suite.id, proof.interim_transcript_hash, commit)
     if expected != group.context.confirmed_transcript_hash:  # (1)
         raise WelcomeRefusedError("join proof (1): the decided commit does not lead to the group we were let into")

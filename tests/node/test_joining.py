@@ -287,6 +287,27 @@ async def test_each_check_of_the_proof_alone_refuses(tmp_path: Path, autojump_cl
         deliver(context, proof)
 
 
+async def test_a_tree_that_no_honest_committee_let_through_is_refused(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Members check each leaf as it comes; a newcomer has all of them to check at once."""
+    async with open_world(tmp_path) as world:
+        dan = await world.member("dan")
+        ada, bob = Person("ada"), Person("bob")
+        bob.vote_key = ada.vote_key
+        sharing = Circle(ada)
+        sharing.let_in(bob, votes=True)
+        built = sharing.build(ada, Plan((add(bundle_for(dan).key_package),)))
+        refused(dan.node.context, sharing.proof(built, sharing.certify(built)), "share a vote key")
+
+        ada, twin = Person("ada"), Person("ada")
+        twin.random = Chance(7)
+        doubled = Circle(ada)
+        doubled.let_in(twin, votes=False)
+        built = doubled.build(ada, Plan((add(bundle_for(dan).key_package),)))
+        refused(dan.node.context, doubled.proof(built, doubled.certify(built)), "two leaves")
+
+
 async def test_a_group_on_other_rules_is_not_entered(tmp_path: Path, autojump_clock: MockClock) -> None:
     """Its task could never start: better to say so to who adds us."""
     async with open_world(tmp_path) as world:
