@@ -5,7 +5,7 @@ Start at `Group` and `join`; `PublicGroup.check_commit` is what an observer with
 
 from mls.application import ApplicationMessage
 from mls.apply import Addition
-from mls.capabilities import own_capabilities
+from mls.capabilities import best_suite, own_capabilities
 from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, CredentialUse, accept_all, basic
 from mls.crypto import (
@@ -136,6 +136,7 @@ __all__ = [
     "aead_seal",
     "argon2id",
     "basic",
+    "best_suite",
     "check_key_package",
     "confirmed_transcript_hash",
     "create_key_package",

@@ -1,14 +1,15 @@
 """What this client says it supports (RFC 9420 §7.2), and the rules for the leaves it makes itself."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from mls.crypto import DEFAULT_PROFILE, Profile, Random, supported_suites
+from mls.crypto import DEFAULT_PROFILE, Profile, Random, is_supported, supported_suites
 from mls.errors import InvalidError, MisuseError
 from mls.extensions import Extensions, non_default, types_of
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
     GREASE_VALUES,
+    CipherSuiteId,
     CredentialType,
     ProtocolVersion,
 )
@@ -30,6 +31,28 @@ def own_capabilities(
         proposals=grease,
         credentials=(CredentialType.BASIC, *grease),
     )
+
+
+_FIRST_CHOICE = "MLS_128_MLKEM768X25519_AES128GCM_SHA256_ED25519"
+
+
+def best_suite(
+    members: Iterable[Capabilities], preference: Sequence[int] = (), profile: Profile = DEFAULT_PROFILE
+) -> CipherSuiteId:
+    """The cipher suite for a new group of these members, their creator among them (§11, V202).
+
+    The first of `preference` that we and they all support; without one, the post-quantum hybrid of suite 1 where it is
+    shared, then the profile's others in ascending order. A reserved value that all list is nobody's suite (V214).
+    Raises MisuseError where they share none, or not all speak MLS 1.0.
+    """
+    members = tuple(members)
+    if any(ProtocolVersion.MLS10 not in each.versions for each in members):
+        raise MisuseError("not all of these members speak MLS 1.0 (V202)")
+    first = profile.post_quantum.get(_FIRST_CHOICE)
+    for suite_id in preference or (*(() if first is None else (first,)), *supported_suites(profile)):
+        if is_supported(suite_id) and all(suite_id in each.cipher_suites for each in members):
+            return CipherSuiteId(suite_id)
+    raise MisuseError("these members share no cipher suite with us (V202)")
 
 
 def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -> None:

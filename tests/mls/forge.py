@@ -7,10 +7,11 @@ import pytest
 
 from mls.apply import apply_proposals
 from mls.authentication import framed, proposal_reference, sign
-from mls.crypto import SignaturePrivateKey
+from mls.crypto import SignaturePrivateKey, suite
 from mls.errors import InvalidError
 from mls.framing import AuthenticatedContent, FramedContent, FramedContentAuthData, Sender, frame
 from mls.group import Group
+from mls.key_packages import KEY_PACKAGE_LABEL, KeyPackage
 from mls.key_schedule import joiner_secret, start_epoch, zero_secret
 from mls.proposal_list import ListedProposal
 from mls.proposals import Commit, Proposal, ProposalBody, ProposalOrRef
@@ -19,7 +20,7 @@ from mls.public_protection import protect
 from mls.registry import WireFormat
 from mls.tree.kem import UpdatePath, create_path
 from mls.tree.nodes import LeafNode
-from tests.mls.world import NOW, Dice
+from tests.mls.world import NOW, Client, Dice
 
 
 @dataclass
@@ -105,6 +106,18 @@ class Forger:
         """The leaf under a fresh signature for this member's place."""
         key = signer or self.group.state.signer
         return leaf.signed(self.group.suite, key, self.group.group_id, self.group.own_leaf)
+
+
+def repackaged(client: Client, package: KeyPackage, **fields: object) -> KeyPackage:
+    """The KeyPackage with some fields as given, under a fresh signature."""
+    changed: KeyPackage = replace(package, **fields)  # type: ignore[arg-type]
+    row = suite(client.suite_id)
+    return replace(changed, signature=row.sign_with_label(client.signer, KEY_PACKAGE_LABEL, changed.to_be_signed()))
+
+
+def resigned_package(client: Client, package: KeyPackage, leaf: LeafNode) -> KeyPackage:
+    """The KeyPackage around another leaf, both under fresh signatures."""
+    return repackaged(client, package, leaf_node=leaf.signed(suite(client.suite_id), client.signer, b"", 0))
 
 
 def _received(group: Group, message: bytes) -> ListedProposal:
