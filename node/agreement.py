@@ -261,6 +261,7 @@ class Agreement:
         holding, group = self.holding, self.group
         self._leaf_peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
         self._leaves = {peer: leaf_index for leaf_index, peer in self._leaf_peers.items()}
+        self._asking: set[BundleId] = set()  # one question at a time for each bundle, however slow those asked are
         self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
         self._fragments: set[int] = set()  # whose fingerprint was not ours
         self.confirmation = Confirmation(voting.committee, len(self._leaves), holding.extra.welcomed_by)
@@ -398,7 +399,11 @@ class Agreement:
     def _offer_plain(self) -> None:
         """R3: the plain commit a step asked for; durable in a transaction of its own, reported as the next input."""
         now = self.context.now_ms() // 1000
-        known = self.candidacy.admit_own(build_plain(self.group, self.epoch.instance, self.context.random, now))
+        try:
+            known = self.candidacy.admit_own(build_plain(self.group, self.epoch.instance, self.context.random, now))
+        except (MlsError, RuleError) as error:  # this view is lost, no more than that
+            log.error("no plain commit", group=short(self.holding.group_id), reason=str(error))
+            return
         with self.context.store.transaction() as transaction:
             transaction.put_candidate(self.candidacy.row(known))
         self._announce(known)
@@ -603,15 +608,20 @@ class Agreement:
         if known is not None:
             self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
             return
+        if id in self._asking:
+            return  # it goes on until somebody has it, or nobody does
+        self._asking.add(id)
         voters = self.voter_peers(range(self._config.committee.size))
         request = CandidateRequest(self._tag, id).encode()
         peers = tuple(dict.fromkeys((*likely, *voters, *self.peers())))
-        self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, self._fetched, partial(self._is_wanted, id)))
+        then, accepts = partial(self._fetched, id), partial(self._is_wanted, id)
+        self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
 
     def _is_wanted(self, id: BundleId, reply: bytes) -> bool:
         return is_candidate(reply, id) and not self.is_over and self.candidacy.is_authentic(Candidate.decode(reply))
 
-    def _fetched(self, peer: PeerId, reply: bytes | None) -> None:
+    def _fetched(self, id: BundleId, peer: PeerId, reply: bytes | None) -> None:
+        self._asking.discard(id)
         if reply:
             self.receive_candidate(peer, reply)
 

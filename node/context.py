@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import trio
 
@@ -13,6 +14,9 @@ from node.identity import Identity
 from node.peer_id import PeerId
 from node.store import Store
 from node.transport import Transport
+
+HEARD_MAX: Final = 16_384
+"""Peers whose last traffic is remembered; identities cost a stranger nothing."""
 
 
 class FeedSignal:
@@ -64,8 +68,11 @@ class NodeContext:
         return reachable(self.transport.addresses)
 
     def hear(self, peer: PeerId) -> None:
-        """Note traffic of a peer; the transport has authenticated it."""
+        """Note traffic of a peer; the transport has authenticated it. The latest so many peers are remembered."""
+        self.heard_s.pop(peer, None)
         self.heard_s[peer] = self.now_s()
+        if len(self.heard_s) > HEARD_MAX:
+            del self.heard_s[next(iter(self.heard_s))]
 
     def heard_within(self, peer: PeerId, seconds: float) -> bool:
         """Whether a peer was heard that lately; we always hear ourselves."""

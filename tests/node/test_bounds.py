@@ -5,12 +5,15 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
+from node.context import HEARD_MAX
 from node.intents import DONE
 from node.introductions import ADDRESSES_MAX, Introduction, Introductions, take_introductions
+from node.outward import Ask
 from node.peer_messages import Frame, FrameKind, group_tag
 from node.session import WAITING_PER_PEER_MAX, FrameIn, Session, Waiting
 from node.store_rows import PeerRow
 from node.transport import KEPT_ADDRESSES_MAX
+from ordering import BundleId
 from tests.node.world import Member, World, open_world
 
 
@@ -112,3 +115,30 @@ def fill_address_book(world: World, member: Member) -> None:
         for number in range(KEPT_ADDRESSES_MAX // ADDRESSES_MAX + 2):
             addresses = tuple(f"/memory/{number}-{n}/p2p/peer{number}" for n in range(ADDRESSES_MAX))
             transaction.put_peer(PeerRow(f"peer{number}", addresses))
+
+
+async def test_peers_without_number_are_forgotten(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_world(tmp_path) as world:
+        (ada,) = await world.group_of("ada", committee=1)
+        context = ada.node.context
+
+        for number in range(HEARD_MAX + 10):
+            context.hear(f"peer {number}")
+
+        assert len(context.heard_s) == HEARD_MAX
+        assert context.heard_within(f"peer {HEARD_MAX + 9}", 1)
+
+
+async def test_a_bundle_is_asked_for_once_at_a_time(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Fetches are repeated each Status period; who does not answer must not pile up questions."""
+    async with open_world(tmp_path) as world:
+        ada, bob, _ = await world.group_of("ada", "bob", "cyn", committee=3)
+        session = idle_session(ada)
+        session.outward.clear()
+        for _ in range(5):
+            session.agreement._fetch(BundleId(bytes(32)), (bob.peer_id,))
+
+        (ask,) = [each for each in session.outward if isinstance(each, Ask)]
+        ask.then(bob.peer_id, None)
+        session.agreement._fetch(BundleId(bytes(32)), ())
+        assert len([each for each in session.outward if isinstance(each, Ask)]) == 2
