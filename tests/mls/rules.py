@@ -141,13 +141,13 @@ def _shown() -> dict[str, tuple[RuleTest, ...]]:
     shown: dict[str, list[RuleTest]] = {}
     here = Path(__file__).parent
     for path in sorted(here.rglob("test_*.py")):
-        for test in tests_of(path.read_text(), path.relative_to(here).as_posix()):
+        for test in read_tests(path.read_text(), path.relative_to(here).as_posix()):
             for id in test.shows:
                 shown.setdefault(id, []).append(test)
     return {id: tuple(tests) for id, tests in shown.items()}
 
 
-def tests_of(source: str, file: str) -> Iterator[RuleTest]:
+def read_tests(source: str, file: str) -> Iterator[RuleTest]:
     """The tests in a file that show a rule."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):

@@ -17,6 +17,7 @@ from mls.proposals import add
 from mls.psks import ExternalPsk, PreSharedKeyID
 from mls.registry import CipherSuiteId, ExtensionType, PSKType
 from mls.tree.nodes import Extension
+from mls.tree.ratchet import RatchetTreeNodes
 from mls.welcome import WELCOME_LABEL, EncryptedGroupSecrets, GroupSecrets, PathSecret, Welcome
 from tests.mls.world import NOW, POLICY, Members
 
@@ -129,6 +130,19 @@ def test_v173_the_tree_of_another_epoch(invitation: Invitation) -> None:
     assert join(bare, [invitation.bundle], tree=other, now=NOW).epoch == 2
     invitation.world.commit("bob")
     invitation.refused("V173", bare, tree=invitation.world["bob"].tree_bytes())
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (None, 1, 2), (0, None, 2)])
+def test_v181_the_leaves_of_the_tree_in_other_places(invitation: Invitation, order: tuple[int | None, ...]) -> None:
+    """V173: the hash tells one place from another, and a blank from a leaf."""
+    bare = invitation.changed(lambda info: replace(info, extensions=()))
+    nodes = RatchetTreeNodes.decode(invitation.after.tree_bytes()).nodes
+    blank_above = tuple(None if index % 2 else node for index, node in enumerate(nodes))
+    moved = list(blank_above)
+    for place, leaf in enumerate(order):
+        moved[2 * place] = None if leaf is None else nodes[2 * leaf]
+    assert len(moved) == len(nodes) == 5
+    invitation.refused("V173", bare, tree=RatchetTreeNodes(tuple(moved)).encode())
 
 
 def test_v182_a_welcome_for_somebody_else(invitation: Invitation) -> None:

@@ -323,7 +323,7 @@ class TestJoining:
             made(world).path_secret_for(5)
 
     def test_an_external_joiner_takes_the_leftmost_blank_leaf(self) -> None:
-        """V144: with room made for it, and no key of it in the tree beforehand (V152)."""
+        """With room made for it (V144), and no key of it in the tree beforehand (V152)."""
         for count, place in ((4, 4), (5, 5)):
             world = World(count)
             leaf, _, signer = world.newcomer()
