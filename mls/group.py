@@ -200,6 +200,9 @@ class Group:
     def stage(self, message: bytes, *, proposals: Sequence[bytes] = (), now: int, accepted: bool = False) -> Staged:
         """Somebody else's commit on this epoch (§12.4.2), `proposals` being the messages it refers to.
 
+        Rivals can be staged side by side; which of them has won is the caller's to know (V164). Its successor is then
+        the group to seal in (V167).
+
         With `accepted` it is one that the group follows already, perhaps for months: then the lifetimes of newcomers
         (V071), which were right when they were added, and our own settings about them say nothing any more.
 

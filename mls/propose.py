@@ -26,7 +26,7 @@ def propose(
     wire_format: WireFormat,
     authenticated_data: bytes,
 ) -> tuple[GroupState, bytes]:
-    """(state to keep, message). Raises InvalidError for what receivers would refuse."""
+    """(state to keep, message). Raises InvalidError for what receivers would refuse, and we do not send (V035)."""
     if isinstance(proposal.body, Update):
         raise MisuseError("an Update is proposed with propose_update, which keeps its keys")
     if isinstance(proposal.body, Add):

@@ -146,7 +146,7 @@ GROUP_CONTEXT_EXTENSION_TYPES = frozenset((ExtensionType.REQUIRED_CAPABILITIES, 
 """Where each extension of RFC 9420 may appear (§17.3, V010)."""
 
 GREASE_VALUES = frozenset(0x0A0A + 0x1010 * step for step in range(15))
-"""Reserved to keep peers tolerant of unknown values (RFC 9420 §13.5)."""
+"""Reserved to keep peers tolerant of unknown values (RFC 9420 §13.5); on receipt they are unknown values (V019)."""
 
 
 def is_private_use(code_point: int) -> bool:

@@ -1,4 +1,4 @@
-"""Private keys as objects: loaded once, kept alive, and never printed."""
+"""Private keys as objects: loaded once, kept alive, and never printed (V216)."""
 
 from typing import Any, Protocol
 

@@ -56,7 +56,10 @@ def check_commit_message(
 def check_signature(
     suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
 ) -> None:
-    """The content is signed by the one it names as its sender (V023, V024, V027, V028)."""
+    """The content is signed by the one it names as its sender (V023, V024, V027, V028).
+
+    Before anything of it is looked at, in either wire format (V029, V038, V043).
+    """
     content = authenticated.content
     if content.sender.sender_type is not SenderType.MEMBER and (
         authenticated.wire_format is not WireFormat.MLS_PUBLIC_MESSAGE
