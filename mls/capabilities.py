@@ -19,7 +19,7 @@ from mls.tree.nodes import Capabilities, LeafNode
 def own_capabilities(
     extensions: Iterable[int] = (), random: Random | None = None, profile: Profile = DEFAULT_PROFILE
 ) -> Capabilities:
-    """All that this engine supports (V092, V219), with the application's private extension types, under a profile's numbers.
+    """All that this engine supports (V092, V219), with the application's extension types, under a profile's numbers.
 
     With `random`, a reserved value stands in each list but the versions', to keep peers tolerant (V215).
     """

@@ -83,6 +83,8 @@ class Register:
                     yield f"{rule.id} has a test: take it off the pending list"
             elif not tests:
                 yield f"{rule.id} has no test: {rule.text}"
+            if rule.id not in self.pending and rule.id not in self.cited:
+                yield f"{rule.id} is cited nowhere in mls/: {rule.text}"
         for rule in self.rules.values():
             tests = self.tests.get(rule.id, ())
             named = {rule.id, *rule.refused_as}
