@@ -24,12 +24,21 @@ cases_run: Counter[str] = Counter()
 
 def official(name: str) -> list[dict[str, Any]]:
     """All cases of `official/<name>.json`; skips (or fails, when required) where the file is absent."""
-    return _found(ROOT / "official" / f"{name}.json", "MLS", "CONCLAVE_VECTORS")
+    cases: list[dict[str, Any]] = _found(ROOT / "official" / f"{name}.json", "MLS", "CONCLAVE_VECTORS")
+    return cases
 
 
 def post_quantum(name: str) -> list[dict[str, Any]]:
     """All cases of `<name>.json` of the HPKE-PQ and X-Wing drafts; skips (or fails, when required) likewise."""
-    return _found(PQ_ROOT / f"{name}.json", "post-quantum", "CONCLAVE_PQ_VECTORS")
+    cases: list[dict[str, Any]] = _found(PQ_ROOT / f"{name}.json", "post-quantum", "CONCLAVE_PQ_VECTORS")
+    return cases
+
+
+def scripts(name: str) -> dict[str, list[dict[str, Any]]]:
+    """The test runner's scripts in `interop-configs/<name>.json`, by name; skips (or fails, when required) likewise."""
+    config = _found(ROOT / "interop-configs" / f"{name}.json", "MLS", "CONCLAVE_VECTORS")
+    played: dict[str, list[dict[str, Any]]] = config["scripts"]
+    return played
 
 
 def ran(name: str, count: int = 1) -> None:
@@ -37,7 +46,7 @@ def ran(name: str, count: int = 1) -> None:
     cases_run[name] += count
 
 
-def _found(path: Path, whose: str, variable: str) -> list[dict[str, Any]]:
+def _found(path: Path, whose: str, variable: str) -> Any:
     if not path.is_file():
         reason = f"the published {whose} vectors are not here: no {path.parent.name}/{path.name} (set {variable})"
         if REQUIRED:
@@ -47,6 +56,5 @@ def _found(path: Path, whose: str, variable: str) -> list[dict[str, Any]]:
 
 
 @cache
-def _load(path: Path) -> list[dict[str, Any]]:
-    cases: list[dict[str, Any]] = json.loads(path.read_text())
-    return cases
+def _load(path: Path) -> Any:
+    return json.loads(path.read_text())

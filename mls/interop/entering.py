@@ -1,0 +1,70 @@
+"""Entering a group: as its founder, by Welcome, by an external commit."""
+
+from mls import Group, KeyPackageBundle, basic, frame, join
+from mls.interop.answers import (
+    CreateGroupResponse,
+    CreateKeyPackageResponse,
+    ExternalJoinResponse,
+    JoinGroupResponse,
+    NameResponse,
+    PreSharedKeyValue,
+    SupportedCiphersuitesResponse,
+)
+from mls.interop.kept import CONFIG, Kept, State, Transaction, UnsupportedError, wire_format
+
+
+class Entering(Kept):
+    def name(self) -> NameResponse:
+        return NameResponse(self.own_name)
+
+    def supported_ciphersuites(self) -> SupportedCiphersuitesResponse:
+        return SupportedCiphersuitesResponse(tuple(int(each) for each in self.suites))
+
+    def create_group(
+        self, *, group_id: bytes, cipher_suite: int, encrypt_handshake: bool, identity: bytes
+    ) -> CreateGroupResponse:
+        suite_id = self.suite_id(cipher_suite)
+        group = Group.create(
+            suite_id,
+            group_id,
+            self.signature_key(suite_id),
+            basic(identity),
+            self.capabilities(),
+            (),
+            (),
+            self.random,
+            self.lifetime(),
+            CONFIG,
+        )
+        return CreateGroupResponse(self.keep(State(group, wire_format(encrypt_handshake))))
+
+    def create_key_package(self, *, cipher_suite: int, identity: bytes) -> CreateKeyPackageResponse:
+        bundle = self.bundle(self.suite_id(cipher_suite), identity)
+        number = self.keep(Transaction(bundle))
+        return CreateKeyPackageResponse(number, frame(bundle.key_package), *private_keys(bundle))
+
+    def join_group(
+        self, *, transaction_id: int, welcome: bytes, encrypt_handshake: bool, identity: bytes, ratchet_tree: bytes
+    ) -> JoinGroupResponse:
+        transaction = self.find(Transaction, transaction_id)
+        group = join(welcome, [transaction.bundle], tree=ratchet_tree or None, now=self.clock(), config=CONFIG)
+        self.forget(transaction_id)  # a key package is good for one join (V091)
+        number = self.keep(State(group, wire_format(encrypt_handshake), transaction.psks))
+        return JoinGroupResponse(number, group.epoch_authenticator)
+
+    def external_join(
+        self,
+        *,
+        group_info: bytes,
+        ratchet_tree: bytes,
+        encrypt_handshake: bool,
+        identity: bytes,
+        remove_prior: bool,
+        psks: tuple[PreSharedKeyValue, ...],
+    ) -> ExternalJoinResponse:
+        raise UnsupportedError("external commits are not yet supported")
+
+
+def private_keys(bundle: KeyPackageBundle) -> tuple[bytes, bytes, bytes]:
+    """Init, leaf and signature key, in the definition's order."""
+    return bundle.init_key.to_bytes(), bundle.encryption_key.to_bytes(), bundle.signer.to_bytes()

@@ -1,0 +1,75 @@
+"""The scripts of the working group's test runner, played by clients in this process and by servers over gRPC."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from mls.interop import Client
+from mls.interop.kept import RFC9420_SUITES
+from tests.mls.interop.script import Play
+from tests.vectors import ran, scripts
+
+EVERYTHING = os.environ.get("CONCLAVE_INTEROP") == "all"
+"""Every suite, and the long script: an hour rather than a minute."""
+
+FILES = ("application", "branch", "commit", "external_join", "external_proposals", "reinit", "welcome_join")
+SUITES = tuple(int(each) for each in RFC9420_SUITES) if EVERYTHING else (1, 3)
+
+with_every_suite = pytest.mark.parametrize("suite_id", SUITES)
+in_both_modes = pytest.mark.parametrize("encrypted", [False, True], ids=["public", "private"])
+
+
+def new_client() -> Client:
+    return Client(os.urandom, lambda: int(time.time()))
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Sequence[Client]]:
+    """Two servers on ports of their own: one actor is at the first, the next at the second."""
+    pytest.importorskip("grpc", reason="the gRPC service needs the extra `interop`")
+    from mls.interop.service import serve
+    from tests.mls.interop.remote import connected
+
+    with ExitStack() as stack:
+        remotes = []
+        for _ in range(2):
+            server, port = serve(new_client(), "127.0.0.1:0")
+            stack.callback(lambda server: server.stop(grace=None).wait(), server)
+            remotes.append(stack.enter_context(connected(port)))
+        yield remotes
+
+
+def play(file: str, cast: Sequence[Client], suite_id: int, encrypted: bool) -> None:
+    waiting = []
+    for name, script in scripts(file).items():
+        try:
+            Play(cast, suite_id, encrypted).run(script)
+        except AssertionError as error:
+            raise AssertionError(f"{file}/{name}: {error}") from error
+        except Exception as error:
+            if "not yet supported" not in str(error):
+                raise
+            waiting.append(name)
+        else:
+            ran(f"interop-configs/{file}")
+    if waiting:
+        pytest.skip(f"not yet supported: {', '.join(waiting)}")
+
+
+@in_both_modes
+@with_every_suite
+@pytest.mark.parametrize("file", FILES)
+def test_clients_in_one_process_play_the_scripts(file: str, suite_id: int, encrypted: bool) -> None:
+    play(file, [new_client(), new_client()], suite_id, encrypted)
+
+
+@in_both_modes
+@with_every_suite
+@pytest.mark.parametrize("file", FILES)
+def test_clients_behind_grpc_play_the_scripts(
+    file: str, suite_id: int, encrypted: bool, servers: Sequence[Client]
+) -> None:
+    play(file, servers, suite_id, encrypted)
