@@ -43,6 +43,7 @@ from mls.errors import (
 from mls.extensions import (
     ExternalSender,
     RequiredCapabilities,
+    external_senders,
     external_senders_extension,
     find,
     required_capabilities_extension,
@@ -145,6 +146,7 @@ __all__ = [
     "ed25519_load",
     "ed25519_sign",
     "ed25519_verify",
+    "external_senders",
     "external_senders_extension",
     "find",
     "frame",
