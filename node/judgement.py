@@ -85,6 +85,8 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
         raise RuleError("the commit was made for another instance")
     if not staged.has_path:
         raise RuleError("the commit has no path")
+    if sum(each.reference is not None for each in staged.proposals) != len(bundle.proposals):
+        raise RuleError("the bundle brings proposals that its commit does not refer to")
     _check_welcome(bundle.welcome, staged)
     check_leaves(epoch.public, staged)
     voting = voting_of(staged.successor)
