@@ -301,6 +301,7 @@ class Agreement:
                 self._learn(known)
                 if known.own:
                     self._announce(known)
+        self._tell_if_abstaining()
 
     def _enter(self) -> None:
         """The next epoch, entered live: what was heard carries over, and what came early is taken in."""
@@ -315,12 +316,23 @@ class Agreement:
             if seat.leaf in carried and voter != self._config.own_voter
         )
         self.instance = create(self._config, self._stored_guard())
+        self._tell_if_abstaining()
         self._step(Open(self.context.now_s(), listening_since_s=self.context.started_s, heard=heard))
         for peer, kind, body in self.parking.take(self._config.instance):
             if kind is FrameKind.CANDIDATE:
                 self.receive_candidate(peer, body)
             else:
                 self.receive(peer, body)
+
+    def _tell_if_abstaining(self) -> None:
+        """Whether our seat is empty in this epoch: the guard forbids every vote, or was lost with what it knew."""
+        seated = self._config.own_voter is not None
+        if seated and self.holding.health == OK and self.instance.guard.abstains(self._config.epoch):
+            self._tell_abstaining(self._config.epoch, hopeless=self._config.committee.size == 1)
+
+    def _tell_abstaining(self, epoch: int, *, hopeless: bool) -> None:
+        text = f"this copy of the node may have voted in epoch {epoch} before: it does not vote in it again"
+        self._change_health(ABSTAINING, HOPELESS_TEXT if hopeless else text)
 
     def _of_another_epoch(self, peer: PeerId, message: InstanceMessage, body: bytes) -> None:
         """Early: park it. Late: the sender lacks a Decision of ours (R10), or shows one that contradicts ours (R9)."""
@@ -524,8 +536,7 @@ class Agreement:
             case Frozen():
                 self._change_health(FROZEN, FROZEN_TEXT)
             case Abstained(epoch, hopeless):
-                text = f"this copy of the node may have voted in epoch {epoch} before: it does not vote in it again"
-                self._change_health(ABSTAINING, HOPELESS_TEXT if hopeless else text)
+                self._tell_abstaining(epoch, hopeless=hopeless)
             case EvidenceFound(evidence):
                 voter = evidence.first.voter
                 log.warning("a voter contradicted itself", group=short(self.holding.group_id), voter=voter)

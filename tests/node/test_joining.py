@@ -26,12 +26,13 @@ from mls import (
 )
 from node.building import Built, build_for_intents
 from node.context import NodeContext
-from node.electorate import PRIVATE_EXTENSIONS, policy_extension, voter_extension, voting_of
+from node.electorate import PRIVATE_EXTENSIONS, RuleError, policy_extension, voter_extension, voting_of
 from node.feed import GROUP, NoticeBody
-from node.holding import CUT_OFF, UNCONFIRMED
+from node.holding import ABSTAINING, CUT_OFF, UNCONFIRMED
 from node.identity import Identity
 from node.intents import DONE, UPDATE, Plan
 from node.joining import REFUSALS, WelcomeRefusedError, join_by_welcome
+from node.judgement import CANDIDATE_LABEL, Epoch, judge_hard
 from node.peer_messages import WelcomeDelivery
 from node.store_rows import KEY_PACKAGE_CLAIMED, KEY_PACKAGE_ONE_TIME, KeyPackageRow
 from ordering import (
@@ -57,7 +58,6 @@ from tests.node.world import Member, committee_size, open_world, until
 
 NOW = NOW_MS // 1000
 GROUP_ID = b"a group of real values"
-CANDIDATE_LABEL = "Conclave Candidate"
 
 
 def descriptor_of(keys: Sequence[SignaturePrivateKey]) -> Descriptor:
@@ -253,6 +253,24 @@ async def test_a_committee_of_strangers_stays_unconfirmed(
         assert row.unconfirmed
 
 
+def test_a_bundle_holds_the_proposals_its_commit_refers_to_and_no_other(circle: Circle) -> None:
+    """What no commit needs everyone would have to verify, keep and serve."""
+    _, bob, cyn = circle.members
+    assert bob.group is not None
+    assert cyn.group is not None
+    _, proposal = cyn.group.propose(remove(0), cyn.random, NOW)
+    built = circle.build(bob, Plan())
+    instance = built.candidate.instance
+    epoch = Epoch(bob.group.public, instance, voting_of(bob.group.public))
+    judge_hard(epoch, built.candidate)
+
+    bundle = msgspec.structs.replace(built.candidate.bundle, proposals=(proposal,))
+    signature = bob.group.sign(CANDIDATE_LABEL, candidate_bytes(bundle.id(instance), 0))
+
+    with pytest.raises(RuleError, match="does not refer to"):
+        judge_hard(epoch, Candidate(instance, bob.group.own_leaf, 0, bundle, signature))
+
+
 async def test_each_check_of_the_proof_alone_refuses(tmp_path: Path, autojump_clock: MockClock, circle: Circle) -> None:
     """JoinProof (1) to (4) and what binds them, broken one by one; then the true proof lets in."""
     async with open_world(tmp_path) as world:
@@ -391,6 +409,7 @@ async def test_a_group_whose_guard_is_gone_does_not_vote(tmp_path: Path, autojum
         await ada.start()
 
         assert ada.session.agreement.instance.guard.abstains(epoch)
+        assert ada.session.holding.health == ABSTAINING
 
 
 async def test_who_was_removed_keeps_no_secret_in_memory(tmp_path: Path, autojump_clock: MockClock) -> None:
