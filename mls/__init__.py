@@ -7,19 +7,22 @@ from mls.application import ApplicationMessage
 from mls.apply import Addition
 from mls.capabilities import best_suite, own_capabilities
 from mls.config import GroupConfig
-from mls.credentials import CredentialCheck, CredentialUse, accept_all, basic
+from mls.credentials import CredentialCheck, CredentialRole, CredentialUse, accept_all, basic
 from mls.crypto import (
     DEFAULT_PROFILE,
     PROFILES,
     Acceleration,
     HpkePrivateKey,
+    PresentedName,
     Profile,
     Random,
     SignaturePrivateKey,
+    X509Policy,
     accelerate,
     aead_open,
     aead_seal,
     argon2id,
+    certificates_from_pem,
     ed25519_generate,
     ed25519_load,
     ed25519_sign,
@@ -49,6 +52,7 @@ from mls.extensions import (
     required_capabilities_extension,
 )
 from mls.framing import frame
+from mls.grease import grease_extension
 from mls.group import Group, Joined, Member, OwnCommit, Staged, join, open_welcome
 from mls.group_context import GroupContext
 from mls.group_info import GroupInfo
@@ -68,6 +72,7 @@ from mls.public_group import PublicGroup, PublicStaged
 from mls.registry import (
     CipherSuiteId,
     ContentType,
+    CredentialType,
     ExtensionType,
     LeafNodeSource,
     ProposalType,
@@ -77,6 +82,7 @@ from mls.registry import (
 from mls.snapshot import Parts
 from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
 from mls.validation.key_packages import check_key_package
+from mls.x509 import presented_names, signer_from_pem, x509, x509_check
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -89,6 +95,8 @@ __all__ = [
     "ContentType",
     "Credential",
     "CredentialCheck",
+    "CredentialRole",
+    "CredentialType",
     "CredentialUse",
     "DuplicateError",
     "Extension",
@@ -116,6 +124,7 @@ __all__ = [
     "OwnCommitError",
     "Parts",
     "Peek",
+    "PresentedName",
     "Profile",
     "Proposal",
     "ProposalType",
@@ -130,6 +139,7 @@ __all__ = [
     "StaleEpochError",
     "UnopenableError",
     "WireFormat",
+    "X509Policy",
     "accelerate",
     "accept_all",
     "add",
@@ -138,6 +148,7 @@ __all__ = [
     "argon2id",
     "basic",
     "best_suite",
+    "certificates_from_pem",
     "check_key_package",
     "confirmed_transcript_hash",
     "create_key_package",
@@ -150,6 +161,7 @@ __all__ = [
     "external_senders_extension",
     "find",
     "frame",
+    "grease_extension",
     "group_context_extensions",
     "join",
     "key_package_reference",
@@ -157,10 +169,14 @@ __all__ = [
     "open_welcome",
     "own_capabilities",
     "peek",
+    "presented_names",
     "remove",
     "required_capabilities_extension",
     "sha256",
+    "signer_from_pem",
     "suite",
     "supported_suites",
     "welcome_references",
+    "x509",
+    "x509_check",
 ]

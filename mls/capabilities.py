@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from mls.crypto import DEFAULT_PROFILE, Profile, Random, is_supported, supported_suites
 from mls.errors import InvalidError, MisuseError
 from mls.extensions import Extensions, non_default, types_of
+from mls.grease import reserved_value
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
-    GREASE_VALUES,
     CipherSuiteId,
     CredentialType,
     ProtocolVersion,
@@ -17,19 +17,26 @@ from mls.tree.nodes import Capabilities, LeafNode
 
 
 def own_capabilities(
-    extensions: Iterable[int] = (), random: Random | None = None, profile: Profile = DEFAULT_PROFILE
+    extensions: Iterable[int] = (),
+    random: Random | None = None,
+    profile: Profile = DEFAULT_PROFILE,
+    *,
+    credentials: Iterable[CredentialType] = (CredentialType.BASIC,),
 ) -> Capabilities:
     """All that this engine supports (V092, V219), with the application's extension types, under a profile's numbers.
 
-    With `random`, a reserved value stands in each list but the versions', to keep peers tolerant (V215).
+    `credentials` are the types that the application can judge: X.509 is named by one that has roots to go by, and basic
+    left out by one that takes no bare names. With `random`, a reserved value stands in each list but the versions', to
+    keep peers tolerant (V215).
     """
-    grease = () if random is None else (sorted(GREASE_VALUES)[random(1)[0] % len(GREASE_VALUES)],)
+    grease = () if random is None else (reserved_value(random),)
+    listed = non_default(extensions)
     return Capabilities(
         versions=(ProtocolVersion.MLS10,),
         cipher_suites=(*supported_suites(profile), *grease),
-        extensions=(*sorted(non_default(extensions)), *grease),
+        extensions=(*sorted(listed), *(each for each in grease if each not in listed)),
         proposals=grease,
-        credentials=(CredentialType.BASIC, *grease),
+        credentials=(*sorted(set(credentials)), *grease),
     )
 
 

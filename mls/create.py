@@ -47,7 +47,7 @@ def create_group(
     )
     check_own_leaf(leaf, row.id)
     try:
-        check_credential(credential)
+        check_credential(row, credential, signer.public)
         check_extensions(leaf_extensions, LEAF_PLACE, "our leaf")
         check_extensions(extensions, GROUP_CONTEXT_PLACE, "the group context")
         check_leaf_in_group(leaf, extensions, "the creator's leaf")

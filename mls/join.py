@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mls.config import GroupConfig
-from mls.credentials import CredentialUse, check_use
+from mls.credentials import CredentialRole, CredentialUse, check_use
 from mls.crypto import CipherSuite, is_supported, suite
 from mls.errors import InvalidError, UnopenableError
 from mls.extensions import (
@@ -125,7 +125,8 @@ def check_received_tree(row: CipherSuite, tree: RatchetTree, context: GroupConte
     for leaf_index, leaf in leaves:
         check_leaf_content(row, leaf)  # V177
         check_leaf_in_group(leaf, context.extensions, f"leaf {leaf_index}")
-        check_use(config.validate_credential, CredentialUse(leaf.credential, leaf.signature_key), "V054")
+        use = CredentialUse(leaf.credential, leaf.signature_key, role=CredentialRole.MEMBER)
+        check_use(config.validate_credential, use, "V054")
     check_credential_types(tree, [leaf for _, leaf in leaves])
     signed = [leaf_signed(row, leaf, context.group_id, leaf_index) for leaf_index, leaf in leaves]
     if first_forged(signed, config.map_signatures) is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mls.capabilities import check_suite_listed
+from mls.credentials import as_accepted
 from mls.errors import OwnCommitError, UnopenableError
 from mls.handshake import received_proposals, unprotected
 from mls.key_schedule import EpochStart, joiner_secret, start_epoch, zero_secret
@@ -27,7 +28,8 @@ def stage_commit(
     after, received = received_proposals(state, proposals)
     after, authenticated = unprotected(after, message)
     config = state.config
-    checked = state.public.check_content(authenticated, received, config.validate_credential, config.map_signatures)
+    check = as_accepted(config.validate_credential) if accepted else config.validate_credential
+    checked = state.public.check_content(authenticated, received, check, config.map_signatures)
     if checked.committer == state.own_leaf:
         raise OwnCommitError("our own commit")
     if not accepted:

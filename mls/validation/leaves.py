@@ -49,7 +49,7 @@ def check_leaf_content(suite: CipherSuite, leaf: LeafNode) -> None:
     """The checks that look at nothing but the leaf, its signature left to the caller."""
     check_signature_key(suite, leaf.signature_key)  # V052: the suite's scheme, by its keys
     check_hpke_key(suite, leaf.encryption_key)
-    check_credential(leaf.credential)
+    check_credential(suite, leaf.credential, leaf.signature_key)
     capabilities = leaf.capabilities
     if leaf.credential.credential_type not in capabilities.credentials:
         raise InvalidError("V066", "a leaf whose capabilities leave out its own credential type")

@@ -2,10 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
-from mls.credentials import CredentialCheck, CredentialUse, check_use
+from mls.credentials import (
+    CredentialCheck,
+    CredentialRole,
+    CredentialUse,
+    accept_all,
+    check_credential,
+    check_use,
+)
 from mls.crypto import CipherSuite
 from mls.errors import InvalidError
-from mls.extensions import GROUP_CONTEXT_PLACE, Extensions, check_extensions, external_senders
+from mls.extensions import GROUP_CONTEXT_PLACE, Extensions, check_extensions, external_senders, find
 from mls.framing import Sender
 from mls.group_context import GroupContext
 from mls.proposal_list import ListedProposal
@@ -20,7 +27,7 @@ from mls.proposals import (
     Update,
 )
 from mls.psks import ResumptionPsk
-from mls.registry import EXTERNAL_SENDER_PROPOSAL_TYPES, LeafNodeSource, ResumptionPSKUsage, SenderType
+from mls.registry import EXTERNAL_SENDER_PROPOSAL_TYPES, ExtensionType, LeafNodeSource, ResumptionPSKUsage, SenderType
 from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.key_packages import check_key_package_content, check_key_package_signatures
@@ -58,14 +65,19 @@ def check_proposal(
             raise InvalidError("V104", "an ExternalInit outside an external Commit")
         case GroupContextExtensions(extensions):
             check_extensions(extensions, GROUP_CONTEXT_PLACE, "the new group context")
-            check_external_senders(suite, extensions, accept)
+            unchanged = find(extensions, ExtensionType.EXTERNAL_SENDERS) == find(
+                context.extensions, ExtensionType.EXTERNAL_SENDERS
+            )
+            check_external_senders(suite, extensions, accept_all if unchanged else accept)
 
 
 def check_external_senders(suite: CipherSuite, extensions: Extensions, accept: CredentialCheck) -> None:
     """Who may propose from outside by these extensions has a key of the suite (V052), and the application's word."""
     for each in external_senders(extensions):
         suite.check_signature_public_key(each.signature_key)
-        check_use(accept, CredentialUse(each.credential, each.signature_key), "V058")
+        check_credential(suite, each.credential, each.signature_key)
+        use = CredentialUse(each.credential, each.signature_key, role=CredentialRole.EXTERNAL_SENDER)
+        check_use(accept, use, "V058")
 
 
 def check_added(suite: CipherSuite, proposals: Iterable[ListedProposal], map_signatures: Map = map) -> None:

@@ -25,10 +25,18 @@ def tree_of(member: LeafNode, newcomer: LeafNode) -> RatchetTree:
     return RatchetTree.of_one(suite(1), member).add(newcomer)[0]
 
 
-def test_v061_a_credential_of_a_type_we_do_not_judge() -> None:
+def test_v061_a_credential_of_a_type_we_cannot_read() -> None:
+    """It does not come out of any decoder (V210); a leaf made by hand is refused all the same."""
+    unknown = Credential(CredentialType(0xF00D), b"a credential")
+    with pytest.raises(InvalidError) as wrong:
+        check_leaf_content(suite(1), replace(leaf_of("alice", supported=(0xF00D,)), credential=unknown))
+    assert wrong.value.rule == "V061"
+
+
+def test_v051_a_leaf_whose_certificate_is_none() -> None:
     with pytest.raises(InvalidError) as wrong:
         check_leaf_content(suite(1), leaf_of("alice", CredentialType.X509, (1, 2)))
-    assert wrong.value.rule == "V061"
+    assert wrong.value.rule == "V051"
 
 
 def test_v064_a_member_that_does_not_support_a_new_leafs_credential() -> None:
