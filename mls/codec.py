@@ -34,8 +34,8 @@ A struct whose layout depends on something outside itself overrides `read(cls, r
 hand-written ones; it may then still be nested in declared structs.
 
 Decoding takes every byte or raises `MalformedError`, and never anything else. Input is bounded (`INPUT_SIZE_MAX`), each
-length is checked against its enclosing structure before anything is allocated, and depth is that of the declared types,
-none of which contains itself.
+length is checked against its enclosing structure before anything is allocated, a vector has so many elements at most
+(`VECTOR_COUNT_MAX`), and depth is that of the declared types, none of which contains itself.
 """
 
 import dataclasses
@@ -188,8 +188,10 @@ class Reader:
             raise wire_source.overrun()
         inner = Reader.__new__(Reader)
         inner.data, inner.pos, inner.end = self.data, self.pos, self.pos + size
-        items = []
+        items: list[T] = []
         while inner.pos < inner.end:
+            if len(items) == wire_source.VECTOR_COUNT_MAX:
+                raise wire_source.too_many()
             items.append(read(inner))
         self.pos = inner.end
         return tuple(items)

@@ -11,6 +11,9 @@ from typing import Any
 
 from mls.errors import MalformedError, MisuseError
 
+VECTOR_COUNT_MAX = 1 << 21
+"""Elements. The nodes of a tree with a million members; no other vector comes near it."""
+
 
 @dataclass(slots=True)
 class Source:
@@ -21,7 +24,7 @@ class Source:
     depth: int = 1
 
     def __post_init__(self) -> None:
-        helpers = (overrun, partial, unknown, no_case, bad_presence, few_numbers, read_varint, put_varint)
+        helpers = (overrun, too_many, partial, unknown, no_case, bad_presence, few_numbers, read_varint, put_varint)
         self.names.update({helper.__name__: helper for helper in helpers})
         self.names.update(from_numbers=_struct.pack, to_numbers=_struct.unpack)
 
@@ -65,6 +68,10 @@ class _Block:
 
 def overrun() -> MalformedError:
     return MalformedError("a field runs past the end of its enclosing structure (V004)")
+
+
+def too_many() -> MalformedError:
+    return MalformedError(f"a vector of more than {VECTOR_COUNT_MAX} elements (V004)")
 
 
 def partial() -> MalformedError:

@@ -14,9 +14,10 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import Any
 
-from mls.wire_source import Source
+from mls.wire_source import VECTOR_COUNT_MAX, Source
 
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -106,17 +107,23 @@ class EnumType(WireType):
     def emit_read(self, source: Source, target: str) -> None:
         number = source.fresh()
         UintType(self.size).emit_read(source, number)
-        known = source.bind({int(member): member for member in self.kind})
+        known = source.bind(members_of(self.kind))
         source.put(f"{target} = {known}.get({number})")
         with source.block(f"if {target} is None:"):
             if self.is_open:
-                source.put(f"{target} = {source.bind(self.kind)}({number})")
+                source.put(f"{target} = {known}[{number}] = {source.bind(self.kind)}({number})")
             else:
                 rule = self.kind.broken_rule()  # type: ignore[attr-defined]
                 source.put(f"raise unknown({self.kind.__name__!r}, {number}, {rule!r})")
 
     def emit_write(self, source: Source, value: str) -> None:
         UintType(self.size).emit_write(source, value)
+
+
+@cache
+def members_of(kind: type[IntEnum]) -> dict[int, IntEnum]:
+    """The members of an enumeration by value. An open one's unknown values are made once, then join them."""
+    return {int(member): member for member in kind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +188,12 @@ class VectorType(WireType):
             return
         saved, items, item = source.fresh() + "e", source.fresh() + "v", source.fresh() + "i"
         source.put(f"{saved} = end", "end = stop", f"{items} = []")
-        with source.block("while pos < end:"):
+        with source.block(f"for _ in {source.bind(range(VECTOR_COUNT_MAX))}:"):
+            source.put("if pos >= end: break")
             self.element.emit_read(source, item)
             source.put(f"{items}.append({item})")
+        with source.block("else:"):
+            source.put("if pos < end: raise too_many()")
         source.put(f"end = {saved}", f"{target} = tuple({items})")
 
     def emit_write(self, source: Source, value: str) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mls import wire_source, wire_types
 from mls.codec import (
     INPUT_SIZE_MAX,
     Enum8,
@@ -343,6 +344,30 @@ def test_input_is_bounded() -> None:
 
     with pytest.raises(MalformedError, match="V004"):
         Pair.decode(Huge())
+
+
+def test_the_elements_of_a_vector_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """V004: before the list of them outgrows everything else. The real bound is a tree of a million members."""
+    assert wire_source.VECTOR_COUNT_MAX >= 2 * (1 << 20)
+    for module in (wire_source, wire_types):
+        monkeypatch.setattr(module, "VECTOR_COUNT_MAX", 100)
+
+    @struct
+    class Presence(Struct):
+        values: Vector[Uint8 | None]
+
+    assert len(Presence.decode(varint(100) + bytes(100)).values) == 100
+    with pytest.raises(MalformedError, match="V004"):
+        Presence.decode(varint(101) + bytes(101))
+    with pytest.raises(MalformedError, match="V004"):
+        Reader(varint(101) + bytes(101)).vector(lambda reader: reader.uint(1))
+
+
+def test_an_unknown_value_is_made_once() -> None:
+    """Making one is slow; a message full of them would keep a member busy for seconds."""
+    first, second = (Pair.decode(b"\xbe\xef\x00").flavour for _ in range(2))
+    assert first is second
+    assert (first, isinstance(first, Flavour)) == (0xBEEF, True)
 
 
 def test_a_vector_stands_alone_too() -> None:
