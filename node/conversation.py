@@ -36,7 +36,7 @@ from node.store_rows import FeedRow, MessageRow, OutboxRow, ParkedRow
 from ordering import OrderingError, Wire
 
 MESSAGE_KIND: Final = "message"
-SYNC_EPOCHS: Final = 6  # epochs compared: the present one and five before
+SYNC_EPOCHS: Final = 21  # epochs compared: the present one and the twenty whose messages can still be opened
 TOO_FAR_AHEAD: Final = "V047"  # opens once more of its sender's messages before it are here
 DRAIN_PULLS_MAX: Final = 256  # before an epoch is left; a member could say new things in it for ever
 DROPPED_MAX: Final = 4096  # ids of messages that will never open, remembered so that they are not pulled again

@@ -39,6 +39,7 @@ ITEM_COST: Final = 8 * KIB  # what even an empty frame counts for
 INTRODUCE_PERIOD_S: Final = 1.0  # news of where members are is passed on at most this often
 CLEAN_RETRY_S: Final = 10.0
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
+SYNC_EPOCHS_MAX: Final = 5  # and no more epochs than this: many before a message could fall out of what is compared
 DAY_MS: Final = 24 * 3600 * 1000
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
 ASK_TIMEOUT_S: Final = 5.0
@@ -128,6 +129,8 @@ class Session:
         self._nursery: trio.Nursery | None = None
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._next_sync_s = 0.0
+        self._epochs_not_compared = 0
+        self._sync_turn = self._chance.randrange(1 << 16)
         self._introduced_s = float("-inf")
         self._introduce_at_s = float("inf")
         self._waiting: dict[PeerId, int] = {}  # what of each peer lies in the inbox, in bytes
@@ -369,9 +372,11 @@ class Session:
             self._introduce(self._connected_members())
         if now >= self._next_sync_s:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
+            self._epochs_not_compared = 0
             connected = self._connected_members()
-            if connected:
-                self.conversation.compare_with(self._chance.choice(connected))
+            if connected:  # in turn, so that whoever has what we lack is asked soon
+                self._sync_turn += 1
+                self.conversation.compare_with(connected[self._sync_turn % len(connected)])
             self._deliver_welcomes()
 
     def _clean(self) -> None:
@@ -394,6 +399,9 @@ class Session:
 
     def _note_epoch(self) -> None:
         self._new_epoch = True
+        self._epochs_not_compared += 1
+        if self._epochs_not_compared >= SYNC_EPOCHS_MAX:
+            self._next_sync_s = self.context.now_s()
 
     async def _after_step(self) -> None:
         """What follows from a step: our own standing wishes, then the world, then the disk's hygiene."""

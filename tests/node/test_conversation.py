@@ -7,9 +7,10 @@ import trio
 from trio.testing import MockClock
 
 from mls import GroupConfig
-from node import conversation
+from node import conversation, session
 from node.intents import DONE
 from node.peer_messages import SYNC_PROTOCOL, SyncReply, SyncRequest, group_tag
+from node.transport_memory import Conditions
 from tests.node.test_session import message_count
 from tests.node.world import open_world, until
 
@@ -63,3 +64,20 @@ async def test_who_was_removed_learns_that_and_no_later_epoch(tmp_path: Path, au
             question = SyncRequest(tag, 0, ()).encode()
             answer = await cyn.node.context.transport.request(ada.peer_id, SYNC_PROTOCOL, question)
         assert SyncReply.decode(answer).epoch == removed_at < ada.epoch
+
+
+async def test_messages_of_epochs_that_pass_quickly_are_found_in_time(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A hint that is lost, or comes before its epoch is entered, is found by comparison; and many changes in a row may
+    leave its epoch far behind before the next one is due by the clock. Forty epochs pass here in a fifth of a second.
+    """
+    async with open_world(tmp_path, conditions=Conditions(gossip_loss=0.5)) as world:
+        members = await world.group_of("ada", "bob", "cyn", committee=3)
+        began_s = trio.current_time()
+        for number in range(40):
+            await members[number % 3].session.send(str(number))
+            assert (await members[(number + 1) % 3].update()).state == DONE
+        assert trio.current_time() - began_s < session.SYNC_PERIOD_S
+
+        await until(lambda: all(message_count(member) == 40 for member in members))
