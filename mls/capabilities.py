@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from mls.crypto import DEFAULT_PROFILE, Profile, Random, is_supported, supported_suites
+from mls.credentials import check_credential
+from mls.crypto import DEFAULT_PROFILE, Profile, Random, is_supported, suite, supported_suites
 from mls.errors import InvalidError, MisuseError
-from mls.extensions import Extensions, non_default, types_of
+from mls.extensions import KEY_PACKAGE_PLACE, LEAF_PLACE, Extensions, check_extensions, non_default, types_of
 from mls.grease import reserved_value
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
@@ -75,6 +76,12 @@ def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -
         raise MisuseError("our capabilities leave out our own credential type (V066)")
     if unlisted := non_default(types_of((*leaf.extensions, *extensions))) - set(capabilities.extensions):
         raise MisuseError(f"our capabilities leave out extensions we use: {sorted(unlisted)} (V067, V089)")
+    try:
+        check_credential(suite(suite_id), leaf.credential, leaf.signature_key)
+        check_extensions(leaf.extensions, LEAF_PLACE, "our leaf")
+        check_extensions(extensions, KEY_PACKAGE_PLACE, "our KeyPackage")
+    except InvalidError as error:
+        raise MisuseError(str(error)) from error
 
 
 def check_suite_listed(leaf: LeafNode, suite_id: int) -> None:

@@ -2,10 +2,9 @@
 
 from mls.capabilities import check_own_leaf
 from mls.config import GroupConfig
-from mls.credentials import check_credential
 from mls.crypto import Random, SignaturePrivateKey, suite
 from mls.errors import InvalidError, MisuseError
-from mls.extensions import GROUP_CONTEXT_PLACE, LEAF_PLACE, Extensions, check_extensions, check_nothing_reserved
+from mls.extensions import GROUP_CONTEXT_PLACE, Extensions, check_extensions, check_nothing_reserved
 from mls.group_context import GroupContext
 from mls.key_schedule import start_from_epoch_secret
 from mls.public_group import PublicGroup
@@ -47,8 +46,6 @@ def create_group(
     )
     check_own_leaf(leaf, row.id)
     try:
-        check_credential(row, credential, signer.public)
-        check_extensions(leaf_extensions, LEAF_PLACE, "our leaf")
         check_extensions(extensions, GROUP_CONTEXT_PLACE, "the group context")
         check_leaf_in_group(leaf, extensions, "the creator's leaf")
         check_external_senders(row, extensions, config.validate_credential)

@@ -12,7 +12,7 @@ from mls.crypto import SignaturePrivateKey, suite
 from mls.group import Group, OwnCommit, join
 from mls.key_packages import KeyPackageBundle, create_key_package
 from mls.proposals import Proposal, add, remove
-from mls.tree.nodes import Capabilities, Extension, Lifetime
+from mls.tree.nodes import Capabilities, Credential, Extension, Lifetime
 
 NOW = 1_800_000_000
 LIFETIME = Lifetime(NOW - 3600, NOW + 30 * 24 * 3600)
@@ -42,17 +42,19 @@ class Client:
     random: Callable[[int], bytes]
     signer: SignaturePrivateKey = field(init=False)
     capabilities: Capabilities = field(init=False)
+    credential: Credential = field(init=False)
 
     def __post_init__(self) -> None:
         self.signer = suite(self.suite_id).generate_signature_key(self.random)
         self.capabilities = own_capabilities((POLICY, VOTER), self.random)
+        self.credential = basic(self.name.encode())
 
     def package(
         self, *, lifetime: Lifetime = LIFETIME, leaf_extensions: tuple[Extension, ...] = ()
     ) -> KeyPackageBundle:
         return create_key_package(
             self.suite_id,
-            self.name.encode(),
+            self.credential,
             self.signer,
             lifetime,
             self.capabilities,
@@ -82,7 +84,7 @@ class Members:
             suite_id,
             b"a group",
             founder.signer,
-            basic(founder.name.encode()),
+            founder.credential,
             founder.capabilities,
             (),
             extensions,
