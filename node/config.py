@@ -33,6 +33,10 @@ OTHER_VARIABLES: Final = frozenset({"CONCLAVE_CONFIG", "CONCLAVE_VECTORS", "CONC
 """Variables of this prefix that are no settings: where the file is, and two of the test run."""
 
 
+POST_QUANTUM_SUITE: Final = 0xF050
+"""MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519 by its code point in the field; a hybrid is no weaker than X25519."""
+
+
 class NodeSection(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: str = "~/.conclave"
     name: Annotated[str, Meta(max_length=64)] = ""
@@ -59,7 +63,7 @@ class OrderingSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupSection(msgspec.Struct, frozen=True, kw_only=True):
-    suite: Annotated[int, Meta(ge=1, le=7)] = 1
+    suite: Annotated[int, Meta(ge=1, le=0xFFFF)] = POST_QUANTUM_SUITE
     padding: Annotated[int, Meta(ge=0, le=4_096)] = 64
 
 

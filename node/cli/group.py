@@ -50,7 +50,9 @@ def change(command: CommandT) -> CommandT:
 
 @group.command()
 @click.argument("name")
-@click.option("--suite", type=click.IntRange(1, 7), help="Cipher suite [default: setting group.suite].")
+@click.option(
+    "--suite", type=click.IntRange(1, 0xFFFF), help="Cipher suite, 1 for X25519 [default: setting group.suite]."
+)
 @click.option(
     "--model", type=click.Choice(["byzantine", "crash"]), default="byzantine", show_default=True, help="May voters lie?"
 )

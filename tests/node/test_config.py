@@ -84,8 +84,8 @@ def test_every_mistake_is_reported_at_once_with_its_origin() -> None:
 
 def test_a_wrong_value_is_reported_even_where_a_better_one_wins() -> None:
     """Otherwise the file breaks on the day the variable goes away."""
-    assert problems("[group]\nsuite = 99", {"CONCLAVE_GROUP_SUITE": "1"}) == [
-        "node.toml: group.suite: expected int <= 7, got 99"
+    assert problems("[group]\nsuite = 99999", {"CONCLAVE_GROUP_SUITE": "1"}) == [
+        "node.toml: group.suite: expected int <= 65535, got 99999"
     ]
 
 
