@@ -59,6 +59,7 @@ from mls.group_info import GroupInfo
 from mls.join import observe
 from mls.key_packages import KeyPackage, KeyPackageBundle, create_key_package
 from mls.leaf_change import LeafChange
+from mls.padding import MultipleOf, Padding, PowerOfTwo, no_padding
 from mls.peek import (
     Peek,
     confirmed_transcript_hash,
@@ -120,10 +121,13 @@ __all__ = [
     "Member",
     "MisuseError",
     "MlsError",
+    "MultipleOf",
     "OwnCommit",
     "OwnCommitError",
+    "Padding",
     "Parts",
     "Peek",
+    "PowerOfTwo",
     "PresentedName",
     "Profile",
     "Proposal",
@@ -165,6 +169,7 @@ __all__ = [
     "group_context_extensions",
     "join",
     "key_package_reference",
+    "no_padding",
     "observe",
     "open_welcome",
     "own_capabilities",

@@ -47,7 +47,7 @@ def seal(
         state.secrets.sender_data_secret,
         state.secret_tree,
         random,
-        state.config.padding_size,
+        state.config.padding,
     )
     return replace(state, secret_tree=secret_tree), frame(message)
 

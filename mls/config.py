@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mls.credentials import CredentialCheck, accept_all
+from mls.padding import DEFAULT_PADDING, Padding
 from mls.registry import WireFormat
 from mls.validation.signatures import Map
 
@@ -22,7 +23,7 @@ class GroupConfig:
     past_epoch_max: int = 20
     forward_distance_max: int = 1000  # generations a message may skip (V047)
     out_of_order_max: int = 1000  # skipped keys kept for each sender (V048)
-    padding_size: int = 64  # private content is padded to a multiple of so many bytes; 1 pads nothing
+    padding: Padding = DEFAULT_PADDING  # of private content
     check_lifetimes: bool = True  # V071 for added leaves, against the `now` passed in
     lifetime_max_s: int | None = 366 * DAY_S  # V072; None accepts any
     check_tree_lifetimes: bool = False  # V071 for the tree of a group joined; its leaves may be long past their time

@@ -28,7 +28,7 @@ def protected(state: GroupState, authenticated: AuthenticatedContent, random: Ra
         state.secrets.sender_data_secret,
         state.secret_tree,
         random,
-        state.config.padding_size,
+        state.config.padding,
     )
     return replace(state, secret_tree=secret_tree), frame(message)
 

@@ -17,6 +17,7 @@ from mls.framing import (
     SenderDataAAD,
 )
 from mls.key_schedule import sender_data_key
+from mls.padding import Padding, no_padding, padded
 from mls.proposals import Commit, Proposal
 from mls.registry import ContentType, WireFormat
 from mls.secret_tree import MessageKey, RatchetBounds, SecretTree
@@ -28,11 +29,11 @@ def seal_private(
     sender_data_secret: bytes,
     secret_tree: SecretTree,
     random: Random,
-    padding_size: int = 1,
+    padding: Padding = no_padding,
 ) -> tuple[PrivateMessage, SecretTree]:
     """The message, and the secret tree that has to be kept before it leaves (V045).
 
-    The content is padded with zeros to a multiple of `padding_size` bytes (V042).
+    The content is padded with zeros to the size that the policy says (V042).
     """
     content = authenticated.content
     if content.sender.leaf_index is None:
@@ -42,7 +43,7 @@ def seal_private(
     ciphertext = suite.aead_seal(
         key.key,
         guarded_nonce(key, guard),
-        _content_bytes(authenticated, padding_size),
+        _content_bytes(authenticated, padding),
         PrivateContentAAD(content.group_id, content.epoch, content.content_type, content.authenticated_data).encode(),
     )
     data_key, data_nonce = sender_data_key(suite, sender_data_secret, ciphertext)
@@ -110,7 +111,7 @@ def guarded_nonce(key: MessageKey, reuse_guard: bytes) -> bytes:
     return bytes(a ^ b for a, b in zip(key.nonce, reuse_guard, strict=False)) + key.nonce[len(reuse_guard) :]
 
 
-def _content_bytes(authenticated: AuthenticatedContent, padding_size: int) -> bytes:
+def _content_bytes(authenticated: AuthenticatedContent, padding: Padding) -> bytes:
     """PrivateMessageContent (§6.3.1)."""
     writer = Writer()
     content = authenticated.content.content
@@ -119,7 +120,7 @@ def _content_bytes(authenticated: AuthenticatedContent, padding_size: int) -> by
     else:
         content.write(writer)
     authenticated.auth.write(writer, authenticated.content.content_type)
-    writer.extend(bytes(-len(writer) % max(1, padding_size)))
+    writer.extend(bytes(padded(padding, len(writer)) - len(writer)))
     return bytes(writer)
 
 

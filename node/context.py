@@ -7,7 +7,7 @@ from typing import Final
 
 import trio
 
-from mls import GroupConfig
+from mls import GroupConfig, MultipleOf
 from node.addresses import reachable
 from node.config import Config
 from node.identity import Identity
@@ -86,4 +86,4 @@ def group_config(config: Config) -> GroupConfig:
 
     That every leaf names its peer is checked where leaves enter: by `electorate.check_leaves` and `joining`.
     """
-    return GroupConfig(padding_size=max(1, config.group.padding))
+    return GroupConfig(padding=MultipleOf(max(1, config.group.padding)))

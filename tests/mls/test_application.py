@@ -17,6 +17,7 @@ from mls.errors import (
 from mls.framing import MLSMessage, PrivateContentAAD, PrivateMessage, SenderData, SenderDataAAD, frame
 from mls.group import Group
 from mls.key_schedule import sender_data_key
+from mls.padding import MultipleOf
 from mls.private_protection import guarded_nonce
 from mls.registry import ContentType, WireFormat
 from tests.mls.world import NOW, Members
@@ -294,7 +295,7 @@ def test_v039_sender_data_of_another_message(pair: Members) -> None:
 @pytest.mark.parametrize("words", [b"", b"x", b"x" * 200])
 def test_messages_are_padded(words: bytes) -> None:
     """Their length tells no more than a multiple of the padding size."""
-    world = Members("alice", "bob", config=GroupConfig(padding_size=256))
+    world = Members("alice", "bob", config=GroupConfig(padding=MultipleOf(256)))
     sizes = {len(private(said(world, "alice", each)).ciphertext) for each in (words, b"yes", b"no")}
     assert len(sizes) <= 2
     assert all(size % 256 == 16 for size in sizes)

@@ -20,6 +20,7 @@ from mls.framing import (
     frame,
 )
 from mls.group_context import GroupContext
+from mls.padding import MultipleOf
 from mls.private_protection import open_private, seal_private
 from mls.proposals import Commit, Proposal
 from mls.public_protection import check_membership_tag, protect
@@ -81,7 +82,7 @@ class Published:
     def seal_private(self, content: bytes | Proposal | Commit) -> bytes:
         signed = self.signed(WireFormat.MLS_PRIVATE_MESSAGE, content)
         secret = self.bytes["sender_data_secret"]
-        return frame(seal_private(self.suite, signed, secret, self.secret_tree, Dice(), 32)[0])
+        return frame(seal_private(self.suite, signed, secret, self.secret_tree, Dice(), MultipleOf(32))[0])
 
 
 def encoded(content: bytes | Struct) -> bytes:

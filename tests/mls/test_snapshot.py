@@ -115,7 +115,7 @@ def test_a_damaged_snapshot_is_refused_or_differs(world: Members) -> None:
 
 
 def test_the_settings_are_not_in_a_snapshot(world: Members) -> None:
-    config = GroupConfig(padding_size=128)
+    config = GroupConfig(forward_distance_max=128)
     assert Group.from_bytes(world["alice"].to_bytes(), config).state.config is config
 
 
