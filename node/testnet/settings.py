@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from node.config import Config, load
+from node.config import POST_QUANTUM_SUITE, Config, load
 from node.errors import NodeError
 
 SETTINGS_FILE: Final = Path(__file__).resolve().parents[2] / "configs" / "testnet.toml"
@@ -27,7 +27,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class NodesSection(Section, frozen=True, kw_only=True):
-    suite: Annotated[int, Meta(ge=1, le=7)] = 1
+    suite: Annotated[int, Meta(ge=1, le=0xFFFF)] = POST_QUANTUM_SUITE
     committee_max: Annotated[int, Meta(ge=1, le=31)] = 7
     delta_ms: Milliseconds = 250
     status_period_ms: Milliseconds = 500
