@@ -33,7 +33,9 @@ class EpochSecrets(Struct):
     init_secret: Opaque = field(repr=False)
 
     def export(self, suite: CipherSuite, label: str, context: bytes, length: int) -> bytes:
-        """MLS-Exporter (RFC 9420 §8.5)."""
+        """MLS-Exporter (RFC 9420 §8.5); at most 255 hashes long, as HKDF gives no more (RFC 5869)."""
+        if not 0 <= length <= 255 * suite.hash_size:
+            raise MisuseError(f"no secret of {length} bytes: the suite's KDF gives at most {255 * suite.hash_size}")
         secret = suite.derive_secret(self.exporter_secret, label)
         return suite.expand_with_label(secret, "exported", suite.hash(context), length)
 

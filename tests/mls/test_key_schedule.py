@@ -91,6 +91,15 @@ def test_a_secret_of_another_suite_is_a_misuse() -> None:
         key_schedule.welcome_key(suite(4), bytes(32))
 
 
+@pytest.mark.parametrize("length", [-1, 255 * 32 + 1, 1 << 16])
+def test_an_exported_secret_of_no_possible_length_is_a_misuse(length: int) -> None:
+    row = suite(1)
+    secrets = key_schedule.start_from_epoch_secret(row, bytes(32)).secrets
+    assert len(secrets.export(row, "a label", b"", 255 * 32)) == 255 * 32
+    with pytest.raises(MisuseError):
+        secrets.export(row, "a label", b"", length)
+
+
 def test_secrets_survive_a_snapshot() -> None:
     secrets = key_schedule.start_from_epoch_secret(suite(1), bytes(32)).secrets
 
