@@ -9,6 +9,8 @@ import pytest
 
 from mls.interop import Client
 from mls.interop.kept import RFC9420_SUITES
+from mls.interop.service import serve
+from tests.mls.interop.remote import connected
 from tests.mls.interop.script import Play
 from tests.vectors import ran, scripts
 
@@ -29,10 +31,6 @@ def new_client() -> Client:
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Sequence[Client]]:
     """Two servers on ports of their own: one actor is at the first, the next at the second."""
-    pytest.importorskip("grpc", reason="the gRPC service needs the extra `interop`")
-    from mls.interop.service import serve
-    from tests.mls.interop.remote import connected
-
     with ExitStack() as stack:
         remotes = []
         for _ in range(2):
