@@ -46,6 +46,8 @@ from mls.errors import (
 from mls.extensions import (
     ExternalSender,
     RequiredCapabilities,
+    application_id,
+    application_id_extension,
     external_senders,
     external_senders_extension,
     find,
@@ -149,6 +151,8 @@ __all__ = [
     "add",
     "aead_open",
     "aead_seal",
+    "application_id",
+    "application_id_extension",
     "argon2id",
     "basic",
     "best_suite",

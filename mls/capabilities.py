@@ -10,6 +10,7 @@ from mls.grease import reserved_value
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
+    GREASE_VALUES,
     CipherSuiteId,
     CredentialType,
     ProtocolVersion,
@@ -72,6 +73,8 @@ def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -
         raise MisuseError("default extension types are not listed in capabilities (V068)")
     if ProtocolVersion.MLS10 not in capabilities.versions or suite_id not in capabilities.cipher_suites:
         raise MisuseError("our capabilities leave out the version or cipher suite they are made for (V069)")
+    if GREASE_VALUES.intersection(capabilities.versions):
+        raise MisuseError("a reserved value is no protocol version (V113)")
     if leaf.credential.credential_type not in capabilities.credentials:
         raise MisuseError("our capabilities leave out our own credential type (V066)")
     if unlisted := non_default(types_of((*leaf.extensions, *extensions))) - set(capabilities.extensions):

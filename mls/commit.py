@@ -7,7 +7,7 @@ from mls.apply import Applied
 from mls.authentication import framed, sign
 from mls.capabilities import check_own_leaf, check_suite_listed
 from mls.crypto import Random
-from mls.extensions import check_nothing_reserved
+from mls.extensions import Extensions, check_nothing_reserved, check_own_group_info_extensions
 from mls.framing import AuthenticatedContent, FramedContentAuthData, Sender, frame
 from mls.group_info import GroupInfo, sign_group_info, tree_extension
 from mls.handshake import protected, received_proposals
@@ -36,6 +36,7 @@ class CommitRequest:
     wire_format: WireFormat = WireFormat.MLS_PUBLIC_MESSAGE
     leaf: LeafChange | None = None
     inline_tree: bool = True
+    group_info_extensions: Extensions = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,10 @@ def create_commit(state: GroupState, request: CommitRequest, random: Random, now
     return CreatedCommit(message, welcome, successor, present, checked.summary)
 
 
-def group_info(state: GroupState, *, inline_tree: bool) -> GroupInfo:
-    """This epoch's GroupInfo, signed with the key of our leaf in it (V153)."""
-    extensions = (tree_extension(state.public.tree),) if inline_tree else ()
+def group_info(state: GroupState, *, inline_tree: bool, extensions: Extensions = ()) -> GroupInfo:
+    """This epoch's GroupInfo, signed with the key of our leaf in it (V153), with the application's extensions."""
+    check_own_group_info_extensions(extensions)
+    extensions = (*((tree_extension(state.public.tree),) if inline_tree else ()), *extensions)
     return sign_group_info(
         state.suite, state.signer, state.public.context, extensions, state.confirmation_tag, state.own_leaf
     )
@@ -140,5 +142,5 @@ def _welcome(
         Newcomer(each.key_package, None if fresh is None else fresh.path_secret_for(each.leaf_index))  # V224
         for each in applied.adds
     ]
-    info = group_info(successor, inline_tree=request.inline_tree)
+    info = group_info(successor, inline_tree=request.inline_tree, extensions=request.group_info_extensions)
     return frame(seal_welcome(successor.suite, info, joiner, newcomers, random))

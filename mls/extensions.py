@@ -90,6 +90,20 @@ def external_senders(extensions: Extensions) -> tuple[ExternalSender, ...]:
     return () if data is None else decode_known(data, ExternalSenders).external_senders
 
 
+def application_id(extensions: Extensions) -> bytes | None:
+    """What a leaf says the application calls it (§5.3.3). Two leaves may say the same, and nobody vouches for either.
+
+    So it is no identity: it helps an application find a leaf, and whom it finds is told by the credential (V060).
+    """
+    data = find(extensions, ExtensionType.APPLICATION_ID)
+    return None if data is None else decode_known(data, ApplicationId).application_id
+
+
+def application_id_extension(name: bytes) -> Extension:
+    """For a leaf's extensions."""
+    return Extension(ExtensionType.APPLICATION_ID, ApplicationId(name).encode())
+
+
 def required_capabilities_extension(required: RequiredCapabilities) -> Extension:
     return Extension(ExtensionType.REQUIRED_CAPABILITIES, required.encode())
 
@@ -117,6 +131,12 @@ def decode_known(data: bytes, kind: type[Known]) -> Known:
         return kind.decode(data)
     except MalformedError as error:
         raise InvalidError("V009", f"the data of an extension is no {kind.__name__}: {error.detail}") from error
+
+
+def check_own_group_info_extensions(extensions: Extensions) -> None:
+    """What the application puts into a GroupInfo of ours; RFC 9420's own are put in where they are asked for."""
+    if len(types_of(extensions)) != len(extensions) or DEFAULT_EXTENSION_TYPES & types_of(extensions):
+        raise MisuseError("the application's GroupInfo extensions are of its own types, each once (V008, V010)")
 
 
 def check_nothing_reserved(extensions: Extensions) -> None:

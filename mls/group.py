@@ -161,9 +161,9 @@ class Group:
         """The ratchet tree for a joiner, as `join(tree=...)` takes it."""
         return self.state.public.tree.encode()
 
-    def group_info(self, *, inline_tree: bool = True) -> bytes:
-        """A signed GroupInfo of this epoch, as an MLSMessage (§12.4.3)."""
-        return frame(commit.group_info(self.state, inline_tree=inline_tree))
+    def group_info(self, *, inline_tree: bool = True, extensions: Extensions = ()) -> bytes:
+        """A signed GroupInfo of this epoch, as an MLSMessage (§12.4.3); `extensions` are the application's own."""
+        return frame(commit.group_info(self.state, inline_tree=inline_tree, extensions=extensions))
 
     def sign(self, label: str, content: bytes) -> bytes:
         """A signature by our own leaf key, under a label of the application's (§5.1.2). Choose one that MLS has not."""
@@ -183,15 +183,24 @@ class Group:
         wire_format: WireFormat = WireFormat.MLS_PUBLIC_MESSAGE,
         leaf: LeafChange | None = None,
         inline_tree: bool = True,
+        group_info_extensions: Extensions = (),
     ) -> OwnCommit:
         """A commit of ours on this epoch (§12.4.1).
 
         `proposals` go in by value, `references` are encoded proposal messages of this epoch. A path is made when
-        `force_path` says so or the proposals need one; `leaf` changes our own leaf and forces it. Raises InvalidError
-        for what the others would refuse, MisuseError for what we ourselves asked wrongly.
+        `force_path` says so or the proposals need one; `leaf` changes our own leaf and forces it.
+        `group_info_extensions` go into the GroupInfo that newcomers get. Raises InvalidError for what the others would
+        refuse, MisuseError for what we ourselves asked wrongly.
         """
         request = commit.CommitRequest(
-            proposals, references, force_path, authenticated_data, wire_format, leaf, inline_tree
+            proposals,
+            references,
+            force_path,
+            authenticated_data,
+            wire_format,
+            leaf,
+            inline_tree,
+            group_info_extensions,
         )
         made = commit.create_commit(self.state, request, random, now)
         cls = type(self)

@@ -1,6 +1,6 @@
 """KeyPackages (RFC 9420 §10): what a client publishes so that others can add it while it is away."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from mls.capabilities import check_own_leaf
@@ -8,8 +8,8 @@ from mls.codec import KeptStruct, Opaque, Struct, Vector, struct, without_last_o
 from mls.credentials import basic
 from mls.crypto import CipherSuite, HpkePrivateKey, Random, SignaturePrivateKey, is_supported, suite
 from mls.errors import InvalidError, MalformedError, MisuseError, SnapshotError
-from mls.extensions import Extensions
-from mls.registry import CipherSuiteId, LeafNodeSource, ProtocolVersion
+from mls.extensions import Extensions, find
+from mls.registry import CipherSuiteId, ExtensionType, LeafNodeSource, ProtocolVersion
 from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
 
 KEY_PACKAGE_REF_LABEL = "MLS 1.0 KeyPackage Reference"
@@ -36,6 +36,11 @@ class KeyPackage(KeptStruct):
     leaf_node: LeafNode
     extensions: Vector[Extension]
     signature: Opaque
+
+    @property
+    def is_last_resort(self) -> bool:
+        """Whether its owner says that it may be used more than once, where it has no other (§16.8)."""
+        return find(self.extensions, ExtensionType.LAST_RESORT) is not None
 
     def to_be_signed(self) -> bytes:
         """KeyPackageTBS: the package up to its signature."""
@@ -106,12 +111,18 @@ def create_key_package(
     leaf_extensions: Extensions,
     extensions: Extensions,
     random: Random,
+    *,
+    last_resort: bool = False,
 ) -> KeyPackageBundle:
     """A fresh KeyPackage with fresh init and leaf keys (V090); bytes for a credential are a basic one's identity.
 
+    One of `last_resort` is marked as reusable (draft-ietf-mls-extensions), in its extensions and capabilities.
     Raises MisuseError where the leaf says less of itself than it uses (V066 to V069, V089).
     """
     row = suite(suite_id)
+    if last_resort:
+        extensions = (*extensions, Extension(ExtensionType.LAST_RESORT, b""))
+        capabilities = _listing(capabilities, ExtensionType.LAST_RESORT)
     init_key, encryption_key = row.generate_hpke_key(random), row.generate_hpke_key(random)
     if init_key.public == encryption_key.public:
         raise MisuseError("this source of randomness repeats itself (V086)")
@@ -134,3 +145,9 @@ def create_key_package(
         content.version, content.cipher_suite, content.init_key, content.leaf_node, extensions, signature
     )
     return KeyPackageBundle(package, init_key, encryption_key, signer)
+
+
+def _listing(capabilities: Capabilities, extension_type: int) -> Capabilities:
+    if extension_type in capabilities.extensions:
+        return capabilities
+    return replace(capabilities, extensions=(*capabilities.extensions, extension_type))

@@ -93,6 +93,7 @@ class ExtensionType(OpenEnum16):
     REQUIRED_CAPABILITIES = 3
     EXTERNAL_PUB = 4
     EXTERNAL_SENDERS = 5
+    LAST_RESORT = 0x000A  # of KeyPackages; draft-ietf-mls-extensions
 
 
 class ProposalType(OpenEnum16):
@@ -113,7 +114,7 @@ class CredentialType(OpenEnum16):
 RFC9420_CIPHER_SUITES = tuple(each for each in CipherSuiteId if each <= 7)
 """The seven with numbers that IANA has assigned."""
 
-DEFAULT_EXTENSION_TYPES = frozenset(int(each) for each in ExtensionType)
+DEFAULT_EXTENSION_TYPES = frozenset(int(each) for each in ExtensionType if each <= 5)
 """Supported by every client, so never listed in capabilities (RFC 9420 §7.2, V068)."""
 
 DEFAULT_PROPOSAL_TYPES = frozenset(int(each) for each in ProposalType)
