@@ -9,9 +9,11 @@ from benchmarks.measure import Operation
 from benchmarks.world import NOW, World, add_everyone, dice, founder, founder_and_newcomers, full_world, package
 from mls.config import GroupConfig
 from mls.crypto import suite
-from mls.group import Group, OwnCommit, join
+from mls.entry import join
+from mls.group import Group
 from mls.key_packages import KeyPackageBundle
 from mls.proposals import add, remove
+from mls.results import OwnCommit
 from mls.tree.math import common_ancestor, node_of_leaf
 from mls.tree.ratchet import RatchetTree
 

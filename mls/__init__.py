@@ -6,6 +6,7 @@ Start at `Group` and `join`; `PublicGroup.check_commit` is what an observer with
 from mls.application import ApplicationMessage
 from mls.apply import Addition
 from mls.capabilities import best_suite, own_capabilities
+from mls.checked_commit import PublicStaged
 from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, CredentialRole, CredentialUse, accept_all, basic
 from mls.crypto import (
@@ -31,6 +32,7 @@ from mls.crypto import (
     suite,
     supported_suites,
 )
+from mls.entry import external_join, join, open_welcome
 from mls.errors import (
     DuplicateError,
     FutureEpochError,
@@ -55,12 +57,13 @@ from mls.extensions import (
 )
 from mls.framing import frame
 from mls.grease import grease_extension
-from mls.group import Group, Joined, Member, OwnCommit, Staged, join, open_welcome
+from mls.group import Group
 from mls.group_context import GroupContext
 from mls.group_info import GroupInfo
-from mls.join import observe
 from mls.key_packages import KeyPackage, KeyPackageBundle, create_key_package
 from mls.leaf_change import LeafChange
+from mls.observe import observe
+from mls.outside import group_context_of, propose_from_outside, propose_own_add
 from mls.padding import MultipleOf, Padding, PowerOfTwo, no_padding
 from mls.peek import (
     Peek,
@@ -70,8 +73,20 @@ from mls.peek import (
     peek,
     welcome_references,
 )
-from mls.proposals import Proposal, add, group_context_extensions, remove
-from mls.public_group import PublicGroup, PublicStaged
+from mls.policy import Policy
+from mls.proposal_list import ListedProposal
+from mls.proposals import (
+    Proposal,
+    ReInit,
+    add,
+    group_context_extensions,
+    pre_shared_key,
+    reinit,
+    remove,
+    self_remove,
+)
+from mls.psks import ExternalPsk, PskName, Psks, ResumptionPsk, external_psk, resumption_psk
+from mls.public_group import PublicGroup
 from mls.registry import (
     CipherSuiteId,
     ContentType,
@@ -82,6 +97,7 @@ from mls.registry import (
     SenderType,
     WireFormat,
 )
+from mls.results import ExternalJoin, Joined, Member, OwnCommit, Staged
 from mls.snapshot import Parts
 from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
 from mls.validation.key_packages import check_key_package
@@ -104,6 +120,8 @@ __all__ = [
     "DuplicateError",
     "Extension",
     "ExtensionType",
+    "ExternalJoin",
+    "ExternalPsk",
     "ExternalSender",
     "FutureEpochError",
     "Group",
@@ -119,6 +137,7 @@ __all__ = [
     "LeafNode",
     "LeafNodeSource",
     "Lifetime",
+    "ListedProposal",
     "MalformedError",
     "Member",
     "MisuseError",
@@ -129,15 +148,20 @@ __all__ = [
     "Padding",
     "Parts",
     "Peek",
+    "Policy",
     "PowerOfTwo",
     "PresentedName",
     "Profile",
     "Proposal",
     "ProposalType",
+    "PskName",
+    "Psks",
     "PublicGroup",
     "PublicStaged",
     "Random",
+    "ReInit",
     "RequiredCapabilities",
+    "ResumptionPsk",
     "SenderType",
     "SignaturePrivateKey",
     "SnapshotError",
@@ -165,12 +189,15 @@ __all__ = [
     "ed25519_load",
     "ed25519_sign",
     "ed25519_verify",
+    "external_join",
+    "external_psk",
     "external_senders",
     "external_senders_extension",
     "find",
     "frame",
     "grease_extension",
     "group_context_extensions",
+    "group_context_of",
     "join",
     "key_package_reference",
     "no_padding",
@@ -178,9 +205,15 @@ __all__ = [
     "open_welcome",
     "own_capabilities",
     "peek",
+    "pre_shared_key",
     "presented_names",
+    "propose_from_outside",
+    "propose_own_add",
+    "reinit",
     "remove",
     "required_capabilities_extension",
+    "resumption_psk",
+    "self_remove",
     "sha256",
     "signer_from_pem",
     "suite",

@@ -36,6 +36,7 @@ def seal(
     Raises MisuseError while a proposal of ours waits for its Commit. Those of others are not kept here: whoever has
     received one commits before it seals (§12.4, V166).
     """
+    state.check_open()
     if state.own_proposals:
         raise MisuseError("a proposal of ours waits in this epoch: commit before saying more (V166)")
     public, suite = state.public, state.suite
@@ -63,6 +64,7 @@ def open_message(state: GroupState, message: bytes, now: int) -> tuple[GroupStat
     if body.epoch > context.epoch:
         raise FutureEpochError(body.epoch)
     if body.epoch == context.epoch:
+        state.public.check_open()
         secrets = EpochKeys(context, state.secrets.sender_data_secret, state.secret_tree, state.public.tree.leaf)
         secret_tree, opened = _open(state, body, secrets)
         return replace(state, secret_tree=secret_tree), opened

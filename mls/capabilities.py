@@ -11,6 +11,7 @@ from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
     GREASE_VALUES,
+    SUPPORTED_PROPOSAL_TYPES,
     CipherSuiteId,
     CredentialType,
     ProtocolVersion,
@@ -37,7 +38,7 @@ def own_capabilities(
         versions=(ProtocolVersion.MLS10,),
         cipher_suites=(*supported_suites(profile), *grease),
         extensions=(*sorted(listed), *(each for each in grease if each not in listed)),
-        proposals=grease,
+        proposals=(*SUPPORTED_PROPOSAL_TYPES, *grease),
         credentials=(*sorted(set(credentials)), *grease),
     )
 

@@ -1,28 +1,30 @@
 """Making a Commit (RFC 9420 §12.4.1): by the rules a receiver will check, and without changing the present epoch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from mls.apply import Applied
-from mls.authentication import framed, sign
+from mls.authentication import framed
 from mls.capabilities import check_own_leaf, check_suite_listed
+from mls.checked_commit import CheckedCommit, PublicStaged
+from mls.confirm import CommitSecrets, confirm
 from mls.crypto import Random
+from mls.errors import MisuseError
 from mls.extensions import Extensions, check_nothing_reserved, check_own_group_info_extensions
-from mls.framing import AuthenticatedContent, FramedContentAuthData, Sender, frame
-from mls.group_info import GroupInfo, sign_group_info, tree_extension
+from mls.framing import Sender, frame
+from mls.group_info import GroupInfo, external_pub_extension, sign_group_info, tree_extension
 from mls.handshake import protected, received_proposals
 from mls.key_schedule import zero_secret
 from mls.leaf_change import NO_CHANGE, LeafChange, renewed
 from mls.proposal_list import ListedProposal
-from mls.proposals import Commit, GroupContextExtensions, Proposal, ProposalOrRef, ReInit
-from mls.public_group import CheckedCommit, PublicStaged
-from mls.registry import LeafNodeSource, WireFormat
-from mls.stage import start_after
+from mls.proposals import Commit, GroupContextExtensions, PreSharedKey, Proposal, ProposalOrRef, ReInit
+from mls.psks import NO_PSKS, Psks, secret_of
+from mls.registry import LeafNodeSource, ResumptionPSKUsage, WireFormat
 from mls.state import GroupState
 from mls.tree.kem import FreshPath, create_path
 from mls.validation.commits import needs_path
 from mls.validation.leaves import check_lifetime
-from mls.welcome import Newcomer, seal_welcome
+from mls.welcome import JoinerPsks, Newcomer, seal_welcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,9 @@ class CommitRequest:
     leaf: LeafChange | None = None
     inline_tree: bool = True
     group_info_extensions: Extensions = ()
+    welcome_each: bool = False  # a Welcome for every newcomer, rather than one for all
+    psks: Psks = field(default_factory=lambda: NO_PSKS, repr=False)
+    continues: bool = False  # the first Commit of a group that follows another (§11.2, §11.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +49,22 @@ class CreatedCommit:
     """A Commit of ours, what it leads to, and the present state after it was sealed."""
 
     message: bytes
-    welcome: bytes | None
+    welcomes: tuple[bytes, ...]  # one for all newcomers, or one for each in their order
     successor: GroupState
     present: GroupState
     summary: PublicStaged
 
 
 def create_commit(state: GroupState, request: CommitRequest, random: Random, now: int) -> CreatedCommit:
-    """Raises InvalidError for what receivers would refuse, MisuseError for what only a sender can do wrong."""
+    """Raises InvalidError for what receivers would refuse, MisuseError for what only a sender can do wrong, and
+    UnopenableError for a PSK that is not at hand (V149)."""
+    state.check_open()
     public, suite = state.public, state.suite
     present, listed = _listed(state, request)
     sender = Sender.member(state.own_leaf)
-    applied = public.apply(sender, listed, state.config.validate_credential, state.config.map_signatures)
-    _check_outgoing(state, applied, listed, now)
+    applied, _ = public.apply(sender, listed, state.config)
+    _check_outgoing(state, applied, listed, request, now)
+    psk_secret = secret_of(suite, applied.psks, (state.resumption_psks, request.psks), "V149")
 
     change = request.leaf or NO_CHANGE
     fresh = None
@@ -68,33 +76,46 @@ def create_commit(state: GroupState, request: CommitRequest, random: Random, now
     path = None if fresh is None else fresh.seal(path_context.encode(), random, applied.added_leaves)
 
     # Signed with the key of this epoch's leaf, whatever the path makes of it (V153).
-    commit = Commit(tuple(_entry(each) for each in listed), path)
+    commit = Commit(tuple(entry(each) for each in listed), path)
     content = framed(public.group_id, public.epoch, sender, commit, request.authenticated_data)
-    signature = sign(suite, state.signer, request.wire_format, content, public.context.encode())
-    unconfirmed = AuthenticatedContent(request.wire_format, content, FramedContentAuthData(signature, b""))
-    context = public.succeeded(path_context, tree, unconfirmed, b"").context
-
     commit_secret = zero_secret(suite) if fresh is None else fresh.commit_secret  # V159
-    joiner, start = start_after(state, commit_secret, context.encode())
-    tag = start.secrets.confirmation_tag(suite, context.confirmed_transcript_hash)
-    authenticated = replace(unconfirmed, auth=FramedContentAuthData(signature, tag))
-    present, message = protected(present, authenticated, random)
+    secrets = CommitSecrets(state.secrets.init_secret, commit_secret, psk_secret)
+    made = confirm(public, state.signer, request.wire_format, content, path_context, tree, secrets, applied.reinit)
+    checked = CheckedCommit(made.authenticated, commit, state.own_leaf, listed, applied, path_context, made.public)
+    public.check_allowed(checked, state.config)
+    present, message = protected(present, made.authenticated, random)
 
-    new_public = public.succeeded(path_context, tree, authenticated, tag)
     keys = state.keys if fresh is None else fresh.keys
-    successor = present.entered(new_public, change.signer or state.signer, keys, start, tag, now)
-    checked = CheckedCommit(authenticated, commit, state.own_leaf, listed, applied, path_context, new_public)
-    welcome = _welcome(successor, applied, fresh, joiner, request, random)
-    return CreatedCommit(message, welcome, successor, present, checked.summary)
+    signer, tag = change.signer or state.signer, made.confirmation_tag
+    successor = present.entered(made.public, signer, keys, made.start, tag, now)
+    welcomes = _welcomes(successor, applied, fresh, made.joiner_secret, psk_secret, request, random)
+    return CreatedCommit(message, welcomes, successor, present, checked.summary)
 
 
-def group_info(state: GroupState, *, inline_tree: bool, extensions: Extensions = ()) -> GroupInfo:
-    """This epoch's GroupInfo, signed with the key of our leaf in it (V153), with the application's extensions."""
+def group_info(
+    state: GroupState, *, inline_tree: bool, external_pub: bool = False, extensions: Extensions = ()
+) -> GroupInfo:
+    """This epoch's GroupInfo, signed with the key of our leaf in it (V153).
+
+    `external_pub` opens the group to external Commits; `extensions` are the application's own, or reserved values
+    (V215).
+    """
     check_own_group_info_extensions(extensions)
-    extensions = (*((tree_extension(state.public.tree),) if inline_tree else ()), *extensions)
+    if inline_tree:
+        extensions = (tree_extension(state.public.tree), *extensions)
+    if external_pub:
+        state.check_open()
+        extensions = (*extensions, external_pub_extension(state.secrets.external_key(state.suite).public))
     return sign_group_info(
         state.suite, state.signer, state.public.context, extensions, state.confirmation_tag, state.own_leaf
     )
+
+
+def entry(listed: ListedProposal) -> ProposalOrRef:
+    """How a proposal stands in the Commit."""
+    if listed.reference is None:
+        return ProposalOrRef.by_value(listed.proposal)
+    return ProposalOrRef.by_reference(listed.reference)
 
 
 def _listed(state: GroupState, request: CommitRequest) -> tuple[GroupState, tuple[ListedProposal, ...]]:
@@ -104,21 +125,21 @@ def _listed(state: GroupState, request: CommitRequest) -> tuple[GroupState, tupl
     return present, (*(ListedProposal(each, own) for each in request.proposals), *received)
 
 
-def _entry(listed: ListedProposal) -> ProposalOrRef:
-    if listed.reference is None:
-        return ProposalOrRef.by_value(listed.proposal)
-    return ProposalOrRef.by_reference(listed.reference)
-
-
-def _check_outgoing(state: GroupState, applied: Applied, listed: Sequence[ListedProposal], now: int) -> None:
+def _check_outgoing(
+    state: GroupState, applied: Applied, listed: Sequence[ListedProposal], request: CommitRequest, now: int
+) -> None:
     """What only a sender is asked: lifetimes by its clock (V070, V072), and no reserved values (V108, V113)."""
     for each in applied.adds:
         check_lifetime(each.leaf, now, state.config.lifetime_max_s, rule="V070")
         if state.config.check_suite_listed:
             check_suite_listed(each.leaf, state.suite.id)
     for proposal in listed:
-        if isinstance(proposal.proposal.body, GroupContextExtensions | ReInit):
-            check_nothing_reserved(proposal.proposal.body.extensions)
+        body = proposal.proposal.body
+        if isinstance(body, GroupContextExtensions | ReInit):
+            check_nothing_reserved(body.extensions)
+        is_ordinary = not isinstance(body, PreSharedKey) or body.psk.usage in (None, ResumptionPSKUsage.APPLICATION)
+        if not is_ordinary and not request.continues:
+            raise MisuseError("such a PSK is for the first Commit of a group that follows another (V100, V101)")
 
 
 def _fresh_path(state: GroupState, applied: Applied, change: LeafChange, random: Random) -> FreshPath:
@@ -128,19 +149,25 @@ def _fresh_path(state: GroupState, applied: Applied, change: LeafChange, random:
     return create_path(applied.tree, state.own_leaf, leaf, signer, group_id, random, state.keys)
 
 
-def _welcome(
+def _welcomes(
     successor: GroupState,
     applied: Applied,
     fresh: FreshPath | None,
-    joiner: bytes,
+    joiner_secret: bytes,
+    psk_secret: bytes,
     request: CommitRequest,
     random: Random,
-) -> bytes | None:
+) -> tuple[bytes, ...]:
+    """Together they cover every newcomer (V201)."""
     if not applied.adds:
-        return None
+        return ()
     newcomers = [
         Newcomer(each.key_package, None if fresh is None else fresh.path_secret_for(each.leaf_index))  # V224
         for each in applied.adds
     ]
     info = group_info(successor, inline_tree=request.inline_tree, extensions=request.group_info_extensions)
-    return frame(seal_welcome(successor.suite, info, joiner, newcomers, random))
+    psks = JoinerPsks(applied.psks, psk_secret)
+    audiences = [[each] for each in newcomers] if request.welcome_each else [newcomers]
+    return tuple(
+        frame(seal_welcome(successor.suite, info, joiner_secret, audience, psks, random)) for audience in audiences
+    )

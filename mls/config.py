@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mls.credentials import CredentialCheck, accept_all
 from mls.padding import DEFAULT_PADDING, Padding
+from mls.policy import OPEN_POLICY, Policy
 from mls.registry import WireFormat
 from mls.validation.signatures import Map
 
@@ -15,12 +16,14 @@ class GroupConfig:
     """How long keys are kept, how strict we are where the RFC leaves it to us, and whom the application accepts.
 
     A past epoch can be read while it is one of the newest `past_epoch_count` or younger than `past_epoch_age_s`, and in
-    no case when it is older than the newest `past_epoch_max`.
+    no case when it is older than the newest `past_epoch_max`. Its resumption PSK may be kept longer: no message opens
+    with it.
     """
 
     past_epoch_count: int = 5
     past_epoch_age_s: int = DAY_S
     past_epoch_max: int = 20
+    resumption_psk_count: int = 32  # of past epochs (V206)
     forward_distance_max: int = 1000  # generations a message may skip (V047)
     out_of_order_max: int = 1000  # skipped keys kept for each sender (V048)
     padding: Padding = DEFAULT_PADDING  # of private content
@@ -30,4 +33,5 @@ class GroupConfig:
     check_suite_listed: bool = True  # V069 for added leaves
     wire_formats: frozenset[WireFormat] = frozenset((WireFormat.MLS_PUBLIC_MESSAGE, WireFormat.MLS_PRIVATE_MESSAGE))
     validate_credential: CredentialCheck = accept_all
+    policy: Policy = OPEN_POLICY  # V111, V130, V147
     map_signatures: Map = map  # an executor's spreads the signatures of a tree or of many added members over threads

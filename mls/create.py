@@ -9,7 +9,6 @@ from mls.group_context import GroupContext
 from mls.key_schedule import start_from_epoch_secret
 from mls.public_group import PublicGroup
 from mls.registry import LeafNodeSource, ProtocolVersion
-from mls.secret_tree import SecretTree
 from mls.state import GroupState
 from mls.transcript import interim_transcript_hash
 from mls.tree.nodes import Capabilities, Credential, LeafNode, Lifetime
@@ -56,12 +55,5 @@ def create_group(
     context = GroupContext(ProtocolVersion.MLS10, row.id, group_id, 0, tree.tree_hash(), b"", extensions)
     start = start_from_epoch_secret(row, random(row.hash_size))  # V204
     tag = start.secrets.confirmation_tag(row, b"")
-    return GroupState(
-        public=PublicGroup(context, tree, interim_transcript_hash(row, b"", tag)),
-        signer=signer,
-        keys=TreeKeys.of_leaf(0, key),
-        secrets=start.secrets,
-        secret_tree=SecretTree.start(row, start.encryption_secret, tree.leaf_count),
-        confirmation_tag=tag,
-        config=config,
-    )
+    public = PublicGroup(context, tree, interim_transcript_hash(row, b"", tag))
+    return GroupState.begun(public, signer, TreeKeys.of_leaf(0, key), start, tag, config)

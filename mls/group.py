@@ -1,75 +1,34 @@
 """Group: the engine's face. A frozen value; whatever changes it returns its successor and leaves it as it was.
 
 So rival commits of one epoch can be staged side by side and one of the successors kept, and a crash or a refusal needs
-no undoing. This file composes; what it composes decides.
+no undoing. This file composes; what it composes decides. The ways into a group that others have made are `mls.entry`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from mls import application, commit, snapshot, stage
+from mls import application, commit, continuation, snapshot, stage
 from mls import propose as proposing
 from mls.application import ApplicationMessage
+from mls.commit import CreatedCommit
 from mls.config import GroupConfig
 from mls.create import create_group
 from mls.crypto import CipherSuite, Random, SignaturePrivateKey
 from mls.extensions import Extensions
 from mls.framing import frame
 from mls.group_context import GroupContext
-from mls.join import join_by_welcome
-from mls.key_packages import KeyPackageBundle
+from mls.key_packages import KeyPackage
 from mls.leaf_change import LeafChange
-from mls.proposals import Proposal
-from mls.public_group import PublicGroup, PublicStaged
+from mls.proposals import Proposal, ReInit, pre_shared_key
+from mls.psks import NO_PSKS, PskName, Psks
+from mls.public_group import PublicGroup
 from mls.registry import ContentType, WireFormat
+from mls.results import Member, OwnCommit, Staged
 from mls.state import GroupState
-from mls.tree.nodes import Capabilities, Credential, LeafNode, Lifetime
+from mls.tree.nodes import Capabilities, Credential, Lifetime
 
 _DEFAULTS = GroupConfig()
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member of the present epoch."""
-
-    leaf_index: int
-    identity: bytes
-    signature_key: bytes
-    leaf: LeafNode
-
-
-@dataclass(frozen=True, slots=True)
-class OwnCommit:
-    """A commit of ours, sent and adopted only when it is known to have won (V163, V165).
-
-    `present` is the epoch it was made in; it differs from before only when messages of this epoch were PrivateMessages,
-    which use up keys: keep it before the message leaves. Keep `successor` too: nobody can process their own commit.
-    """
-
-    message: bytes
-    welcome: bytes | None  # one for all newcomers; None when nobody is added
-    successor: "Group"
-    present: "Group"
-    summary: PublicStaged
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A received commit that passed every check. `successor` is None exactly when it removes us (V169)."""
-
-    successor: "Group | None"
-    summary: PublicStaged
-    removed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Joined:
-    """A group entered by Welcome: who signed its GroupInfo, and the bundle it used up (delete it, V091)."""
-
-    group: "Group"
-    signer_leaf: int
-    bundle: KeyPackageBundle
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +108,20 @@ class Group:
         )
 
     @property
+    def reinit(self) -> ReInit | None:
+        """The terms of the group that follows this one; with them this one has ended (V168)."""
+        return self.state.public.reinit
+
+    @property
+    def resumption_psks(self) -> Psks:
+        """The resumption PSKs of this epoch and remembered ones, to be taken in elsewhere as a proof (§8.6)."""
+        return self.state.resumption_psks
+
+    def pre_shared_key(self, name: PskName, random: Random) -> Proposal:
+        """The key of that name mixed into the next epoch, under a fresh nonce (V102)."""
+        return pre_shared_key(self.suite.id, name, random)
+
+    @property
     def epoch_authenticator(self) -> bytes:
         """Equal among members exactly when they are in the same epoch of the same history (§8.7)."""
         return self.state.secrets.epoch_authenticator
@@ -161,9 +134,14 @@ class Group:
         """The ratchet tree for a joiner, as `join(tree=...)` takes it."""
         return self.state.public.tree.encode()
 
-    def group_info(self, *, inline_tree: bool = True, extensions: Extensions = ()) -> bytes:
-        """A signed GroupInfo of this epoch, as an MLSMessage (§12.4.3); `extensions` are the application's own."""
-        return frame(commit.group_info(self.state, inline_tree=inline_tree, extensions=extensions))
+    def group_info(self, *, inline_tree: bool = True, external_pub: bool = False, extensions: Extensions = ()) -> bytes:
+        """A signed GroupInfo of this epoch, as an MLSMessage (§12.4.3).
+
+        With `external_pub` whoever has it can join by an external Commit (`external_join`), as far as the policy of the
+        members allows. `extensions` are the application's own.
+        """
+        info = commit.group_info(self.state, inline_tree=inline_tree, external_pub=external_pub, extensions=extensions)
+        return frame(info)
 
     def sign(self, label: str, content: bytes) -> bytes:
         """A signature by our own leaf key, under a label of the application's (§5.1.2). Choose one that MLS has not."""
@@ -184,13 +162,16 @@ class Group:
         leaf: LeafChange | None = None,
         inline_tree: bool = True,
         group_info_extensions: Extensions = (),
+        welcome_each: bool = False,
+        psks: Psks = NO_PSKS,
     ) -> OwnCommit:
         """A commit of ours on this epoch (§12.4.1).
 
         `proposals` go in by value, `references` are encoded proposal messages of this epoch. A path is made when
-        `force_path` says so or the proposals need one; `leaf` changes our own leaf and forces it.
-        `group_info_extensions` go into the GroupInfo that newcomers get. Raises InvalidError for what the others would
-        refuse, MisuseError for what we ourselves asked wrongly.
+        `force_path` says so or the proposals need one; `leaf` changes our own leaf and forces it. `welcome_each` makes
+        a Welcome for every newcomer rather than one for all; `psks` are those at hand beside this group's own. Raises
+        InvalidError for what the others would refuse, MisuseError for what we ourselves asked wrongly, UnopenableError
+        for a PSK that is not at hand. `group_info_extensions` go into the GroupInfo that newcomers get.
         """
         request = commit.CommitRequest(
             proposals,
@@ -201,12 +182,24 @@ class Group:
             leaf,
             inline_tree,
             group_info_extensions,
+            welcome_each,
+            psks,
         )
-        made = commit.create_commit(self.state, request, random, now)
-        cls = type(self)
-        return OwnCommit(made.message, made.welcome, cls(made.successor), cls(made.present), made.summary)
+        return self._own(commit.create_commit(self.state, request, random, now))
 
-    def stage(self, message: bytes, *, proposals: Sequence[bytes] = (), now: int, accepted: bool = False) -> Staged:
+    def _own(self, made: CreatedCommit) -> OwnCommit:
+        cls = type(self)
+        return OwnCommit(made.message, made.welcomes, cls(made.successor), cls(made.present), made.summary)
+
+    def stage(
+        self,
+        message: bytes,
+        *,
+        proposals: Sequence[bytes] = (),
+        now: int,
+        accepted: bool = False,
+        psks: Psks = NO_PSKS,
+    ) -> Staged:
         """Somebody else's commit on this epoch (§12.4.2), `proposals` being the messages it refers to.
 
         Rivals can be staged side by side; which of them has won is the caller's to know (V164). Its successor is then
@@ -216,9 +209,9 @@ class Group:
         (V071), which were right when they were added, and our own settings about them say nothing any more.
 
         Raises MalformedError, InvalidError, and UnopenableError for one that everything public about it supports but
-        that does not open for us (OwnCommitError when it is our own).
+        that does not open for us (OwnCommitError when it is our own), a PSK not being at hand among the causes (V149).
         """
-        successor, checked = stage.stage_commit(self.state, message, proposals, now, accepted=accepted)
+        successor, checked = stage.stage_commit(self.state, message, proposals, now, psks=psks, accepted=accepted)
         if successor is None:
             return Staged(None, checked.summary, removed=True)
         return Staged(type(self)(successor), checked.summary)
@@ -247,6 +240,53 @@ class Group:
         """An Update of our own leaf, whose new keys only the returned successor holds."""
         state, message = proposing.propose_update(self.state, leaf, random, wire_format, authenticated_data)
         return type(self)(state), message
+
+    # --- groups that continue it ---
+
+    def reinitialize(
+        self,
+        key_packages: Sequence[KeyPackage],
+        random: Random,
+        now: int,
+        *,
+        lifetime: Lifetime,
+        leaf: LeafChange | None = None,
+        force_path: bool = True,
+        inline_tree: bool = True,
+        welcome_each: bool = False,
+        config: GroupConfig | None = None,
+    ) -> OwnCommit:
+        """The group that follows this one after its ReInit (§11.2), with fresh key packages of all the others.
+
+        Any one member makes it; the others enter with its Welcome: `join(..., predecessor=this)`. The commit's message
+        is for nobody. `leaf` is what differs in our own leaf: another signer where the signature scheme changes.
+        """
+        made = commit.CommitRequest(force_path=force_path, inline_tree=inline_tree, welcome_each=welcome_each)
+        request = continuation.ContinuationRequest(key_packages, lifetime, leaf, config, made)
+        return self._own(continuation.reinitialize(self.state, request, random, now))
+
+    def branch(
+        self,
+        key_packages: Sequence[KeyPackage],
+        random: Random,
+        now: int,
+        *,
+        lifetime: Lifetime,
+        group_id: bytes | None = None,
+        extensions: Extensions = (),
+        leaf: LeafChange | None = None,
+        force_path: bool = True,
+        inline_tree: bool = True,
+        welcome_each: bool = False,
+        config: GroupConfig | None = None,
+    ) -> OwnCommit:
+        """Another group of some of this one's members, by fresh key packages of theirs (§11.3); this one goes on.
+
+        They enter it with its Welcome: `join(..., predecessor=this)`. `extensions` are the new group context's.
+        """
+        made = commit.CommitRequest(force_path=force_path, inline_tree=inline_tree, welcome_each=welcome_each)
+        request = continuation.ContinuationRequest(key_packages, lifetime, leaf, config, made)
+        return self._own(continuation.branch(self.state, group_id, extensions, request, random, now))
 
     # --- talking in it ---
 
@@ -295,30 +335,3 @@ class Group:
     def from_parts(cls, parts: snapshot.Parts, config: GroupConfig = _DEFAULTS) -> Self:
         """As `from_bytes`; MalformedError for parts that were not made together."""
         return cls(snapshot.from_parts(parts, config))
-
-
-def join(
-    welcome: bytes,
-    bundles: Sequence[KeyPackageBundle],
-    *,
-    tree: bytes | None,
-    now: int,
-    config: GroupConfig = _DEFAULTS,
-    known_group_ids: Collection[bytes] = (),
-) -> Group:
-    """The group a Welcome leads into (§12.4.3.1); `tree` is needed where it is not inside."""
-    return open_welcome(welcome, bundles, tree=tree, now=now, config=config, known_group_ids=known_group_ids).group
-
-
-def open_welcome(
-    welcome: bytes,
-    bundles: Sequence[KeyPackageBundle],
-    *,
-    tree: bytes | None,
-    now: int,
-    config: GroupConfig = _DEFAULTS,
-    known_group_ids: Collection[bytes] = (),
-) -> Joined:
-    """`join`, with who signed the GroupInfo and which bundle was used up."""
-    joined = join_by_welcome(welcome, bundles, tree, now, config, known_group_ids)
-    return Joined(Group(joined.state), joined.signer_leaf, joined.bundle)

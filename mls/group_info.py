@@ -2,7 +2,7 @@
 
 from mls.codec import Opaque, Struct, Uint32, Vector, struct
 from mls.crypto import CipherSuite, SignaturePrivateKey
-from mls.extensions import Extensions
+from mls.extensions import Extensions, ExternalPub
 from mls.group_context import GroupContext
 from mls.registry import ExtensionType
 from mls.tree.nodes import Extension
@@ -48,6 +48,11 @@ def sign_group_info(
     content = GroupInfoTBS(context, extensions, confirmation_tag, leaf_index)
     signature = suite.sign_with_label(signer, GROUP_INFO_LABEL, content.encode())
     return GroupInfo(context, extensions, confirmation_tag, leaf_index, signature)
+
+
+def external_pub_extension(external_pub: bytes) -> Extension:
+    """The key that lets whoever reads this join by an external Commit (§12.4.3.2)."""
+    return Extension(ExtensionType.EXTERNAL_PUB, ExternalPub(external_pub).encode())
 
 
 def tree_extension(tree: RatchetTree) -> Extension:

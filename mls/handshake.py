@@ -10,7 +10,7 @@ from mls.framing import AuthenticatedContent, MLSMessage, PrivateMessage, Public
 from mls.private_protection import open_private, seal_private
 from mls.proposal_list import ListedProposal
 from mls.public_protection import check_membership_tag, protect
-from mls.registry import ContentType, WireFormat
+from mls.registry import ContentType, SenderType, WireFormat
 from mls.state import GroupState
 from mls.validation.messages import check_belongs, check_not_application
 
@@ -40,7 +40,7 @@ def unprotected(state: GroupState, message: bytes) -> tuple[GroupState, Authenti
     of our own.
     """
     decoded = MLSMessage.decode(message)
-    if decoded.wire_format not in state.config.wire_formats:
+    if decoded.wire_format not in state.config.wire_formats and not _is_from_outside(decoded):
         raise InvalidError("V034", f"this group takes no {decoded.wire_format.name}")
     match decoded.body:
         case PublicMessage() as public:
@@ -54,6 +54,12 @@ def unprotected(state: GroupState, message: bytes) -> tuple[GroupState, Authenti
             return _opened(state, private, message)
         case _:
             raise InvalidError("V034", f"no handshake message but a {decoded.wire_format.name}")
+
+
+def _is_from_outside(message: MLSMessage) -> bool:
+    """Who is no member can send nothing but PublicMessages, and it is `Policy` that has a say about that (V033)."""
+    body = message.body
+    return isinstance(body, PublicMessage) and body.content.sender.sender_type is not SenderType.MEMBER
 
 
 def _opened(state: GroupState, private: PrivateMessage, message: bytes) -> tuple[GroupState, AuthenticatedContent]:

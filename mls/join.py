@@ -4,42 +4,30 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mls.config import GroupConfig
-from mls.credentials import CredentialRole, CredentialUse, check_use
-from mls.crypto import CipherSuite, is_supported, suite
+from mls.crypto import CipherSuite
 from mls.errors import InvalidError, UnopenableError
-from mls.extensions import (
-    GROUP_CONTEXT_PLACE,
-    GROUP_INFO_PLACE,
-    check_extensions,
-    find,
-)
-from mls.framing import MLSMessage
 from mls.group_context import GroupContext
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackageBundle
-from mls.key_schedule import start_epoch, welcome_key, welcome_secret, zero_secret
+from mls.key_schedule import start_epoch, welcome_key, welcome_secret
+from mls.observe import (
+    check_group_info_extensions,
+    check_group_info_signature,
+    check_received_tree,
+    check_tree_lifetimes,
+    decoded_tree,
+)
 from mls.peek import decode_welcome
+from mls.psks import NO_PSKS, Psks, secret_of
 from mls.public_group import PublicGroup
-from mls.registry import ExtensionType, ProtocolVersion
-from mls.secret_tree import SecretTree
+from mls.registry import ProtocolVersion, ResumptionPSKUsage
 from mls.state import GroupState
 from mls.transcript import interim_transcript_hash
 from mls.tree.kem import join_path
 from mls.tree.private import TreeKeys
-from mls.tree.ratchet import RatchetTree
-from mls.tree.verify import check_tree
-from mls.validation.leaves import (
-    check_credential_types,
-    check_leaf_content,
-    check_leaf_in_group,
-    check_lifetime,
-    leaf_signed,
-)
-from mls.validation.proposals import check_external_senders
-from mls.validation.signatures import first_forged
+from mls.validation.leaves import check_leaf_in_group
+from mls.validation.resumption import check_continues, check_welcome_psks
 from mls.welcome import WELCOME_LABEL, EncryptedGroupSecrets, GroupSecrets, Welcome
-
-_DEFAULTS = GroupConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,83 +46,49 @@ def join_by_welcome(
     now: int,
     config: GroupConfig,
     known_group_ids: Collection[bytes],
+    psks: Psks = NO_PSKS,
+    predecessor: GroupState | None = None,
 ) -> JoinedState:
-    """Raises MalformedError, InvalidError, and UnopenableError for a Welcome to none of these bundles (V182)."""
+    """`predecessor` is the group that this one continues: after a ReInit, or as a branch of it (§11.2, §11.3).
+
+    Raises MalformedError, InvalidError, and UnopenableError for a Welcome to none of these bundles (V182) or one that
+    takes a PSK we do not have (V185, V207).
+    """
     received = decode_welcome(welcome)
     bundle, entry = _addressed(received, bundles)
     row = bundle.suite
     secrets = _group_secrets(row, received, bundle, entry)
-    info = _group_info(row, received, secrets)
+    continues = check_welcome_psks(row, secrets.psks)
+    remembered = NO_PSKS if predecessor is None else predecessor.resumption_psks
+    psk_secret = secret_of(row, secrets.psks, (remembered, psks), "V185")
+    info = _group_info(row, received, secrets, psk_secret)
     context = info.group_context
-    if context.group_id in known_group_ids:
+    in_its_place = (
+        predecessor is not None
+        and continues is not None
+        and continues.usage is ResumptionPSKUsage.REINIT
+        and context.group_id == predecessor.public.group_id
+    )
+    if context.group_id in known_group_ids and not in_its_place:
         raise InvalidError("V189", "a Welcome into a group that we are in")
     check_supported(bundle, context)
-    ratchet_tree = _tree(row, info, tree)
+    ratchet_tree = decoded_tree(row, info, tree)
     check_received_tree(row, ratchet_tree, context, config)
-    if config.check_tree_lifetimes:
-        for _, leaf in ratchet_tree.members():
-            check_lifetime(leaf, now, config.lifetime_max_s)
+    check_tree_lifetimes(ratchet_tree, now, config)
     check_group_info_signature(row, info, ratchet_tree)
+    check_continues(continues, predecessor, context, [leaf for _, leaf in ratchet_tree.members()], config.policy)
     own_leaf = ratchet_tree.find(bundle.key_package.leaf_node)
     if own_leaf is None:
         raise InvalidError("V193", "a Welcome into a tree without our leaf")
     keys = TreeKeys.of_leaf(own_leaf, bundle.encryption_key)
     if secrets.path_secret is not None:
         keys = join_path(ratchet_tree, keys, info.signer, secrets.path_secret.path_secret)  # V194
-    start = start_epoch(row, secrets.joiner_secret, zero_secret(row), context.encode())
+    start = start_epoch(row, secrets.joiner_secret, psk_secret, context.encode())
     confirmed, tag = context.confirmed_transcript_hash, info.confirmation_tag
     if not row.mac_verify(start.secrets.confirmation_key, confirmed, tag):
         raise InvalidError("V195", "a GroupInfo whose confirmation tag our secrets do not make")
     public = PublicGroup(context, ratchet_tree, interim_transcript_hash(row, confirmed, tag))
-    state = GroupState(
-        public=public,
-        signer=bundle.signer,
-        keys=keys,
-        secrets=start.secrets,
-        secret_tree=SecretTree.start(row, start.encryption_secret, ratchet_tree.leaf_count),
-        confirmation_tag=tag,
-        config=config,
-    )
-    return JoinedState(state, info.signer, bundle)
-
-
-def observe(message: bytes, *, tree: bytes | None = None, config: GroupConfig = _DEFAULTS) -> PublicGroup:
-    """The public half of the epoch that a GroupInfo message describes, checked as a joiner would."""
-    info = MLSMessage.decode(message).body
-    if not isinstance(info, GroupInfo):
-        raise InvalidError("V188", "a message that is no GroupInfo")
-    context = info.group_context
-    if not is_supported(context.cipher_suite):
-        raise InvalidError("V190", f"a group of cipher suite {context.cipher_suite:d}, which we do not have")
-    row = suite(context.cipher_suite)
-    check_group_info_extensions(info)
-    ratchet_tree = _tree(row, info, tree)
-    check_received_tree(row, ratchet_tree, context, config)
-    check_group_info_signature(row, info, ratchet_tree)
-    interim = interim_transcript_hash(row, context.confirmed_transcript_hash, info.confirmation_tag)
-    return PublicGroup(context, ratchet_tree, interim)
-
-
-def check_received_tree(row: CipherSuite, tree: RatchetTree, context: GroupContext, config: GroupConfig) -> None:
-    """What a newcomer checks of a tree: hash, shape, parent hashes, every leaf (V173 to V180, V054, V226)."""
-    if tree.tree_hash() != context.tree_hash:
-        raise InvalidError("V173", "a tree that is not the one the GroupContext names")
-    check_tree(tree)
-    check_external_senders(row, context.extensions, config.validate_credential)
-    leaves = tuple(tree.members())
-    for leaf_index, leaf in leaves:
-        check_leaf_content(row, leaf)  # V177
-        check_leaf_in_group(leaf, context.extensions, f"leaf {leaf_index}")
-        use = CredentialUse(leaf.credential, leaf.signature_key, role=CredentialRole.MEMBER)
-        check_use(config.validate_credential, use, "V054")
-    check_credential_types(tree, [leaf for _, leaf in leaves])
-    signed = [leaf_signed(row, leaf, context.group_id, leaf_index) for leaf_index, leaf in leaves]
-    if first_forged(signed, config.map_signatures) is not None:
-        raise InvalidError("V062", "a leaf whose signature does not verify")
-    if tree.signature_keys.repeated():
-        raise InvalidError("V078", "a tree with one signature key in two leaves")
-    if tree.encryption_keys.repeated():
-        raise InvalidError("V079", "a tree with one encryption key in two leaves")
+    return JoinedState(GroupState.begun(public, bundle.signer, keys, start, tag, config), info.signer, bundle)
 
 
 def check_supported(bundle: KeyPackageBundle, context: GroupContext) -> None:
@@ -143,19 +97,6 @@ def check_supported(bundle: KeyPackageBundle, context: GroupContext) -> None:
         check_leaf_in_group(bundle.key_package.leaf_node, context.extensions, "our leaf")
     except InvalidError as error:
         raise InvalidError("V191", error.detail) from error
-
-
-def check_group_info_signature(row: CipherSuite, info: GroupInfo, tree: RatchetTree) -> None:
-    """A member of the tree signed it (V188)."""
-    signer = tree.leaf(info.signer)
-    if signer is None or not info.verify(row, signer.signature_key):
-        raise InvalidError("V188", "a GroupInfo that its signer did not sign")
-
-
-def check_group_info_extensions(info: GroupInfo) -> None:
-    """The extension lists of a GroupInfo and its context (V008 to V010, V018)."""
-    check_extensions(info.extensions, GROUP_INFO_PLACE, "a GroupInfo")
-    check_extensions(info.group_context.extensions, GROUP_CONTEXT_PLACE, "a GroupContext")
 
 
 def _addressed(welcome: Welcome, bundles: Sequence[KeyPackageBundle]) -> tuple[KeyPackageBundle, EncryptedGroupSecrets]:
@@ -179,14 +120,11 @@ def _group_secrets(
         )
     except (UnopenableError, InvalidError):
         raise InvalidError("V184", "group secrets that our init key does not open") from None
-    secrets = GroupSecrets.decode(plaintext)
-    if secrets.psks:
-        raise InvalidError("V185", "a Welcome that asks for pre-shared keys, which are not yet supported")
-    return secrets
+    return GroupSecrets.decode(plaintext)
 
 
-def _group_info(row: CipherSuite, welcome: Welcome, secrets: GroupSecrets) -> GroupInfo:
-    key, nonce = welcome_key(row, welcome_secret(row, secrets.joiner_secret, zero_secret(row)))
+def _group_info(row: CipherSuite, welcome: Welcome, secrets: GroupSecrets, psk_secret: bytes) -> GroupInfo:
+    key, nonce = welcome_key(row, welcome_secret(row, secrets.joiner_secret, psk_secret))
     try:
         info = GroupInfo.decode(row.aead_open(key, nonce, welcome.encrypted_group_info))
     except UnopenableError:
@@ -195,11 +133,3 @@ def _group_info(row: CipherSuite, welcome: Welcome, secrets: GroupSecrets) -> Gr
         raise InvalidError("V190", "a group of another cipher suite than the KeyPackage")
     check_group_info_extensions(info)
     return info
-
-
-def _tree(row: CipherSuite, info: GroupInfo, beside: bytes | None) -> RatchetTree:
-    inside = find(info.extensions, ExtensionType.RATCHET_TREE)
-    encoded = inside if inside is not None else beside
-    if encoded is None:
-        raise InvalidError("V192", "a Welcome whose tree is neither inside nor beside it")
-    return RatchetTree.decode(row, encoded)

@@ -62,6 +62,14 @@ def joiner_secret(suite: CipherSuite, init_secret: bytes, commit_secret: bytes, 
     return suite.expand_with_label(extracted, "joiner", group_context, suite.hash_size)
 
 
+def after_commit(
+    suite: CipherSuite, init_secret: bytes, commit_secret: bytes, psk_secret: bytes, group_context: bytes
+) -> tuple[bytes, EpochStart]:
+    """(joiner secret, new epoch) of a Commit."""
+    joiner = joiner_secret(suite, init_secret, commit_secret, group_context)
+    return joiner, start_epoch(suite, joiner, psk_secret, group_context)
+
+
 def welcome_secret(suite: CipherSuite, joiner_secret: bytes, psk_secret: bytes) -> bytes:
     return suite.derive_secret(suite.extract(joiner_secret, psk_secret), "welcome")
 

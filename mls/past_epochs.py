@@ -69,6 +69,14 @@ def leaf_then(past: Past, rank: int, tree: RatchetTree, leaf_index: int) -> Leaf
     return tree.leaf(leaf_index)
 
 
+def leaves_then(past: Past, rank: int, tree: RatchetTree) -> tuple[LeafNode, ...]:
+    """All members in the epoch of that rank; `tree` is the present one."""
+    leaves: dict[int, LeafNode | None] = dict(tree.members())
+    for each in past[: rank + 1]:
+        leaves.update(each.changes)
+    return tuple(leaf for _, leaf in sorted(leaves.items(), key=lambda item: item[0]) if leaf is not None)
+
+
 def changes_between(before: RatchetTree, after: RatchetTree) -> dict[int, LeafNode | None]:
     """The leaves of `before` that `after` does not have in the same place. Subtrees that both share are passed over."""
     changes: dict[int, LeafNode | None] = {}

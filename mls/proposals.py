@@ -3,8 +3,9 @@
 from typing import Annotated, Self
 
 from mls.codec import Opaque, Select, Struct, Uint32, Vector, struct
+from mls.crypto import Random, suite
 from mls.key_packages import KeyPackage
-from mls.psks import PreSharedKeyID
+from mls.psks import PreSharedKeyID, PskName, psk_id
 from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
 from mls.tree.kem import UpdatePath
 from mls.tree.nodes import Extension, LeafNode
@@ -62,7 +63,12 @@ class GroupContextExtensions(Struct):
     extensions: Vector[Extension]
 
 
-ProposalBody = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions
+@struct
+class SelfRemove(Struct):
+    """The sender's leave-taking, which an external joiner may commit too (draft-ietf-mls-extensions)."""
+
+
+ProposalBody = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions | SelfRemove
 
 BODIES: dict[int, type[Struct]] = {
     ProposalType.ADD: Add,
@@ -72,6 +78,7 @@ BODIES: dict[int, type[Struct]] = {
     ProposalType.REINIT: ReInit,
     ProposalType.EXTERNAL_INIT: ExternalInit,
     ProposalType.GROUP_CONTEXT_EXTENSIONS: GroupContextExtensions,
+    ProposalType.SELF_REMOVE: SelfRemove,
 }
 _TYPE_OF = {body: ProposalType(value) for value, body in BODIES.items()}
 
@@ -126,3 +133,18 @@ def remove(leaf_index: int) -> Proposal:
 
 def group_context_extensions(extensions: tuple[Extension, ...]) -> Proposal:
     return Proposal.of(GroupContextExtensions(extensions))
+
+
+def pre_shared_key(suite_id: int, name: PskName, random: Random) -> Proposal:
+    """The key of that name mixed into a group of that suite, under a fresh nonce (V102)."""
+    return Proposal.of(PreSharedKey(psk_id(name, random(suite(suite_id).hash_size))))
+
+
+def reinit(group_id: bytes, suite_id: int, extensions: tuple[Extension, ...] = ()) -> Proposal:
+    """The end of the group, to be followed by one of these terms (§11.2)."""
+    return Proposal.of(ReInit(group_id, ProtocolVersion.MLS10, CipherSuiteId(suite_id), extensions))
+
+
+def self_remove() -> Proposal:
+    """To be proposed by whoever leaves; it cannot be committed by value."""
+    return Proposal.of(SelfRemove())

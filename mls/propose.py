@@ -11,11 +11,11 @@ from mls.framing import Sender
 from mls.handshake import protected
 from mls.leaf_change import NO_CHANGE, LeafChange, renewed
 from mls.proposal_list import ListedProposal
-from mls.proposals import Add, GroupContextExtensions, Proposal, ReInit, Update
+from mls.proposals import Add, GroupContextExtensions, Proposal, ReInit, SelfRemove, Update
 from mls.registry import LeafNodeSource, WireFormat
 from mls.state import GroupState, OwnProposal
 from mls.validation.leaves import check_lifetime
-from mls.validation.proposals import check_added, check_carried_out, check_proposal
+from mls.validation.proposals import check_added, check_proposal
 
 
 def propose(
@@ -29,11 +29,21 @@ def propose(
     """(state to keep, message). Raises InvalidError for what receivers would refuse, and we do not send (V035)."""
     if isinstance(proposal.body, Update):
         raise MisuseError("an Update is proposed with propose_update, which keeps its keys")
+    if isinstance(proposal.body, SelfRemove):
+        _check_leaving(state, wire_format)
     if isinstance(proposal.body, Add):
         check_lifetime(proposal.body.key_package.leaf_node, now, state.config.lifetime_max_s, rule="V070")
     if isinstance(proposal.body, GroupContextExtensions | ReInit):
         check_nothing_reserved(proposal.body.extensions)
     return _sent(state, proposal, random, wire_format, authenticated_data)
+
+
+def _check_leaving(state: GroupState, wire_format: WireFormat) -> None:
+    if wire_format is not WireFormat.MLS_PUBLIC_MESSAGE:
+        raise MisuseError("a SelfRemove is for external joiners to read too: it goes as a PublicMessage")
+    sent = (own.authenticated.content.content for own in state.own_proposals)
+    if any(isinstance(each, Proposal) and isinstance(each.body, SelfRemove) for each in sent):
+        raise MisuseError("we have proposed to leave in this epoch already")
 
 
 def propose_update(
@@ -59,11 +69,11 @@ def _sent(
     encryption_key: HpkePrivateKey | None = None,
     signer: SignaturePrivateKey | None = None,
 ) -> tuple[GroupState, bytes]:
+    state.check_open()
     public, sender = state.public, Sender.member(state.own_leaf)
     listed = ListedProposal(proposal, sender)
     check_proposal(state.suite, public.context, public.tree, listed, state.config.validate_credential)
     check_added(state.suite, [listed])
-    check_carried_out([listed])
     content = framed(public.group_id, public.epoch, sender, proposal, authenticated_data)
     authenticated = sign_content(state.suite, state.signer, wire_format, content, public.context.encode())
     state, message = protected(state, authenticated, random)

@@ -10,72 +10,34 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from mls.apply import Addition, Applied, apply_proposals
+from mls.apply import Applied, apply_proposals
 from mls.authentication import proposal_reference
+from mls.checked_commit import CheckedCommit, PublicStaged
 from mls.codec import Opaque, Struct, struct
+from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, accept_all
 from mls.crypto import CipherSuite, is_supported, sha256, suite
 from mls.errors import InvalidError, MalformedError, SnapshotError
 from mls.extensions import Extensions
 from mls.framing import AuthenticatedContent, MLSMessage, PublicMessage, Sender
 from mls.group_context import GroupContext
+from mls.policy import OPEN_POLICY, Policy
 from mls.proposal_list import ListedProposal, resolve
-from mls.proposals import Commit
-from mls.registry import LeafNodeSource, ProposalType
+from mls.proposals import ReInit
+from mls.registry import LeafNodeSource, SenderType
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
 from mls.tree.kem import apply_path
 from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.commits import check_new_tree, check_path_presence, sets_extensions
+from mls.validation.external import check_external_list, check_joiner, replaced_leaf
 from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
-from mls.validation.proposals import check_added, check_carried_out, check_list, check_proposal, check_replacement
+from mls.validation.proposals import check_added, check_list, check_proposal, check_replacement
 from mls.validation.signatures import Map
 
-PUBLIC_FORMAT = 1
+PUBLIC_FORMAT = 2
 
-
-@dataclass(frozen=True, slots=True)
-class PublicStaged:
-    """What a Commit that passed would do, and the public half of the epoch it opens."""
-
-    committer: int  # leaf index
-    adds: tuple[Addition, ...]  # each with .leaf_index, .reference (KeyPackageRef) and .leaf
-    removes: tuple[int, ...]
-    updates: tuple[int, ...]  # leaves replaced by Update proposals; the committer's own is told by has_path
-    extensions: Extensions  # of the new group context
-    has_path: bool
-    authenticated_data: bytes
-    proposal_types: tuple[ProposalType, ...]  # in the Commit's order, as often as they occur
-    proposals: tuple[ListedProposal, ...]  # likewise, each with its sender: who may do what is the application's (V130)
-    successor: "PublicGroup"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedCommit:
-    """A Commit that passed every public check, with what the private half needs to go on."""
-
-    authenticated: AuthenticatedContent
-    commit: Commit
-    committer: int
-    proposals: tuple[ListedProposal, ...]
-    applied: Applied  # before the path is merged
-    path_context: GroupContext  # what path secrets are sealed under (V158)
-    successor: "PublicGroup"
-
-    @property
-    def summary(self) -> PublicStaged:
-        return PublicStaged(
-            self.committer,
-            self.applied.adds,
-            self.applied.removes,
-            self.applied.updates,
-            self.applied.extensions,
-            self.commit.path is not None,
-            self.authenticated.content.authenticated_data,
-            tuple(each.proposal.proposal_type for each in self.proposals),
-            self.proposals,
-            self.successor,
-        )
+_OUTSIDE = frozenset((SenderType.EXTERNAL, SenderType.NEW_MEMBER_PROPOSAL))
 
 
 @struct
@@ -83,6 +45,7 @@ class _PublicBytes(Struct):
     context: GroupContext
     tree: Opaque
     interim_transcript_hash: Opaque
+    reinit: ReInit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +55,7 @@ class PublicGroup:
     context: GroupContext
     tree: RatchetTree
     interim_transcript_hash: bytes
+    reinit: ReInit | None = None  # of the Commit that began this epoch: the group is at its end (V168)
     _bytes: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
     """`to_bytes` and its digest, once made."""
 
@@ -126,57 +90,101 @@ class PublicGroup:
         proposals: Sequence[bytes] = (),
         *,
         accept: CredentialCheck = accept_all,
+        policy: Policy = OPEN_POLICY,
         map_signatures: Map = map,
     ) -> PublicStaged:
         """Everything about a PublicMessage Commit that needs no secret; `proposals` are the messages it refers to.
 
-        Raises MalformedError or InvalidError, and those for every member alike.
+        A newcomer's external Commit is judged too. Raises MalformedError or InvalidError, and those for every member
+        alike.
         """
+        config = GroupConfig(validate_credential=accept, policy=policy, map_signatures=map_signatures)
         received = [self.receive_proposal(public_content(each)) for each in proposals]
-        return self.check_content(public_content(message), received, accept, map_signatures).summary
+        return self.check_content(public_content(message), received, config).summary
 
     def receive_proposal(self, authenticated: AuthenticatedContent) -> ListedProposal:
         """A proposal message of this epoch, signature verified, under its reference (V093)."""
+        self.check_open()
         proposal = check_proposal_message(self.suite, self.context, self.tree, authenticated)
         reference = proposal_reference(self.suite, authenticated)
         return ListedProposal(proposal, authenticated.content.sender, reference)
 
+    def check_open(self) -> None:
+        """Whoever honestly is in an epoch that a ReInit began sends nothing in it (V168)."""
+        if self.reinit is not None:
+            raise InvalidError("V168", "a message of an epoch in which the group has ended")
+
     def check_content(
-        self,
-        authenticated: AuthenticatedContent,
-        received: Sequence[ListedProposal],
-        accept: CredentialCheck,
-        map_signatures: Map,
+        self, authenticated: AuthenticatedContent, received: Sequence[ListedProposal], config: GroupConfig
     ) -> CheckedCommit:
-        """`check_commit` on content whose protection is off: the way of staging, PrivateMessages included."""
+        """`check_commit` on content whose protection is off: the way of staging, PrivateMessages included.
+
+        Of the settings only the application's word counts here (credentials, policy), and whose threads to use.
+        """
+        self.check_open()
         commit = check_commit_message(self.suite, self.context, self.tree, authenticated)
         sender = authenticated.content.sender
-        assert sender.leaf_index is not None
         proposals = resolve(commit, sender, received)
-        applied = self.apply(sender, proposals, accept, map_signatures)
+        applied, committer = self.apply(sender, proposals, config)
         check_path_presence(commit, proposals)
         tree = applied.tree
         if commit.path is not None:
-            leaf = commit.path.leaf_node
-            source = LeafNodeSource.COMMIT
-            check_replacement(self.suite, self.context, self.tree, sender.leaf_index, leaf, source, accept)  # V151
-            tree = apply_path(tree, sender.leaf_index, commit.path, applied.added_leaves)
-        self.check_outcome(applied, tree, proposals, sender.leaf_index if commit.path is not None else None)
+            self._check_path_leaf(sender, committer, commit.path.leaf_node, proposals, config)
+            tree = apply_path(tree, committer, commit.path, applied.added_leaves)
+        self.check_outcome(applied, tree, proposals, committer if commit.path is not None else None)
         path_context = self.next_context(applied, tree)
-        successor = self.succeeded(path_context, tree, authenticated, authenticated.auth.confirmation_tag or b"")
-        return CheckedCommit(authenticated, commit, sender.leaf_index, proposals, applied, path_context, successor)
+        tag = authenticated.auth.confirmation_tag or b""
+        successor = self.succeeded(path_context, tree, authenticated, tag, applied.reinit)
+        checked = CheckedCommit(authenticated, commit, committer, proposals, applied, path_context, successor)
+        self.check_allowed(checked, config)
+        return checked
 
-    def apply(
-        self, sender: Sender, proposals: Sequence[ListedProposal], accept: CredentialCheck, map_signatures: Map
-    ) -> Applied:
-        """The proposals of one Commit, checked one by one and together, then carried out (§12.2, §12.3)."""
-        assert sender.leaf_index is not None
-        check_list(self.tree, sender.leaf_index, proposals)
+    def apply(self, sender: Sender, proposals: Sequence[ListedProposal], config: GroupConfig) -> tuple[Applied, int]:
+        """The proposals of one Commit, checked one by one and together, then carried out (§12.2, §12.3).
+
+        (what came of them, the committer's leaf index). A newcomer is given the leftmost blank leaf (V144).
+        """
+        if sender.leaf_index is None:
+            check_external_list(proposals)
+        else:
+            check_list(self.tree, sender.leaf_index, proposals)
         for each in proposals:
-            check_proposal(self.suite, self.context, self.tree, each, accept)
-        check_added(self.suite, proposals, map_signatures)
-        check_carried_out(proposals)
-        return apply_proposals(self.tree, self.context.extensions, proposals)
+            check_proposal(self.suite, self.context, self.tree, each, config.validate_credential)
+            if each.sender.sender_type in _OUTSIDE and not config.policy.allows_proposal(self, each):
+                raise InvalidError("V111", "a proposal from outside that the application does not allow")
+        check_added(self.suite, proposals, config.map_signatures)
+        applied = apply_proposals(self.tree, self.context.extensions, proposals)
+        if sender.leaf_index is not None:
+            return applied, sender.leaf_index
+        tree, leaf_index = applied.tree.with_room()
+        return replace(applied, tree=tree), leaf_index
+
+    def check_allowed(self, checked: CheckedCommit, config: GroupConfig) -> None:
+        """The application's word on a Commit that is right in all else (V130, V147)."""
+        if checked.is_external:
+            assert checked.commit.path is not None
+            index = replaced_leaf(checked.proposals)
+            former = None if index is None else self.tree.leaf(index)
+            if not config.policy.allows_external_commit(self, checked.commit.path.leaf_node, former):
+                raise InvalidError("V147", "an external Commit that the application does not allow")
+        if not config.policy.allows_commit(self, checked.summary):
+            raise InvalidError("V130", "a Commit that the application does not allow")
+
+    def _check_path_leaf(
+        self,
+        sender: Sender,
+        committer: int,
+        leaf: LeafNode,
+        proposals: Sequence[ListedProposal],
+        config: GroupConfig,
+    ) -> None:
+        if sender.leaf_index is None:
+            index = replaced_leaf(proposals)
+            former = None if index is None else self.tree.leaf(index)
+            check_joiner(self.suite, self.context, committer, leaf, former, config)
+            return
+        accept = config.validate_credential
+        check_replacement(self.suite, self.context, self.tree, committer, leaf, LeafNodeSource.COMMIT, accept)  # V151
 
     def check_outcome(
         self,
@@ -202,6 +210,7 @@ class PublicGroup:
         tree: RatchetTree,
         authenticated: AuthenticatedContent,
         confirmation_tag: bytes,
+        reinit: ReInit | None = None,
     ) -> Self:
         """The next epoch, its transcript hashes made from the Commit and the tag it claims (§8.2, V161)."""
         confirmed = confirmed_transcript_hash(
@@ -212,12 +221,12 @@ class PublicGroup:
             authenticated.auth.signature,
         )
         interim = interim_transcript_hash(self.suite, confirmed, confirmation_tag)
-        return type(self)(replace(path_context, confirmed_transcript_hash=confirmed), tree, interim)
+        return type(self)(replace(path_context, confirmed_transcript_hash=confirmed), tree, interim, reinit)
 
     def to_bytes(self) -> bytes:
         """A versioned form; there is no secret in it. Made once for the epoch, however often it is asked for."""
         if not self._bytes:
-            kept = _PublicBytes(self.context, self.tree.encode(), self.interim_transcript_hash)
+            kept = _PublicBytes(self.context, self.tree.encode(), self.interim_transcript_hash, self.reinit)
             data = PUBLIC_FORMAT.to_bytes(2, "big") + kept.encode()
             self._bytes.extend((data, sha256(data)))
         return self._bytes[0]
@@ -239,7 +248,7 @@ class PublicGroup:
         tree = RatchetTree.decode(suite(kept.context.cipher_suite), kept.tree)
         if tree.tree_hash() != kept.context.tree_hash:
             raise MalformedError("a public group whose tree is not the one its context names")
-        return cls(kept.context, tree, kept.interim_transcript_hash)
+        return cls(kept.context, tree, kept.interim_transcript_hash, kept.reinit)
 
 
 def public_content(message: bytes) -> AuthenticatedContent:

@@ -104,6 +104,7 @@ class ProposalType(OpenEnum16):
     REINIT = 5
     EXTERNAL_INIT = 6
     GROUP_CONTEXT_EXTENSIONS = 7
+    SELF_REMOVE = 0x000A  # draft-ietf-mls-extensions
 
 
 class CredentialType(OpenEnum16):
@@ -117,8 +118,11 @@ RFC9420_CIPHER_SUITES = tuple(each for each in CipherSuiteId if each <= 7)
 DEFAULT_EXTENSION_TYPES = frozenset(int(each) for each in ExtensionType if each <= 5)
 """Supported by every client, so never listed in capabilities (RFC 9420 §7.2, V068)."""
 
-DEFAULT_PROPOSAL_TYPES = frozenset(int(each) for each in ProposalType)
+DEFAULT_PROPOSAL_TYPES = frozenset(range(ProposalType.ADD, ProposalType.GROUP_CONTEXT_EXTENSIONS + 1))
 """Supported by every client, so never listed in capabilities (RFC 9420 §7.2, V068)."""
+
+SUPPORTED_PROPOSAL_TYPES = (ProposalType.SELF_REMOVE,)
+"""Those beyond the default ones that this engine carries out; they are listed in capabilities (V219)."""
 
 PATH_REQUIRED_PROPOSAL_TYPES = frozenset(
     (
@@ -126,6 +130,7 @@ PATH_REQUIRED_PROPOSAL_TYPES = frozenset(
         ProposalType.REMOVE,
         ProposalType.EXTERNAL_INIT,
         ProposalType.GROUP_CONTEXT_EXTENSIONS,
+        ProposalType.SELF_REMOVE,
     )
 )
 """A Commit with one of these has a path (RFC 9420 §12.4, §17.4; V150)."""

@@ -23,8 +23,8 @@ from mls.state import GroupState, OwnProposal
 from mls.tree.nodes import LeafNode
 from mls.tree.private import TreeKeys
 
-SNAPSHOT_FORMAT = 2
-PARTS_FORMAT = 1
+SNAPSHOT_FORMAT = 3
+PARTS_FORMAT = 2
 
 
 @struct
@@ -51,6 +51,12 @@ class _StoredPast(Struct):
 
 
 @struct
+class _StoredResumption(Struct):
+    epoch: Uint64
+    psk: Opaque
+
+
+@struct
 class _StoredPresent(Struct):
     public_digest: Opaque
     past_digests: Vector[Opaque]
@@ -60,6 +66,7 @@ class _StoredPresent(Struct):
     secret_tree: Opaque
     confirmation_tag: Opaque
     own_proposals: Vector[_StoredProposal]
+    resumption: Vector[_StoredResumption]
 
 
 @struct
@@ -105,6 +112,7 @@ def to_parts(state: GroupState) -> Parts:
         state.secret_tree.to_bytes(),
         state.confirmation_tag,
         tuple(_store_proposal(each) for each in state.own_proposals),
+        tuple(_StoredResumption(epoch, psk) for epoch, psk in state.resumption),
     )
     present = PARTS_FORMAT.to_bytes(2, "big") + stored.encode()
     return Parts(state.public.to_bytes(), tuple(each.data for each in past), present)
@@ -138,6 +146,7 @@ def from_parts(parts: Parts, config: GroupConfig) -> GroupState:
             for each in stored.own_proposals
         ),
         past=_read_past(row, parts.past),
+        resumption=tuple((each.epoch, each.psk) for each in stored.resumption),
         config=config,
     )
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mls.capabilities import check_suite_listed
+from mls.checked_commit import CheckedCommit
 from mls.credentials import as_accepted
-from mls.errors import OwnCommitError, UnopenableError
+from mls.errors import InvalidError, OwnCommitError, UnopenableError
 from mls.handshake import received_proposals, unprotected
-from mls.key_schedule import EpochStart, joiner_secret, start_epoch, zero_secret
-from mls.public_group import CheckedCommit
+from mls.key_schedule import after_commit, receive_external_init, zero_secret
+from mls.psks import NO_PSKS, Psks, secret_of
 from mls.state import GroupState
 from mls.tree.kem import open_path
 from mls.tree.private import TreeKeys
@@ -16,27 +17,34 @@ from mls.validation.leaves import check_lifetime
 
 
 def stage_commit(
-    state: GroupState, message: bytes, proposals: Sequence[bytes], now: int, *, accepted: bool = False
+    state: GroupState,
+    message: bytes,
+    proposals: Sequence[bytes],
+    now: int,
+    *,
+    psks: Psks = NO_PSKS,
+    accepted: bool = False,
 ) -> tuple[GroupState | None, CheckedCommit]:
     """(successor, what was checked); no successor where the Commit removes us (V169).
 
     `accepted`: the group has long accepted it, and newcomers whose time was right then are not asked again (V071).
 
-    First what everyone can judge and what only members can (tags, lifetimes), then what only we can: our path secret,
-    and with it the confirmation tag. A failure of the last kind is UnopenableError, whatever its cause.
+    First what everyone can judge and what only members can (tags, lifetimes), then what only we can: the PSKs, our path
+    secret, and with them the confirmation tag. A failure of the last kind is UnopenableError, whatever its cause.
     """
     after, received = received_proposals(state, proposals)
     after, authenticated = unprotected(after, message)
     config = state.config
-    check = as_accepted(config.validate_credential) if accepted else config.validate_credential
-    checked = state.public.check_content(authenticated, received, check, config.map_signatures)
-    if checked.committer == state.own_leaf:
+    if accepted:
+        config = replace(config, validate_credential=as_accepted(config.validate_credential))
+    checked = state.public.check_content(authenticated, received, config)
+    if checked.committer == state.own_leaf and not checked.is_external:
         raise OwnCommitError("our own commit")
     if not accepted:
         check_newcomers(state, checked, now)
     if state.own_leaf in checked.applied.removes:
         return None, checked
-    return _opened(after, checked, now), checked
+    return _opened(after, checked, now, psks), checked
 
 
 def check_newcomers(state: GroupState, checked: CheckedCommit, now: int) -> None:
@@ -46,17 +54,14 @@ def check_newcomers(state: GroupState, checked: CheckedCommit, now: int) -> None
             check_lifetime(each.leaf, now, state.config.lifetime_max_s)
         if state.config.check_suite_listed:
             check_suite_listed(each.leaf, state.suite.id)
+    if checked.is_external and checked.commit.path is not None and state.config.check_suite_listed:
+        check_suite_listed(checked.commit.path.leaf_node, state.suite.id)
 
 
-def start_after(state: GroupState, commit_secret: bytes, group_context: bytes) -> tuple[bytes, EpochStart]:
-    """(joiner secret, new epoch) from this epoch's init secret; no PSKs yet (V160)."""
-    suite = state.suite
-    joiner = joiner_secret(suite, state.secrets.init_secret, commit_secret, group_context)
-    return joiner, start_epoch(suite, joiner, zero_secret(suite), group_context)
-
-
-def _opened(state: GroupState, checked: CheckedCommit, now: int) -> GroupState:
+def _opened(state: GroupState, checked: CheckedCommit, now: int, psks: Psks) -> GroupState:
     suite, successor = state.suite, checked.successor
+    psk = secret_of(suite, checked.applied.psks, (state.resumption_psks, psks), "V149")
+    init_secret = _init_secret(state, checked.applied.kem_output)
     state, keys = _own_update_applied(state, checked)
     commit_secret = zero_secret(suite)  # V159
     if checked.commit.path is not None:
@@ -69,12 +74,22 @@ def _opened(state: GroupState, checked: CheckedCommit, now: int) -> GroupState:
             checked.applied.added_leaves,
         )
         keys, commit_secret = opened.keys, opened.commit_secret
-    _, start = start_after(state, commit_secret, successor.context.encode())
+    _, start = after_commit(suite, init_secret, commit_secret, psk, successor.context.encode())
     confirmed = successor.context.confirmed_transcript_hash
     tag = checked.authenticated.auth.confirmation_tag or b""
     if not suite.mac_verify(start.secrets.confirmation_key, confirmed, tag):  # V031, the last check of all
         raise UnopenableError("a confirmation tag that our secrets of the new epoch do not make", "V031")
     return state.entered(successor, state.signer, keys, start, tag, now)
+
+
+def _init_secret(state: GroupState, kem_output: bytes | None) -> bytes:
+    """This epoch's, or what a newcomer puts in its place (V143). It is every member's to judge (V105)."""
+    if kem_output is None:
+        return state.secrets.init_secret
+    try:
+        return receive_external_init(state.suite, kem_output, state.secrets.external_key(state.suite))
+    except InvalidError as error:
+        raise InvalidError("V105", f"an ExternalInit that does not decapsulate: {error.detail}") from error
 
 
 def _own_update_applied(state: GroupState, checked: CheckedCommit) -> tuple[GroupState, TreeKeys]:

@@ -1,6 +1,7 @@
 """All that a member holds of a group, as one frozen value; the verbs (`commit`, `stage`, `application`) work on it."""
 
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
 from mls.config import GroupConfig
@@ -8,7 +9,8 @@ from mls.crypto import CipherSuite, HpkePrivateKey, SignaturePrivateKey
 from mls.errors import MisuseError
 from mls.framing import AuthenticatedContent
 from mls.key_schedule import EpochSecrets, EpochStart
-from mls.past_epochs import Past, PastEpoch, changes_between, retained
+from mls.past_epochs import Past, PastEpoch, changes_between, leaves_then, rank_of, retained
+from mls.psks import PskName, Psks, resumption_psk
 from mls.public_group import PublicGroup
 from mls.secret_tree import SecretTree
 from mls.tree.nodes import LeafNode
@@ -40,7 +42,29 @@ class GroupState:
     confirmation_tag: bytes  # of the Commit that began this epoch
     own_proposals: tuple[OwnProposal, ...] = ()
     past: Past = ()
+    resumption: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)  # (epoch, PSK), newest first; V206
     config: GroupConfig = field(default_factory=GroupConfig, repr=False)
+
+    @classmethod
+    def begun(
+        cls,
+        public: PublicGroup,
+        signer: SignaturePrivateKey,
+        keys: TreeKeys,
+        start: EpochStart,
+        confirmation_tag: bytes,
+        config: GroupConfig,
+    ) -> Self:
+        """The first epoch we are in."""
+        return cls(
+            public=public,
+            signer=signer,
+            keys=keys,
+            secrets=start.secrets,
+            secret_tree=SecretTree.start(public.suite, start.encryption_secret, public.tree.leaf_count),
+            confirmation_tag=confirmation_tag,
+            config=config,
+        )
 
     @property
     def suite(self) -> CipherSuite:
@@ -55,6 +79,24 @@ class GroupState:
         leaf = self.public.tree.leaf(self.own_leaf)
         assert leaf is not None, "a member's own leaf is not blank"
         return leaf
+
+    @property
+    def resumption_psks(self) -> Psks:
+        """The resumption keys of this epoch and of those before it that are still remembered (§8.6)."""
+        kept = ((self.public.epoch, self.secrets.resumption_psk), *self.resumption)
+        psks: dict[PskName, bytes] = {resumption_psk(self.public.group_id, epoch): psk for epoch, psk in kept}
+        return MappingProxyType(psks)
+
+    def check_open(self) -> None:
+        """Raises MisuseError once a ReInit has ended the group (V168)."""
+        if self.public.reinit is not None:
+            raise MisuseError("a group that a ReInit has ended says nothing more (V168)")
+
+    def leaves_in(self, epoch: int) -> tuple[LeafNode, ...]:
+        """The members of this epoch or of a past one. Raises StaleEpochError where it is forgotten."""
+        if epoch == self.public.epoch:
+            return tuple(leaf for _, leaf in self.public.tree.members())
+        return leaves_then(self.past, rank_of(self.past, epoch), self.public.tree)
 
     def entered(
         self,
@@ -83,6 +125,9 @@ class GroupState:
             confirmation_tag=confirmation_tag,
             own_proposals=(),
             past=retained((ended, *self.past), now, self.config),
+            resumption=((self.public.epoch, self.secrets.resumption_psk), *self.resumption)[
+                : self.config.resumption_psk_count
+            ],
         )
 
     def following(self, present: Self) -> Self:

@@ -7,7 +7,7 @@ from mls.codec import Opaque, Struct, Vector, struct
 from mls.crypto import CipherSuite, HPKECiphertext, Random
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage
-from mls.key_schedule import welcome_key, welcome_secret, zero_secret
+from mls.key_schedule import welcome_key, welcome_secret
 from mls.psks import PreSharedKeyID
 from mls.registry import CipherSuiteId
 
@@ -59,21 +59,30 @@ class Newcomer:
     path_secret: bytes | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class JoinerPsks:
+    """The PSKs of the Commit, in its order (V200), and what came of them."""
+
+    ids: tuple[PreSharedKeyID, ...]
+    secret: bytes = field(repr=False)
+
+
 def seal_welcome(
     suite: CipherSuite,
     group_info: GroupInfo,
     joiner_secret: bytes,
     newcomers: Sequence[Newcomer],
+    psks: JoinerPsks,
     random: Random,
 ) -> Welcome:
-    """One Welcome for all newcomers of a Commit (V201), without PSKs."""
-    key, nonce = welcome_key(suite, welcome_secret(suite, joiner_secret, zero_secret(suite)))
+    """One Welcome for these newcomers of a Commit (V201)."""
+    key, nonce = welcome_key(suite, welcome_secret(suite, joiner_secret, psks.secret))
     sealed_info = suite.aead_seal(key, nonce, group_info.encode())
     encrypt = suite.encryption_with_label(WELCOME_LABEL, sealed_info)
     secrets = []
     for each in newcomers:
         path_secret = None if each.path_secret is None else PathSecret(each.path_secret)
-        content = GroupSecrets(joiner_secret, path_secret, ()).encode()
+        content = GroupSecrets(joiner_secret, path_secret, psks.ids).encode()
         sealed = encrypt(each.key_package.init_key, content, random)
         secrets.append(EncryptedGroupSecrets(each.key_package.reference, sealed))
     return Welcome(suite.id, tuple(secrets), sealed_info)

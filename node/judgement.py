@@ -15,6 +15,17 @@ from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
 CANDIDATE_LABEL = "Conclave Candidate"
 """The label (RFC 9420 §5.1.2) under which the author signs with its leaf key."""
 
+CHANGES = frozenset(
+    (
+        ProposalType.ADD,
+        ProposalType.UPDATE,
+        ProposalType.REMOVE,
+        ProposalType.GROUP_CONTEXT_EXTENSIONS,
+        ProposalType.SELF_REMOVE,
+    )
+)
+"""What a commit may do here. A ReInit would end the group under the ordering, and a PSK is no member's to have."""
+
 HEARD_FOR_ELECTION_S = 600.0
 """How long ago a voter of the next committee may have been heard for a fresh candidate to be good to us."""
 
@@ -83,6 +94,8 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
     staged = epoch.public.check_commit(bundle.commit, bundle.proposals)
     if staged.authenticated_data != epoch.instance:
         raise RuleError("the commit was made for another instance")
+    if staged.is_external or not CHANGES.issuperset(staged.proposal_types):
+        raise RuleError("a change that this version does not make by ordered commits")
     if not staged.has_path:
         raise RuleError("the commit has no path")
     if sum(each.reference is not None for each in staged.proposals) != len(bundle.proposals):

@@ -11,7 +11,7 @@ from benchmarks.measure import QUICK
 from benchmarks.mls import figures, main
 from benchmarks.operations import COMPANIONS, OPERATIONS, Scene
 from benchmarks.world import NOW, add_everyone, dice, founder_and_newcomers, full_world, package
-from mls.group import join
+from mls.entry import join
 from mls.proposals import add
 from mls.tree.subtree import Subtree
 from mls.tree.verify import check_tree

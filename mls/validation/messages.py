@@ -6,7 +6,7 @@ from mls.errors import InvalidError
 from mls.extensions import external_senders
 from mls.framing import AuthenticatedContent, FramedContent
 from mls.group_context import GroupContext
-from mls.proposals import Add, Commit, Proposal
+from mls.proposals import Add, Commit, Proposal, SelfRemove
 from mls.registry import ContentType, SenderType, WireFormat
 from mls.tree.ratchet import RatchetTree
 from mls.validation.proposals import check_sender_may
@@ -28,7 +28,11 @@ def check_proposal_message(
     check_belongs(context, content.group_id, content.epoch)
     if not isinstance(content.content, Proposal):
         raise InvalidError("V093", "a message that is no proposal, given as one")
+    if content.sender.sender_type is SenderType.NEW_MEMBER_COMMIT:
+        raise InvalidError("V026", "an external joiner sends a Commit, not a proposal")
     check_sender_may(content.sender, content.content)
+    if isinstance(content.content.body, SelfRemove) and authenticated.wire_format is WireFormat.MLS_PRIVATE_MESSAGE:
+        raise InvalidError("V034", "a SelfRemove that an external joiner could not read")
     check_signature(suite, context, tree, authenticated)
     return content.content
 
@@ -36,7 +40,7 @@ def check_proposal_message(
 def check_commit_message(
     suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
 ) -> Commit:
-    """The Commit in a member's message of this epoch, its signature verified (V148)."""
+    """The Commit in a member's or newcomer's message of this epoch, its signature verified (V148)."""
     content = authenticated.content
     check_belongs(context, content.group_id, content.epoch)
     if not isinstance(content.content, Commit):
@@ -45,7 +49,9 @@ def check_commit_message(
         case SenderType.MEMBER:
             check_signature(suite, context, tree, authenticated)
         case SenderType.NEW_MEMBER_COMMIT:
-            raise InvalidError("V147", "an external Commit: joining by one is not yet supported")
+            if content.content.path is None:
+                raise InvalidError("V140", "an external Commit without a path")
+            check_signature(suite, context, tree, authenticated)
         case SenderType.EXTERNAL:
             raise InvalidError("V025", "a Commit from an external sender")
         case SenderType.NEW_MEMBER_PROPOSAL:
@@ -56,7 +62,7 @@ def check_commit_message(
 def check_signature(
     suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
 ) -> None:
-    """The content is signed by the one it names as its sender (V023, V024, V027, V028).
+    """The content is signed by the one it names as its sender (V023, V024, V026 to V028, V142).
 
     Before anything of it is looked at, in either wire format (V029, V038, V043).
     """
@@ -67,7 +73,8 @@ def check_signature(
         raise InvalidError("V033", "a sender from outside in a PrivateMessage")
     key = _signature_key(context, tree, content)
     if not verifies(suite, key, authenticated, context.encode()):
-        raise InvalidError("V028", "a signature that does not verify")
+        by_joiner = content.sender.sender_type is SenderType.NEW_MEMBER_COMMIT
+        raise InvalidError("V026" if by_joiner else "V028", "a signature that does not verify")
 
 
 def _signature_key(context: GroupContext, tree: RatchetTree, content: FramedContent) -> bytes:
@@ -85,7 +92,12 @@ def _signature_key(context: GroupContext, tree: RatchetTree, content: FramedCont
             if sender.sender_index >= len(senders):
                 raise InvalidError("V024", f"no external sender {sender.sender_index}")
             return senders[sender.sender_index].signature_key
-        case _:
+        case SenderType.NEW_MEMBER_COMMIT:
+            commit = content.content
+            if not isinstance(commit, Commit) or commit.path is None:
+                raise InvalidError("V026", "a newcomer's message without a path")
+            return commit.path.leaf_node.signature_key
+        case SenderType.NEW_MEMBER_PROPOSAL:
             proposal = content.content
             if not isinstance(proposal, Proposal) or not isinstance(proposal.body, Add):
                 raise InvalidError("V027", "a newcomer may propose nothing but its own Add")

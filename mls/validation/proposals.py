@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from mls.apply import removed_leaves
 from mls.credentials import (
     CredentialCheck,
     CredentialRole,
@@ -15,6 +16,7 @@ from mls.errors import InvalidError
 from mls.extensions import GROUP_CONTEXT_PLACE, Extensions, check_extensions, external_senders, find
 from mls.framing import Sender
 from mls.group_context import GroupContext
+from mls.key_schedule import PSK_COUNT_MAX
 from mls.proposal_list import ListedProposal
 from mls.proposals import (
     Add,
@@ -24,10 +26,18 @@ from mls.proposals import (
     Proposal,
     ReInit,
     Remove,
+    SelfRemove,
     Update,
 )
-from mls.psks import ResumptionPsk
-from mls.registry import EXTERNAL_SENDER_PROPOSAL_TYPES, ExtensionType, LeafNodeSource, ResumptionPSKUsage, SenderType
+from mls.psks import PreSharedKeyID
+from mls.registry import (
+    EXTERNAL_SENDER_PROPOSAL_TYPES,
+    ExtensionType,
+    LeafNodeSource,
+    ProposalType,
+    ResumptionPSKUsage,
+    SenderType,
+)
 from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.key_packages import check_key_package_content, check_key_package_signatures
@@ -56,13 +66,16 @@ def check_proposal(
             if tree.leaf(removed) is None:
                 raise InvalidError("V098", f"the removal of leaf {removed}, which is blank")
         case PreSharedKey(psk):
-            _check_psk(suite, psk.psk_nonce, psk.body)
+            check_psk(suite, context, psk)
         case ReInit():
             check_extensions(body.extensions, GROUP_CONTEXT_PLACE, "a ReInit")
             if body.version < context.version:
                 raise InvalidError("V103", "a ReInit to an older version")
         case ExternalInit():
-            raise InvalidError("V104", "an ExternalInit outside an external Commit")
+            if sender.sender_type is not SenderType.NEW_MEMBER_COMMIT:
+                raise InvalidError("V104", "an ExternalInit outside an external Commit")
+        case SelfRemove():
+            check_everyone_knows(tree, ProposalType.SELF_REMOVE)
         case GroupContextExtensions(extensions):
             check_extensions(extensions, GROUP_CONTEXT_PLACE, "the new group context")
             unchanged = find(extensions, ExtensionType.EXTERNAL_SENDERS) == find(
@@ -101,7 +114,7 @@ def check_sender_may(sender: Sender, proposal: Proposal) -> None:
             if not isinstance(proposal.body, Add):
                 raise InvalidError("V027", "a newcomer may propose nothing but its own Add")
         case SenderType.NEW_MEMBER_COMMIT:
-            raise InvalidError("V026", "an external joiner sends a Commit, not a proposal")
+            return  # its list is `mls.validation.external`'s
 
 
 def check_replacement(
@@ -127,40 +140,43 @@ def check_replacement(
 def check_list(tree: RatchetTree, committer: int, proposals: Sequence[ListedProposal]) -> None:
     """What proposals may not stand together in one regular Commit (§12.2)."""
     bodies = [each.proposal.body for each in proposals]
-    _check_one_change_per_leaf(committer, proposals)
+    check_one_change_per_leaf(committer, proposals)
     _check_adds(tree, proposals)
     if sum(isinstance(body, GroupContextExtensions) for body in bodies) > 1:
         raise InvalidError("V125", "two proposals that set the group context extensions")
-    psks = [body.psk for body in bodies if isinstance(body, PreSharedKey)]
-    if len(set(psks)) != len(psks):
-        raise InvalidError("V124", "one PreSharedKeyID twice")
+    check_psks_differ(proposals)
     if any(isinstance(body, ReInit) for body in bodies) and len(bodies) > 1:
         raise InvalidError("V126", "a ReInit beside other proposals")
     if any(isinstance(body, ExternalInit) for body in bodies):
         raise InvalidError("V127", "an ExternalInit in a regular Commit")
 
 
-def check_carried_out(proposals: Iterable[ListedProposal]) -> None:
-    """Refuse what this engine does not carry out yet, in the words of rules that let a member refuse it."""
-    for each in proposals:
-        match each.proposal.body:
-            case PreSharedKey():
-                raise InvalidError("V149", "a PreSharedKey proposal: pre-shared keys are not yet supported")
-            case ReInit():
-                raise InvalidError("V130", "a ReInit proposal: reinitialisation is not yet supported")
-            case _:
-                pass
-
-
-def _check_psk(suite: CipherSuite, psk_nonce: bytes, body: object) -> None:
-    if len(psk_nonce) != suite.hash_size:
+def check_psk(suite: CipherSuite, context: GroupContext, psk: PreSharedKeyID) -> None:
+    """The PSK of one proposal. Which group a first Commit continues, only those know who were in that one (V196)."""
+    if len(psk.psk_nonce) != suite.hash_size:
         raise InvalidError("V099", "a psk_nonce that is not KDF.Nh bytes long")
-    if isinstance(body, ResumptionPsk) and body.usage is not ResumptionPSKUsage.APPLICATION:
-        rule = "V100" if body.usage is ResumptionPSKUsage.REINIT else "V101"
-        raise InvalidError(rule, f"a resumption PSK for {body.usage.name.lower()} in an ordinary Commit")
+    if psk.usage in (ResumptionPSKUsage.REINIT, ResumptionPSKUsage.BRANCH) and context.epoch != 0:
+        rule = "V100" if psk.usage is ResumptionPSKUsage.REINIT else "V101"
+        raise InvalidError(rule, f"a resumption PSK for {psk.usage.name.lower()} in an ordinary Commit")
 
 
-def _check_one_change_per_leaf(committer: int, proposals: Sequence[ListedProposal]) -> None:
+def check_psks_differ(proposals: Sequence[ListedProposal]) -> None:
+    psks = [each.proposal.body.psk for each in proposals if isinstance(each.proposal.body, PreSharedKey)]
+    if len(set(psks)) != len(psks):
+        raise InvalidError("V124", "one PreSharedKeyID twice")
+    if len(psks) > PSK_COUNT_MAX:
+        raise InvalidError("V160", f"{len(psks)} PSKs in one Commit, more than {PSK_COUNT_MAX}")
+
+
+def check_everyone_knows(tree: RatchetTree, proposal_type: ProposalType) -> None:
+    """A proposal type beyond the default ones is used only where every member lists it (V112, V128)."""
+    for leaf_index, leaf in tree.members():
+        if proposal_type not in leaf.capabilities.proposals:
+            raise InvalidError("V112", f"a {proposal_type.name}, which leaf {leaf_index} does not know")
+
+
+def check_one_change_per_leaf(committer: int | None, proposals: Sequence[ListedProposal]) -> None:
+    """`committer` is None for a newcomer, who has no leaf yet."""
     changed: set[int] = set()
     for each in proposals:
         match each.proposal.body:
@@ -171,6 +187,10 @@ def _check_one_change_per_leaf(committer: int, proposals: Sequence[ListedProposa
             case Remove(leaf_index):
                 if leaf_index == committer:
                     raise InvalidError("V118", "a removal of the committer")
+            case SelfRemove():
+                leaf_index = each.sender.leaf_index
+                if leaf_index == committer:  # and so whoever commits one by value
+                    raise InvalidError("V118", "a SelfRemove of the committer")
             case _:
                 continue
         assert leaf_index is not None
@@ -188,7 +208,7 @@ def _check_adds(tree: RatchetTree, proposals: Sequence[ListedProposal]) -> None:
         raise InvalidError("V120", "two Adds of one client")
     if len({package.init_key for package in packages}) != len(packages):
         raise InvalidError("V122", "two Adds with one init key")
-    removed = {each.proposal.body.removed for each in proposals if isinstance(each.proposal.body, Remove)}
+    removed = removed_leaves(proposals)
     if not any(key in tree.signature_keys for key in newcomers):
         return
     for leaf_index, leaf in tree.members():

@@ -5,16 +5,18 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from mls.apply import apply_proposals
+from mls.apply import Applied, apply_proposals
 from mls.authentication import framed, proposal_reference, sign
-from mls.crypto import SignaturePrivateKey, suite
-from mls.errors import InvalidError
+from mls.commit import entry
+from mls.crypto import CipherSuite, SignaturePrivateKey, suite
+from mls.errors import InvalidError, UnopenableError
 from mls.framing import AuthenticatedContent, FramedContent, FramedContentAuthData, Sender, frame
 from mls.group import Group
 from mls.key_packages import KEY_PACKAGE_LABEL, KeyPackage
 from mls.key_schedule import joiner_secret, start_epoch, zero_secret
 from mls.proposal_list import ListedProposal
 from mls.proposals import Commit, Proposal, ProposalBody, ProposalOrRef
+from mls.psks import NO_PSKS, Psks, secret_of
 from mls.public_group import public_content
 from mls.public_protection import protect
 from mls.registry import WireFormat
@@ -68,16 +70,17 @@ class Forger:
         commit_secret: bytes | None = None,
         signer: SignaturePrivateKey | None = None,
         leaf_signer: SignaturePrivateKey | None = None,
+        psks: Psks = NO_PSKS,
     ) -> bytes:
         """A commit of these proposals by value, then those referred to.
 
         `edit_leaf` works before the path's leaf is signed, `edit_path` on the finished path, `edit_content` before the
         message is signed, `edit_signed` before its tags are made. `seal_under` is a group context for the path's
-        secrets in place of the right one, `commit_secret` likewise.
+        secrets in place of the right one, `commit_secret` likewise. PSKs that are not at hand are left out.
         """
         group, state = self.group, self.group.state
         sender = Sender.member(group.own_leaf)
-        received = [_received(group, each) for each in references]
+        received = [received_by(group, each) for each in references]
         listed = [*(ListedProposal(Proposal.of(body), sender) for body in bodies), *received]
         applied = apply_proposals(group.public.tree, group.extensions, listed)
         tree, made, secret = applied.tree, None, zero_secret(group.suite)
@@ -88,17 +91,12 @@ class Forger:
             tree, secret = fresh.tree, fresh.commit_secret
             context = seal_under or group.public.next_context(applied, tree).encode()
             made = edit_path(fresh.seal(context, self.random, applied.added_leaves))
-        entries = [
-            ProposalOrRef.by_value(each.proposal)
-            if each.reference is None
-            else ProposalOrRef.by_reference(each.reference)
-            for each in listed
-        ]
-        content = edit_content(self.framed(Commit(tuple(entries), made)))
+        content = edit_content(self.framed(Commit(tuple(entry(each) for each in listed), made)))
         signed = edit_signed(self.signed(content, signer, b""))
         after = group.public.succeeded(group.public.next_context(applied, tree), tree, signed, b"").context
         joiner = joiner_secret(group.suite, state.secrets.init_secret, commit_secret or secret, after.encode())
-        start = start_epoch(group.suite, joiner, zero_secret(group.suite), after.encode())
+        psk = psk_secret_of(group.suite, applied, (state.resumption_psks, psks))
+        start = start_epoch(group.suite, joiner, psk, after.encode())
         tag = start.secrets.confirmation_tag(group.suite, after.confirmed_transcript_hash)
         return self.message(replace(signed, auth=replace(signed.auth, confirmation_tag=tag)))
 
@@ -120,7 +118,15 @@ def resigned_package(client: Client, package: KeyPackage, leaf: LeafNode) -> Key
     return repackaged(client, package, leaf_node=leaf.signed(suite(client.suite_id), client.signer, b"", 0))
 
 
-def _received(group: Group, message: bytes) -> ListedProposal:
+def psk_secret_of(suite: CipherSuite, applied: Applied, at_hand: Sequence[Psks]) -> bytes:
+    """The PSK secret, or that of none where one is missing: somebody refuses the commit before it matters."""
+    try:
+        return secret_of(suite, applied.psks, at_hand, "V149")
+    except UnopenableError:
+        return zero_secret(suite)
+
+
+def received_by(group: Group, message: bytes) -> ListedProposal:
     authenticated = public_content(message)
     content = authenticated.content
     assert isinstance(content.content, Proposal)
@@ -134,7 +140,7 @@ def instead(*bodies: ProposalBody) -> Callable[[FramedContent], FramedContent]:
 
 def referring(group: Group, *messages: bytes) -> Callable[[FramedContent], FramedContent]:
     """Refer to these proposal messages in place of the commit's own proposals."""
-    references = (_received(group, each).reference or b"" for each in messages)
+    references = (received_by(group, each).reference or b"" for each in messages)
     return _listing(*(ProposalOrRef.by_reference(each) for each in references))
 
 

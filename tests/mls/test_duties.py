@@ -8,10 +8,11 @@ import pytest
 from mls.config import GroupConfig
 from mls.credentials import basic
 from mls.crypto import suite
+from mls.entry import join
 from mls.errors import InvalidError, MisuseError, UnopenableError
 from mls.extensions import ApplicationId, RequiredCapabilities, required_capabilities_extension
 from mls.framing import MLSMessage, PrivateMessage, Sender, SenderData, SenderDataAAD
-from mls.group import Group, join
+from mls.group import Group
 from mls.key_schedule import joiner_secret, sender_data_key, start_epoch, welcome_secret, zero_secret
 from mls.peek import peek
 from mls.private_protection import seal_private

@@ -10,13 +10,13 @@ from mls.errors import MisuseError
 from mls.extensions import application_id, application_id_extension, find
 from mls.framing import MLSMessage
 from mls.grease import DATA_SIZE_MAX, grease_extension
-from mls.group import OwnCommit
 from mls.group_info import GroupInfo
-from mls.join import observe
 from mls.key_packages import KeyPackageBundle, create_key_package
 from mls.leaf_change import LeafChange
+from mls.observe import observe
 from mls.proposals import add
 from mls.registry import DEFAULT_EXTENSION_TYPES, GREASE_VALUES, ExtensionType
+from mls.results import OwnCommit
 from mls.tree.nodes import Extension
 from tests.mls.world import LIFETIME, NOW, POLICY, VOTER, Client, Dice, Members
 

@@ -8,8 +8,8 @@ from mls.errors import InvalidError, MisuseError, MlsError, UnopenableError
 from mls.extensions import RequiredCapabilities, required_capabilities_extension
 from mls.framing import MLSMessage, frame
 from mls.group import Group
-from mls.join import observe
 from mls.leaf_change import LeafChange
+from mls.observe import observe
 from mls.peek import confirmed_transcript_hash, key_package_reference, peek, welcome_references
 from mls.proposals import add, group_context_extensions, remove
 from mls.registry import ContentType, ExtensionType, ProposalType, SenderType, WireFormat

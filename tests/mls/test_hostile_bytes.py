@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from mls.crypto import suite
+from mls.entry import join
 from mls.errors import MlsError
 from mls.framing import frame
-from mls.group import join
-from mls.join import observe
+from mls.observe import observe
 from mls.peek import confirmed_transcript_hash, decode_key_package, key_package_reference, peek, welcome_references
 from mls.proposals import add
 from mls.registry import WireFormat

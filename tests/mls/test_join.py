@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from mls.config import GroupConfig
+from mls.entry import join, open_welcome
 from mls.errors import InvalidError, MalformedError, MlsError, UnopenableError
 from mls.framing import MLSMessage, frame
-from mls.group import Group, OwnCommit, join, open_welcome
+from mls.group import Group
 from mls.group_info import GroupInfo, sign_group_info, tree_extension
 from mls.key_packages import KeyPackageBundle
 from mls.key_schedule import welcome_key, welcome_secret, zero_secret
 from mls.proposals import add
 from mls.psks import ExternalPsk, PreSharedKeyID
 from mls.registry import CipherSuiteId, ExtensionType, PSKType
+from mls.results import OwnCommit
 from mls.tree.nodes import Extension
 from mls.tree.ratchet import RatchetTreeNodes
 from mls.welcome import WELCOME_LABEL, EncryptedGroupSecrets, GroupSecrets, PathSecret, Welcome
@@ -166,9 +168,13 @@ def test_v184_group_secrets_for_another_group_info(invitation: Invitation) -> No
     invitation.refused("V184", frame(replace(welcome, encrypted_group_info=changed)))
 
 
-def test_v185_a_welcome_with_a_psk(invitation: Invitation) -> None:
+def test_v185_a_welcome_with_a_psk_that_is_not_at_hand(invitation: Invitation) -> None:
+    """Right for others, perhaps: nobody is to blame that we do not have it."""
     psk = PreSharedKeyID(PSKType.EXTERNAL, ExternalPsk(b"a key"), bytes(32))
-    invitation.refused("V185", invitation.changed(edit_secrets=lambda secrets: replace(secrets, psks=(psk,))))
+    welcome = invitation.changed(edit_secrets=lambda secrets: replace(secrets, psks=(psk,)))
+    with pytest.raises(UnopenableError) as wrong:
+        join(welcome, [invitation.bundle], tree=None, now=NOW)
+    assert wrong.value.rule == "V185"
 
 
 def test_v187_a_group_info_under_another_secret(invitation: Invitation) -> None:

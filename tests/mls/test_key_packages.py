@@ -10,7 +10,14 @@ from mls.errors import InvalidError, MalformedError, MisuseError, MlsError
 from mls.framing import MLSMessage, frame
 from mls.key_packages import create_key_package
 from mls.peek import decode_key_package
-from mls.registry import DEFAULT_EXTENSION_TYPES, DEFAULT_PROPOSAL_TYPES, GREASE_VALUES, CipherSuiteId, ExtensionType
+from mls.registry import (
+    DEFAULT_EXTENSION_TYPES,
+    DEFAULT_PROPOSAL_TYPES,
+    GREASE_VALUES,
+    CipherSuiteId,
+    ExtensionType,
+    ProposalType,
+)
 from mls.tree.nodes import Capabilities, Extension
 from mls.validation.key_packages import check_key_package
 from tests.mls.world import LIFETIME, POLICY, VOTER, Client, Dice
@@ -116,4 +123,4 @@ def test_any_single_flipped_byte_of_a_package_is_refused(client: Client) -> None
 
 
 def test_capabilities_without_randomness_are_plain() -> None:
-    assert own_capabilities() == Capabilities((1,), supported_suites(), (), (), (1,))
+    assert own_capabilities() == Capabilities((1,), supported_suites(), (), (ProposalType.SELF_REMOVE,), (1,))

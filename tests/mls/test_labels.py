@@ -7,9 +7,9 @@ import pytest
 
 from mls.authentication import to_be_signed
 from mls.crypto import SignaturePrivateKey
+from mls.entry import join
 from mls.errors import InvalidError, UnopenableError
 from mls.framing import AuthenticatedContent
-from mls.group import join
 from mls.key_packages import KeyPackage
 from mls.proposals import Add, Update, add
 from mls.public_group import public_content

@@ -6,7 +6,8 @@ from mls.capabilities import own_capabilities
 from mls.config import GroupConfig
 from mls.credentials import basic
 from mls.crypto import MLSPP, OPENMLS, WIRE, Profile, suite
-from mls.group import Group, join
+from mls.entry import join
+from mls.group import Group
 from mls.key_packages import create_key_package
 from mls.proposals import add
 from mls.registry import WireFormat

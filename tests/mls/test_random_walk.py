@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from mls.group import Group
-from mls.join import observe
 from mls.key_packages import KeyPackageBundle
 from mls.leaf_change import LeafChange
+from mls.observe import observe
 from mls.proposals import Proposal, add, group_context_extensions, remove
 from mls.public_group import PublicGroup
 from mls.registry import ExtensionType, WireFormat

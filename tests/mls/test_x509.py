@@ -10,11 +10,12 @@ from mls.capabilities import own_capabilities
 from mls.config import GroupConfig
 from mls.credentials import CredentialRole, CredentialUse, accept_all, basic
 from mls.crypto import PresentedName, SignaturePrivateKey, X509Policy, suite
+from mls.entry import join
 from mls.errors import InvalidError, MisuseError
 from mls.extensions import ExternalSender, external_senders_extension
-from mls.group import Group, join
-from mls.join import observe
+from mls.group import Group
 from mls.leaf_change import LeafChange
+from mls.observe import observe
 from mls.proposals import GroupContextExtensions, add, group_context_extensions
 from mls.registry import CredentialType
 from mls.tree.nodes import Credential, Extension

@@ -9,9 +9,11 @@ from mls.capabilities import own_capabilities
 from mls.config import GroupConfig
 from mls.credentials import basic
 from mls.crypto import SignaturePrivateKey, suite
-from mls.group import Group, OwnCommit, join
+from mls.entry import join
+from mls.group import Group
 from mls.key_packages import KeyPackageBundle, create_key_package
 from mls.proposals import Proposal, add, remove
+from mls.results import OwnCommit
 from mls.tree.nodes import Capabilities, Credential, Extension, Lifetime
 
 NOW = 1_800_000_000

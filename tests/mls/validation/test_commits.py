@@ -75,12 +75,6 @@ def test_v153_a_commit_signed_with_the_key_its_path_brings(table: Table) -> None
     assert table["bob"].stage(right, now=NOW).successor is not None
 
 
-def test_v147_an_external_commit_is_not_yet_taken(table: Table) -> None:
-    message = public_message(table.alice.commit())
-    content = replace(message.content, sender=Sender(SenderType.NEW_MEMBER_COMMIT))
-    table.refuses("V147", frame(PublicMessage(content, message.auth)))
-
-
 def test_v025_a_commit_from_an_external_sender(table: Table) -> None:
     message = public_message(table.alice.commit())
     content = replace(message.content, sender=Sender(SenderType.EXTERNAL, sender_index=0))

@@ -218,15 +218,6 @@ def test_v100_v101_a_resumption_psk_of_another_usage(table: Table, usage: Resump
     table.refuses(rule, table.alice.commit(PreSharedKey(psk)))
 
 
-def test_v149_a_psk_is_not_yet_carried_out(table: Table) -> None:
-    """Its place is kept: well formed in every way, and refused in so many words."""
-    table.refuses("V149", table.alice.commit(PreSharedKey(_psk())))
-
-
-def test_v130_a_reinit_is_not_yet_carried_out(table: Table) -> None:
-    table.refuses("V130", table.alice.commit(_reinit()))
-
-
 # --- lists ---
 
 

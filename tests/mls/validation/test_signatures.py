@@ -8,8 +8,8 @@ import pytest
 
 from mls.config import GroupConfig
 from mls.crypto import suite
+from mls.entry import join
 from mls.errors import InvalidError
-from mls.group import join
 from mls.proposals import add
 from mls.validation.key_packages import check_key_package_signatures
 from mls.validation.signatures import BATCH_SIZE, Batch, Map, Signed, first_forged
