@@ -6,11 +6,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mls import ed25519_sign
+from mls import ed25519_sign, supported_suites
 from node import feed
 from node.api.errors import ApiError
 from node.holding import FROZEN
-from node.intents import ALREADY, DONE, UPDATE
+from node.intents import ADD, ALREADY, DONE, UPDATE, AddBody
 from node.peer_messages import Frame, FrameKind, group_tag
 from node.transport_memory import Conditions
 from ordering import Certificate, Decision, Policy, VoteKind, encode_message, vote_bytes
@@ -131,6 +131,26 @@ async def test_an_intent_that_is_already_true_needs_no_commit(tmp_path: Path, au
         rows = [await ada.remove(cyn), await bob.remove(cyn)]
 
         assert sorted(row.state for row in rows) == sorted([DONE, ALREADY])
+
+
+@pytest.mark.parametrize("suite_id", supported_suites())
+async def test_a_group_of_every_suite_decides_and_restarts(
+    tmp_path: Path, autojump_clock: MockClock, suite_id: int
+) -> None:
+    """Keys and signatures of some suites are a hundred times those of others."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.member("ada"), await world.member("bob", always_on=False)
+        await ada.node.create_group("test", suite_id, Policy(delta_ms=200))
+        package = await ada.node.key_package_of(bob.peer_id, suite_id)
+        assert (await ada.change(ADD, AddBody(bob.peer_id, package).encode())).state == DONE
+        await until(lambda: bool(bob.node.sessions) and not bob.session.holding.unconfirmed)
+
+        assert (await bob.update()).state == DONE
+        await ada.stop()
+        await bob.submit(UPDATE)
+        await ada.start()
+
+        await world.settled(ada, bob)
 
 
 async def test_one_acquaintance_is_enough(tmp_path: Path, autojump_clock: MockClock) -> None:
