@@ -21,7 +21,7 @@ from node.context import NodeContext
 from node.conversation import Conversation
 from node.electorate import RuleError, voter_of
 from node.holding import CUT_OFF, FROZEN, Holding
-from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN
+from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN, OPT_OUT
 from node.introductions import Introductions, introduce, take_introductions
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish, Tell
@@ -428,8 +428,11 @@ class Session:
         own = group.public.leaf(group.own_leaf)
         if own is None or voter_of(own) is not None:
             return
-        waiting = self.context.store.open_intents(self.group_id)
-        if len(waiting) < OPEN_INTENTS_MAX and all(intent.kind != OPT_IN for intent in waiting):
+        store = self.context.store
+        asked = [intent for intent in store.intents(self.group_id) if intent.kind in (OPT_IN, OPT_OUT)]
+        if asked and (asked[-1].kind == OPT_OUT or asked[-1].state == OPEN):
+            return  # the user has said otherwise, or it is under way
+        if len(store.open_intents(self.group_id)) < OPEN_INTENTS_MAX:
             self._submit(OPT_IN, b"")
 
     # --- the world ---

@@ -204,3 +204,18 @@ async def test_two_decisions_of_one_epoch_freeze_the_group_for_good(tmp_path: Pa
             await ada.update()
         await ada.session.send("still here")
         await until(lambda: message_count(bob) == 1)
+
+
+async def test_who_opts_out_stays_out(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """An always-on node volunteers by itself, but not against its user's word."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+
+        assert (await dan.change(OPT_OUT)).state == DONE
+        for member in (ada, bob, cyn):
+            assert (await member.update()).state == DONE
+        await world.settled(ada, bob, cyn, dan)
+
+        assert committee_size(dan) == 3
+        assert (await dan.opt_in()).state == DONE
+        await until(lambda: committee_size(ada) == 4)
