@@ -10,7 +10,7 @@ from mls import ed25519_sign, supported_suites
 from node import feed
 from node.api.errors import ApiError
 from node.holding import FROZEN
-from node.intents import ADD, ALREADY, DONE, UPDATE, AddBody
+from node.intents import ADD, ALREADY, DONE, OPT_OUT, UPDATE, AddBody
 from node.peer_messages import Frame, FrameKind, group_tag
 from node.transport_memory import Conditions
 from ordering import Certificate, Decision, Policy, VoteKind, encode_message, vote_bytes
