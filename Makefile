@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mls ordering node tests benchmarks
 
-.PHONY: demo test check bench lock clean help
+.PHONY: demo test check fuzz bench lock clean help
 
 help:
 	@echo "make demo    four node daemons form a group on this machine and prove that they agree"
 	@echo "make test    the whole test suite"
 	@echo "make check   ruff and mypy --strict"
+	@echo "make fuzz    hostile bytes for the MLS engine, FUZZ_S=60 seconds for each target"
 	@echo "make bench   benchmarks against the floor of the primitives"
 	@echo "make lock    renew the pinned requirements"
 	@echo "make clean   remove .venv and caches"
@@ -24,12 +25,19 @@ check: .venv/.dev-ready
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/mypy
 
+FUZZ_S ?= 60
+fuzz: .venv/.fuzz-ready
+	for target in decode process join; do \
+		nice $(BIN)/python -m tests.fuzz.$$target -max_total_time=$(FUZZ_S) || exit 1; \
+	done
+
 bench: .venv/.dev-ready
 	$(BIN)/python -m benchmarks
 
 lock: .venv/.dev-ready
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo 'atheris>=3,<3.1' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 - -o requirements-fuzz.lock
 
 .venv/.run-ready: requirements.lock pyproject.toml tools/setup.sh
 	@PYTHON=$(PYTHON) tools/setup.sh run
@@ -37,6 +45,10 @@ lock: .venv/.dev-ready
 .venv/.dev-ready: requirements-dev.lock pyproject.toml tools/setup.sh
 	@PYTHON=$(PYTHON) tools/setup.sh dev
 
+.venv/.fuzz-ready: .venv/.dev-ready requirements-fuzz.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-fuzz.lock
+	@touch $@
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
