@@ -14,6 +14,9 @@ def run(name: str) -> None:
     """Never returns. Inputs that led somewhere new are kept in .fuzz/<name>; one that broke something, beside it."""
     with atheris.instrument_imports(include=["mls"]):
         from tests.fuzz.targets import TARGETS, seeds
+        from tests.mls.strategies import all_structs
+    for kind in all_structs():
+        atheris.instrument_func(kind.unpack)  # emitted code, which no import brings
     target: Callable[[bytes], None] = TARGETS[name]
     corpus = ROOT / ".fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
