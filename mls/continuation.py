@@ -18,7 +18,7 @@ from mls.key_packages import KeyPackage
 from mls.leaf_change import NO_CHANGE, LeafChange
 from mls.proposals import PreSharedKey, Proposal, add
 from mls.psks import ResumptionPsk, psk_id
-from mls.registry import ResumptionPSKUsage
+from mls.registry import ProtocolVersion, ResumptionPSKUsage
 from mls.state import GroupState
 from mls.tree.nodes import Lifetime
 from mls.validation.resumption import check_all_known
@@ -40,6 +40,8 @@ def reinitialize(state: GroupState, request: ContinuationRequest, random: Random
     terms = state.public.reinit
     if terms is None:
         raise MisuseError("no ReInit has ended this group")
+    if terms.version != ProtocolVersion.MLS10:
+        raise MisuseError(f"a successor group of version {terms.version}, which we do not have")
     policy = state.config.policy
     others = Counter(policy.client_of(leaf) for _, leaf in state.public.tree.members())
     others.subtract((policy.client_of(state.own_leaf_node),))

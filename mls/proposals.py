@@ -2,11 +2,11 @@
 
 from typing import Annotated, Self
 
-from mls.codec import Opaque, Select, Struct, Uint32, Vector, struct
+from mls.codec import Opaque, Select, Struct, Uint16, Uint32, Vector, struct
 from mls.crypto import Random, suite
 from mls.key_packages import KeyPackage
 from mls.psks import PreSharedKeyID, PskName, psk_id
-from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
+from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType
 from mls.tree.kem import UpdatePath
 from mls.tree.nodes import Extension, LeafNode
 
@@ -44,7 +44,7 @@ class ReInit(Struct):
     """The end of this group, and the terms of the one that follows it (§12.1.5)."""
 
     group_id: Opaque
-    version: ProtocolVersion
+    version: Uint16  # any that is not lower (V103); whether we can follow is another question
     cipher_suite: CipherSuiteId
     extensions: Vector[Extension]
 
