@@ -6,7 +6,7 @@ from mls.codec import Opaque, Select, Struct, Uint16, Uint32, Vector, struct
 from mls.crypto import Random, suite
 from mls.key_packages import KeyPackage
 from mls.psks import PreSharedKeyID, PskName, psk_id
-from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType
+from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
 from mls.tree.kem import UpdatePath
 from mls.tree.nodes import Extension, LeafNode
 
