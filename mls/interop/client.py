@@ -5,12 +5,11 @@ returns the response's. Nothing of gRPC is here, so a program that wants scripte
 them without it. Not for use by several threads at once.
 """
 
-from mls.interop.committing import Committing
 from mls.interop.entering import Entering
 from mls.interop.membership import Membership
 from mls.interop.outside import Outside
 from mls.interop.succession import Succession
 
 
-class Client(Entering, Membership, Committing, Succession, Outside):
+class Client(Entering, Membership, Succession, Outside):
     """Raises what the engine raises, and `kept`'s UnknownError, UnsupportedError and RefusedError."""

@@ -1,6 +1,17 @@
 """Entering a group: as its founder, by Welcome, by an external commit."""
 
-from mls import Group, KeyPackageBundle, basic, frame, join
+from mls import (
+    Group,
+    KeyPackageBundle,
+    PskName,
+    basic,
+    external_join,
+    external_psk,
+    frame,
+    group_context_of,
+    join,
+    observe,
+)
 from mls.interop.answers import (
     CreateGroupResponse,
     CreateKeyPackageResponse,
@@ -10,7 +21,7 @@ from mls.interop.answers import (
     PreSharedKeyValue,
     SupportedCiphersuitesResponse,
 )
-from mls.interop.kept import CONFIG, Kept, State, Transaction, UnsupportedError, wire_format
+from mls.interop.kept import CONFIG, Kept, State, Transaction, leaf_of, wire_format
 
 
 class Entering(Kept):
@@ -47,7 +58,14 @@ class Entering(Kept):
         self, *, transaction_id: int, welcome: bytes, encrypt_handshake: bool, identity: bytes, ratchet_tree: bytes
     ) -> JoinGroupResponse:
         transaction = self.find(Transaction, transaction_id)
-        group = join(welcome, [transaction.bundle], tree=ratchet_tree or None, now=self.clock(), config=CONFIG)
+        group = join(
+            welcome,
+            [transaction.bundle],
+            tree=ratchet_tree or None,
+            now=self.clock(),
+            config=CONFIG,
+            psks=transaction.psks,
+        )
         self.forget(transaction_id)  # a key package is good for one join (V091)
         number = self.keep(State(group, wire_format(encrypt_handshake), transaction.psks))
         return JoinGroupResponse(number, group.epoch_authenticator)
@@ -62,7 +80,25 @@ class Entering(Kept):
         remove_prior: bool,
         psks: tuple[PreSharedKeyValue, ...],
     ) -> ExternalJoinResponse:
-        raise UnsupportedError("external commits are not yet supported")
+        """`remove_prior` takes out the leaf that has the joiner's identity in the epoch it is shown."""
+        tree = ratchet_tree or None
+        suite_id = self.suite_id(group_context_of(group_info).cipher_suite)
+        at_hand: dict[PskName, bytes] = {external_psk(each.psk_id): each.psk_secret for each in psks}
+        joined = external_join(
+            group_info,
+            self.signature_key(suite_id),
+            basic(identity),
+            self.capabilities(),
+            self.random,
+            self.clock(),
+            tree=tree,
+            replaces=leaf_of(observe(group_info, tree=tree, config=CONFIG), identity) if remove_prior else None,
+            inject=tuple(at_hand),
+            psks=at_hand,
+            config=CONFIG,
+        )
+        number = self.keep(State(joined.group, wire_format(encrypt_handshake), at_hand))
+        return ExternalJoinResponse(number, joined.message, joined.group.epoch_authenticator)
 
 
 def private_keys(bundle: KeyPackageBundle) -> tuple[bytes, bytes, bytes]:

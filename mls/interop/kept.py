@@ -16,6 +16,7 @@ from mls import (
     KeyPackageBundle,
     Lifetime,
     OwnCommit,
+    PskName,
     PublicGroup,
     Random,
     SignaturePrivateKey,
@@ -58,7 +59,7 @@ class State:
 
     group: Group
     wire_format: WireFormat  # of its handshake messages
-    psks: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    psks: dict[PskName, bytes] = field(default_factory=dict, repr=False)
     pending: OwnCommit | None = None
 
 
@@ -67,15 +68,21 @@ class Transaction:
     """A key package that waits for its Welcome, and what was stored for the group to come."""
 
     bundle: KeyPackageBundle
-    psks: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    psks: dict[PskName, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reinitialization:
+    """A group that a ReInit has ended, and a key package for its successor."""
+
+    state: State
+    bundle: KeyPackageBundle
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
     """An external sender."""
 
-    suite_id: CipherSuiteId
-    identity: bytes
     key: SignaturePrivateKey = field(repr=False)
 
 
@@ -107,7 +114,7 @@ class Kept:
     def forget(self, number: int) -> None:
         self._items.pop(number, None)
 
-    def psks_of(self, number: int) -> dict[bytes, bytes]:
+    def psks_of(self, number: int) -> dict[PskName, bytes]:
         """The external PSKs of a state, or of one to come."""
         item = self._items.get(number)
         if not isinstance(item, State | Transaction):

@@ -1,5 +1,6 @@
 """Being in a group: what it is, what is said in it, and leaving it behind."""
 
+from mls import external_psk
 from mls.interop.answers import (
     ExportResponse,
     FreeResponse,
@@ -16,7 +17,8 @@ class Membership(Kept):
     def group_info(self, *, state_id: int, external_tree: bool) -> GroupInfoResponse:
         group = self.find(State, state_id).group
         return GroupInfoResponse(
-            group.group_info(inline_tree=not external_tree), group.tree_bytes() if external_tree else b""
+            group.group_info(inline_tree=not external_tree, external_pub=True),
+            group.tree_bytes() if external_tree else b"",
         )
 
     def state_auth(self, *, state_id: int) -> StateAuthResponse:
@@ -36,7 +38,7 @@ class Membership(Kept):
         return UnprotectResponse(opened.authenticated_data, opened.plaintext)
 
     def store_psk(self, *, state_or_transaction_id: int, psk_id: bytes, psk_secret: bytes) -> StorePSKResponse:
-        self.psks_of(state_or_transaction_id)[psk_id] = psk_secret
+        self.psks_of(state_or_transaction_id)[external_psk(psk_id)] = psk_secret
         return StorePSKResponse()
 
     def free(self, *, state_id: int) -> FreeResponse:

@@ -7,13 +7,17 @@ from mls import (
     PublicGroup,
     add,
     decode_key_package,
+    external_psk,
     external_senders,
     external_senders_extension,
     group_context_extensions,
+    pre_shared_key,
+    reinit,
     remove,
+    resumption_psk,
 )
 from mls.interop.answers import ExtensionValue, ProposalDescription, ProposalResponse
-from mls.interop.kept import Kept, RefusedError, State, UnsupportedError, leaf_of, mls_extensions
+from mls.interop.kept import Kept, RefusedError, State, leaf_of, mls_extensions
 
 
 class Proposing(Kept):
@@ -71,9 +75,13 @@ class Proposing(Kept):
                 return remove(leaf_of(group, description.removed_id))
             case b"groupContextExtensions":
                 return group_context_extensions(mls_extensions(description.extensions))
-            case b"externalPSK" | b"resumptionPSK":
-                raise UnsupportedError("pre-shared keys are not yet supported")
+            case b"externalPSK":
+                return pre_shared_key(group.suite.id, external_psk(description.psk_id), self.random)
+            case b"resumptionPSK":
+                name = resumption_psk(group.group_id, description.epoch_id)
+                return pre_shared_key(group.suite.id, name, self.random)
             case b"reinit":
-                raise UnsupportedError("reinitialisation is not yet supported")
+                suite_id = self.suite_id(description.cipher_suite)
+                return reinit(description.group_id, suite_id, mls_extensions(description.extensions))
             case other:
                 raise RefusedError(f"no proposal type {other!r}")

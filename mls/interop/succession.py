@@ -1,5 +1,6 @@
-"""Groups that come out of groups: reinitialised ones, which end the old one, and branches beside it."""
+"""Groups that come out of groups: successors after a ReInit, which ends the old one, and branches beside it."""
 
+from mls import Group, LeafChange, OwnCommit, decode_key_package, frame, join
 from mls.interop.answers import (
     CommitResponse,
     CreateSubgroupResponse,
@@ -9,13 +10,11 @@ from mls.interop.answers import (
     JoinGroupResponse,
     ProposalDescription,
 )
-from mls.interop.kept import Kept, UnsupportedError
-
-_NOT_YET_REINIT = "reinitialisation is not yet supported"
-_NOT_YET_BRANCH = "branches are not yet supported"
+from mls.interop.committing import Committing
+from mls.interop.kept import CONFIG, RefusedError, Reinitialization, State, Transaction, mls_extensions
 
 
-class Succession(Kept):
+class Succession(Committing):
     def reinit_commit(
         self,
         *,
@@ -25,23 +24,64 @@ class Succession(Kept):
         force_path: bool,
         external_tree: bool,
     ) -> CommitResponse:
-        raise UnsupportedError(_NOT_YET_REINIT)
+        return self.commit(
+            state_id=state_id,
+            by_reference=by_reference,
+            by_value=by_value,
+            force_path=force_path,
+            external_tree=external_tree,
+        )
 
     def handle_pending_reinit_commit(self, *, state_id: int) -> HandleReInitCommitResponse:
-        raise UnsupportedError(_NOT_YET_REINIT)
+        state = self.find(State, state_id)
+        return self._end(state_id, state, self.pending(state))
 
     def handle_reinit_commit(
         self, *, state_id: int, proposal: tuple[bytes, ...], commit: bytes
     ) -> HandleReInitCommitResponse:
-        raise UnsupportedError(_NOT_YET_REINIT)
+        state = self.find(State, state_id)
+        return self._end(state_id, state, self.staged(state, proposal, commit))
+
+    def _end(self, state_id: int, state: State, last: Group) -> HandleReInitCommitResponse:
+        """Enter the last epoch; a key package for the successor, in its suite, with the identity from this group."""
+        if last.reinit is None:
+            raise RefusedError("this commit has no ReInit in it")
+        suite_id = self.suite_id(last.reinit.cipher_suite)
+        self.enter(state_id, state, last)
+        own = last.public.leaf(last.own_leaf)
+        assert own is not None, "a member has a leaf"
+        bundle = self.bundle(suite_id, own.credential.identity)
+        number = self.keep(Reinitialization(state, bundle))
+        return HandleReInitCommitResponse(number, frame(bundle.key_package), last.epoch_authenticator)
 
     def reinit_welcome(
         self, *, reinit_id: int, key_package: tuple[bytes, ...], force_path: bool, external_tree: bool
     ) -> CreateSubgroupResponse:
-        raise UnsupportedError(_NOT_YET_REINIT)
+        ended = self.find(Reinitialization, reinit_id)
+        made = ended.state.group.reinitialize(
+            [decode_key_package(each) for each in key_package],
+            self.random,
+            self.clock(),
+            lifetime=self.lifetime(),
+            leaf=LeafChange(signer=ended.bundle.signer),  # the successor's signature scheme may be another
+            force_path=force_path,
+            inline_tree=not external_tree,
+        )
+        self.forget(reinit_id)
+        return self._created(ended.state, made, external_tree)
 
     def handle_reinit_welcome(self, *, reinit_id: int, welcome: bytes, ratchet_tree: bytes) -> JoinGroupResponse:
-        raise UnsupportedError(_NOT_YET_REINIT)
+        ended = self.find(Reinitialization, reinit_id)
+        group = join(
+            welcome,
+            [ended.bundle],
+            tree=ratchet_tree or None,
+            now=self.clock(),
+            config=CONFIG,
+            predecessor=ended.state.group,
+        )
+        self.forget(reinit_id)
+        return JoinGroupResponse(self._beside(ended.state, group), group.epoch_authenticator)
 
     def create_branch(
         self,
@@ -53,9 +93,40 @@ class Succession(Kept):
         force_path: bool,
         external_tree: bool,
     ) -> CreateSubgroupResponse:
-        raise UnsupportedError(_NOT_YET_BRANCH)
+        state = self.find(State, state_id)
+        made = state.group.branch(
+            [decode_key_package(each) for each in key_packages],
+            self.random,
+            self.clock(),
+            lifetime=self.lifetime(),
+            group_id=group_id,
+            extensions=mls_extensions(extensions),
+            force_path=force_path,
+            inline_tree=not external_tree,
+        )
+        return self._created(state, made, external_tree)
 
     def handle_branch(
         self, *, state_id: int, transaction_id: int, welcome: bytes, ratchet_tree: bytes
     ) -> HandleBranchResponse:
-        raise UnsupportedError(_NOT_YET_BRANCH)
+        state, transaction = self.find(State, state_id), self.find(Transaction, transaction_id)
+        group = join(
+            welcome,
+            [transaction.bundle],
+            tree=ratchet_tree or None,
+            now=self.clock(),
+            config=CONFIG,
+            predecessor=state.group,
+        )
+        self.forget(transaction_id)
+        return HandleBranchResponse(self._beside(state, group), group.epoch_authenticator)
+
+    def _created(self, state: State, made: OwnCommit, external_tree: bool) -> CreateSubgroupResponse:
+        """The new group's first commit has nobody to lose to: its author is in at once."""
+        group = made.successor
+        tree = group.tree_bytes() if external_tree else b""
+        return CreateSubgroupResponse(self._beside(state, group), made.welcome or b"", tree, group.epoch_authenticator)
+
+    def _beside(self, state: State, group: Group) -> int:
+        """A state for the new group, with what the old one's has of settings and stored keys."""
+        return self.keep(State(group, state.wire_format, dict(state.psks)))
