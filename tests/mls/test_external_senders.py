@@ -4,25 +4,29 @@ from dataclasses import replace
 
 import pytest
 
+from mls.config import GroupConfig
 from mls.credentials import CredentialUse, basic
 from mls.crypto import SignaturePrivateKey
 from mls.errors import InvalidError
 from mls.extensions import ExternalSender, external_senders_extension
 from mls.framing import Sender
+from mls.policy import Policy
+from mls.proposal_list import ListedProposal
 from mls.proposals import GroupContextExtensions, Proposal, Remove, Update, group_context_extensions
+from mls.public_group import PublicGroup
 from mls.registry import LeafNodeSource, SenderType, WireFormat
 from mls.validation.messages import check_signature
 from tests.mls.forge import Forger, refused
-from tests.mls.world import Dice, Members
+from tests.mls.world import NOW, Dice, Members
 
 
 class Supervised(Members):
     """A group that lets one outsider propose."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: GroupConfig | None = None) -> None:
         self.outsider: SignaturePrivateKey = Members("outside", seed="outside")["outside"].state.signer
         named = external_senders_extension((ExternalSender(self.outsider.public, basic(b"a supervisor")),))
-        super().__init__("alice", "bob", "carol", extensions=(named,))
+        super().__init__("alice", "bob", "carol", extensions=(named,), config=config)
         self.forger = Forger(self["alice"], Dice("forger"))
 
     def removal(self, sender_index: int = 0, signer: SignaturePrivateKey | None = None) -> bytes:
@@ -52,7 +56,7 @@ def test_v028_an_external_removal_signed_by_somebody_else() -> None:
 
 
 def test_v033_an_outsider_in_a_private_message() -> None:
-    """It has no key to seal with; content that claims so is made up."""
+    """V109: it has no key to seal with; content that claims so is made up."""
     world = Supervised()
     group = world["bob"]
     content = world.forger.framed(Proposal.of(Remove(2)), Sender(SenderType.EXTERNAL, sender_index=0))
@@ -60,6 +64,30 @@ def test_v033_an_outsider_in_a_private_message() -> None:
     with pytest.raises(InvalidError) as wrong:
         check_signature(group.suite, group.context, group.public.tree, signed)
     assert wrong.value.rule == "V033"
+
+
+class NoOutsiders(Policy):
+    """Members change the group, nobody else."""
+
+    def allows_proposal(self, group: PublicGroup, proposal: ListedProposal) -> bool:
+        return proposal.sender.sender_type is SenderType.MEMBER
+
+
+def test_v111_a_proposal_from_outside_that_the_application_does_not_allow() -> None:
+    """An observer and a member ask alike; the group may name its sender, and the message may be right."""
+    world = Supervised(GroupConfig(policy=NoOutsiders()))
+    removal = world.removal()
+    message, bob = world.forger.commit(references=[removal]), world["bob"]
+    assert bob.public.check_commit(message, [removal]).removes == (2,)
+    before = bob.to_bytes()
+    with pytest.raises(InvalidError) as by_anyone:
+        bob.public.check_commit(message, [removal], policy=NoOutsiders())
+    with pytest.raises(InvalidError) as by_member:
+        bob.stage(message, proposals=[removal], now=NOW)
+    with pytest.raises(InvalidError) as by_committer:
+        world["alice"].commit(world.random, NOW, references=[removal])
+    assert {each.value.rule for each in (by_anyone, by_member, by_committer)} == {"V111"}
+    assert bob.to_bytes() == before
 
 
 def test_v058_an_external_sender_the_application_does_not_accept() -> None:

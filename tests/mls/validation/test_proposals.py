@@ -15,6 +15,7 @@ from mls.proposals import (
     PreSharedKey,
     ReInit,
     Remove,
+    SelfRemove,
     Update,
     group_context_extensions,
 )
@@ -277,6 +278,27 @@ def test_v124_one_psk_twice(table: Table) -> None:
     table.refuses("V124", table.alice.commit(PreSharedKey(_psk()), PreSharedKey(_psk())))
 
 
+def test_v103_a_reinit_to_a_lower_version(table: Table) -> None:
+    table.refuses("V103", table.alice.commit(replace(_reinit(), version=0)))
+    later = table.alice.commit(replace(_reinit(), version=2))
+    assert table["bob"].public.check_commit(later).successor.reinit == replace(_reinit(), version=2)
+
+
+@pytest.mark.parametrize("by", ["bob", "carol"])
+def test_v112_v128_a_proposal_of_a_type_that_a_member_does_not_list(by: str) -> None:
+    """Whether it is its sender who does not, or a bystander: everyone has to carry it out."""
+    table = Table()
+    plain = replace(table.client("erin").capabilities, proposals=())
+    table.client("erin").capabilities = plain
+    proposal = Forger(table[by], table.random).proposal(SelfRemove())
+    judge = table["dave"]
+    assert judge.public.check_commit(table.alice.commit(references=[proposal]), [proposal]).removes
+    table.add("alice", "erin")
+    proposal = Forger(table[by], table.random).proposal(SelfRemove())
+    table.alice = Forger(table["alice"], table.random)
+    refused(table["dave"], "V112", table.alice.commit(references=[proposal]), [proposal])
+
+
 def test_v125_two_lists_of_group_context_extensions(table: Table) -> None:
     table.refuses("V125", table.alice.commit(GroupContextExtensions(()), GroupContextExtensions(())))
 
@@ -339,6 +361,7 @@ def test_v095_an_add_is_judged_by_the_extensions_its_own_commit_sets(table: Tabl
 
 
 def test_v024_an_external_sender_the_group_does_not_name(table: Table) -> None:
+    """V109."""
     sender = Sender(SenderType.EXTERNAL, sender_index=0)
     proposal = table.alice.proposal(Remove(table.leaf("dave")), sender)
     table.refuses("V024", table.alice.commit(references=[proposal]), proposal)
