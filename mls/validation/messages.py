@@ -62,7 +62,7 @@ def check_commit_message(
 def check_signature(
     suite: CipherSuite, context: GroupContext, tree: RatchetTree, authenticated: AuthenticatedContent
 ) -> None:
-    """The content is signed by the one it names as its sender (V023, V024, V026 to V028, V142).
+    """The content is signed by the one it names as its sender (V023, V024, V026 to V028, V109, V142).
 
     Before anything of it is looked at, in either wire format (V029, V038, V043).
     """
