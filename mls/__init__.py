@@ -32,10 +32,12 @@ from mls.crypto import (
     suite,
     supported_suites,
 )
+from mls.early import EarlyMessages
 from mls.entry import external_join, join, open_welcome
 from mls.errors import (
     DuplicateError,
     FutureEpochError,
+    FutureHandshakeError,
     InvalidError,
     MalformedError,
     MisuseError,
@@ -43,6 +45,8 @@ from mls.errors import (
     OwnCommitError,
     SnapshotError,
     StaleEpochError,
+    StaleHandshakeError,
+    UnknownEpochError,
     UnopenableError,
 )
 from mls.extensions import (
@@ -118,12 +122,14 @@ __all__ = [
     "CredentialType",
     "CredentialUse",
     "DuplicateError",
+    "EarlyMessages",
     "Extension",
     "ExtensionType",
     "ExternalJoin",
     "ExternalPsk",
     "ExternalSender",
     "FutureEpochError",
+    "FutureHandshakeError",
     "Group",
     "GroupConfig",
     "GroupContext",
@@ -167,6 +173,8 @@ __all__ = [
     "SnapshotError",
     "Staged",
     "StaleEpochError",
+    "StaleHandshakeError",
+    "UnknownEpochError",
     "UnopenableError",
     "WireFormat",
     "X509Policy",

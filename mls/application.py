@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from mls.authentication import framed, sign_content, verifies
 from mls.crypto import Random
-from mls.errors import FutureEpochError, InvalidError, MisuseError
+from mls.errors import FutureEpochError, InvalidError, MisuseError, UnknownEpochError
 from mls.framing import MLSMessage, PrivateMessage, Sender, frame
 from mls.group_context import GroupContext
 from mls.past_epochs import leaf_then, rank_of, retained
@@ -66,8 +66,10 @@ def open_message(state: GroupState, message: bytes, now: int) -> tuple[GroupStat
     if body.epoch == context.epoch:
         state.public.check_open()
         secrets = EpochKeys(context, state.secrets.sender_data_secret, state.secret_tree, state.public.tree.leaf)
-        secret_tree, opened = _open(state, body, secrets)
+        secret_tree, opened = _open(state, body, secrets, now)
         return replace(state, secret_tree=secret_tree), opened
+    if body.epoch < state.first_epoch:
+        raise UnknownEpochError(body.epoch)
     past = retained(state.past, now, state.config)
     rank = rank_of(past, body.epoch)
     epoch = past[rank]
@@ -76,7 +78,7 @@ def open_message(state: GroupState, message: bytes, now: int) -> tuple[GroupStat
         return leaf_then(past, rank, state.public.tree, leaf_index)
 
     secret_tree, opened = _open(
-        state, body, EpochKeys(epoch.context, epoch.sender_data_secret, epoch.secret_tree, leaf_at)
+        state, body, EpochKeys(epoch.context, epoch.sender_data_secret, epoch.secret_tree, leaf_at), now
     )
     after = replace(epoch, secret_tree=secret_tree)
     return replace(state, past=(*past[:rank], after, *past[rank + 1 :])), opened
@@ -92,13 +94,15 @@ class EpochKeys:
     leaf_at: Callable[[int], LeafNode | None]
 
 
-def _open(state: GroupState, message: PrivateMessage, epoch: EpochKeys) -> tuple[SecretTree, ApplicationMessage]:
+def _open(
+    state: GroupState, message: PrivateMessage, epoch: EpochKeys, now: int
+) -> tuple[SecretTree, ApplicationMessage]:
     authenticated, generation, after = open_private(
         state.suite,
         message,
         epoch.sender_data_secret,
         epoch.secret_tree,
-        bounds(state),
+        bounds(state, now),
         lambda leaf_index: epoch.leaf_at(leaf_index) is not None,
     )
     content = authenticated.content
@@ -118,5 +122,7 @@ def _open(state: GroupState, message: PrivateMessage, epoch: EpochKeys) -> tuple
     )
 
 
-def bounds(state: GroupState) -> RatchetBounds:
-    return RatchetBounds(state.config.out_of_order_max, state.config.forward_distance_max)
+def bounds(state: GroupState, now: int = 0) -> RatchetBounds:
+    """`now` is when skipped keys are taken down; those of handshake messages end with their epoch anyway."""
+    config = state.config
+    return RatchetBounds(config.out_of_order_max, config.forward_distance_max, config.out_of_order_age_s, now)

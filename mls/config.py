@@ -26,6 +26,7 @@ class GroupConfig:
     resumption_psk_count: int = 32  # of past epochs (V206)
     forward_distance_max: int = 1000  # generations a message may skip (V047)
     out_of_order_max: int = 1000  # skipped keys kept for each sender (V048)
+    out_of_order_age_s: int = 7 * DAY_S  # and for how long
     padding: Padding = DEFAULT_PADDING  # of private content
     check_lifetimes: bool = True  # V071 for added leaves, against the `now` passed in
     lifetime_max_s: int | None = 366 * DAY_S  # V072; None accepts any

@@ -21,7 +21,7 @@ class InvalidError(MlsError):
     """
 
     def __init__(self, rule: str, detail: str) -> None:
-        super().__init__(f"{detail} ({rule})")
+        MlsError.__init__(self, f"{detail} ({rule})")
         self.rule = rule
         self.detail = detail
 
@@ -45,16 +45,39 @@ class DuplicateError(MlsError):
 class StaleEpochError(MlsError):
     """A message of an epoch whose secrets are gone (V022)."""
 
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"a message of epoch {epoch}, which is no longer kept (V022)")
+    def __init__(self, epoch: int, detail: str = "which is no longer kept") -> None:
+        MlsError.__init__(self, f"a message of epoch {epoch}, {detail} (V022)")
         self.epoch = epoch
+
+
+class UnknownEpochError(StaleEpochError):
+    """A message of an epoch before we were in the group: we never had its secrets, and shall not have them."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(epoch, "in which we were not yet in the group")
 
 
 class FutureEpochError(MlsError):
     """A message of an epoch not reached yet (V022): keep it until its Commit has been applied."""
 
     def __init__(self, epoch: int) -> None:
-        super().__init__(f"a message of epoch {epoch}, which is still to come (V022)")
+        MlsError.__init__(self, f"a message of epoch {epoch}, which is still to come (V022)")
+        self.epoch = epoch
+
+
+class StaleHandshakeError(InvalidError, StaleEpochError):
+    """A proposal or Commit of an epoch that has ended (V021). It was right once, perhaps; nobody is to blame."""
+
+    def __init__(self, epoch: int, present: int) -> None:
+        InvalidError.__init__(self, "V021", f"a handshake message of epoch {epoch}, in epoch {present}")
+        self.epoch = epoch
+
+
+class FutureHandshakeError(InvalidError, FutureEpochError):
+    """A proposal or Commit of an epoch not reached yet (V021): keep it until then, like any early message."""
+
+    def __init__(self, epoch: int, present: int) -> None:
+        InvalidError.__init__(self, "V021", f"a handshake message of epoch {epoch}, in epoch {present}")
         self.epoch = epoch
 
 

@@ -298,11 +298,21 @@ class Group:
     def open(self, message: bytes, now: int) -> tuple[Self, ApplicationMessage]:
         """An application message of this epoch or a retained one.
 
-        Raises DuplicateError for a key already used (our own messages too), StaleEpochError and FutureEpochError for
-        other epochs, and the usual ones. A handshake message is InvalidError (V032): stage it instead.
+        Raises DuplicateError for a key already used (our own messages too); StaleEpochError for an epoch no longer kept
+        (UnknownEpochError, where we were not in it), FutureEpochError for one to come; and the usual ones. A handshake
+        message is InvalidError (V032): stage it instead.
         """
         state, opened = application.open_message(self.state, message, now)
         return type(self)(state), opened
+
+    def pruned(self, now: int) -> Self:
+        """Without the keys and past epochs that have left the windows of `GroupConfig` by now (V048, V050).
+
+        Every message does the same for what it touches; a timer of the caller's does it where nothing comes. This very
+        value where there is nothing to forget.
+        """
+        state = self.state.pruned(now)
+        return self if state is self.state else replace(self, state=state)
 
     def following(self, present: "Group") -> Self:
         """This successor of `present`, with every message key counted as used that `present` has used by now.

@@ -5,7 +5,7 @@ walks from the epoch towards the present until some epoch says what stood there,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mls.config import GroupConfig
 from mls.errors import StaleEpochError
@@ -29,6 +29,11 @@ class PastEpoch:
     secret_tree: SecretTree = field(repr=False)
     ended_at: int  # Unix seconds
     kept: "list[KeptEpoch]" = field(default_factory=list, init=False, repr=False, compare=False)  # by `mls.snapshot`
+
+    def without_old_keys(self, before: int) -> "PastEpoch":
+        """Its secret tree without the keys that were skipped before that moment (V048)."""
+        secret_tree = self.secret_tree.without_old_keys(before)
+        return self if secret_tree is self.secret_tree else replace(self, secret_tree=secret_tree)
 
 
 @dataclass(frozen=True, slots=True)

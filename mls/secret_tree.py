@@ -10,8 +10,9 @@ which shares everything off the path to that leaf: O(log n) per message, whateve
 then fails keeps the tree it had (V217).
 
 Messages may come late or never. A receiver that sees a generation ahead of its ratchet derives the ones between and
-keeps their keys, within bounds: no further ahead than `forward_max` (V047), and of generations passed by only the last
-`window` (V048).
+keeps their keys, within bounds: no further ahead than `forward_max` (V047), of generations passed by only the last
+`window`, and none for longer than `age_max_s` (V048). Of a key too old only its generation is remembered, so that a
+late message is not taken for a copy.
 """
 
 from collections.abc import Mapping
@@ -26,15 +27,17 @@ from mls.registry import ContentType
 from mls.tree.math import least_power_of_two
 
 GENERATION_MAX = 0xFFFFFFFF
-_NO_KEYS: Mapping[int, "MessageKey"] = MappingProxyType({})
+_NO_KEYS: Mapping[int, "SkippedKey"] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class RatchetBounds:
-    """How far a receiver follows a sender, in generations of one ratchet."""
+    """How far a receiver follows a sender, in generations of one ratchet, and for how long it waits for late ones."""
 
     window: int = 1024
     forward_max: int = 1024
+    age_max_s: int = 1 << 40
+    now: int = 0  # Unix seconds
 
 
 DEFAULT_BOUNDS = RatchetBounds()
@@ -49,6 +52,21 @@ class MessageKey(Struct):
     nonce: Opaque = field(repr=False)
 
 
+@struct
+class SkippedKey(Struct):
+    """The key of a message that has not come, and since when we know it. Too old, it is a generation without a key."""
+
+    key: MessageKey
+    skipped_at: Uint64  # Unix seconds
+
+    @property
+    def is_old(self) -> bool:
+        return not self.key.key
+
+    def aged(self) -> "SkippedKey":
+        return SkippedKey(MessageKey(self.key.generation, b"", b""), self.skipped_at)
+
+
 @dataclass(frozen=True, slots=True)
 class Ratchet:
     """One sender's keys of one kind: the secret of the next generation, and keys of earlier ones not yet used.
@@ -58,7 +76,7 @@ class Ratchet:
 
     generation: int
     secret: bytes = field(repr=False)
-    skipped: Mapping[int, MessageKey] = field(default_factory=lambda: _NO_KEYS, repr=False)
+    skipped: Mapping[int, SkippedKey] = field(default_factory=lambda: _NO_KEYS, repr=False)
 
     def next(self, suite: CipherSuite) -> tuple[MessageKey, "Ratchet"]:
         """The next generation's key, to send with."""
@@ -70,25 +88,35 @@ class Ratchet:
     def take(self, suite: CipherSuite, generation: int, bounds: RatchetBounds) -> tuple[MessageKey, "Ratchet"]:
         """A given generation's key, to open with. Raises DuplicateError (V044) or UnopenableError (V047, V048)."""
         if generation < self.generation:
-            return self._take_skipped(generation, bounds)
+            return self.without_old_keys(bounds.now - bounds.age_max_s)._take_skipped(generation, bounds)
         if generation - self.generation > bounds.forward_max:
             raise UnopenableError(f"generation {generation}, and the ratchet is at {self.generation}", "V047")
-        skipped, secret = dict(self.skipped), self.secret
+        skipped, secret = dict(self.without_old_keys(bounds.now - bounds.age_max_s).skipped), self.secret
         for passed in range(self.generation, generation):
-            skipped[passed], secret = self._step(suite, passed, secret)
+            key, secret = self._step(suite, passed, secret)
+            skipped[passed] = SkippedKey(key, bounds.now)
         key, secret = self._step(suite, generation, secret)
         oldest = generation + 1 - bounds.window
         kept = {passed: each for passed, each in skipped.items() if passed >= oldest}  # V048
         return key, Ratchet(generation + 1, secret, MappingProxyType(kept) if kept else _NO_KEYS)
 
     def _take_skipped(self, generation: int, bounds: RatchetBounds) -> tuple[MessageKey, "Ratchet"]:
-        key = self.skipped.get(generation)
-        if key is None and generation < self.generation - bounds.window:
+        kept = self.skipped.get(generation)
+        if kept is None and generation < self.generation - bounds.window:
             raise UnopenableError(f"generation {generation} is too long ago to tell a late message from a copy", "V048")
-        if key is None:
+        if kept is None:
             raise DuplicateError(f"generation {generation} has been used (V044)")
+        if kept.is_old:
+            raise UnopenableError(f"generation {generation} has come too late for its key", "V048")
         rest = {passed: each for passed, each in self.skipped.items() if passed != generation}
-        return key, Ratchet(self.generation, self.secret, MappingProxyType(rest))
+        return kept.key, Ratchet(self.generation, self.secret, MappingProxyType(rest))
+
+    def without_old_keys(self, before: int) -> "Ratchet":
+        """Without the keys skipped before that moment (V048); this very value where there are none."""
+        if not any(each.skipped_at < before and not each.is_old for each in self.skipped.values()):
+            return self
+        kept = {passed: each.aged() if each.skipped_at < before else each for passed, each in self.skipped.items()}
+        return Ratchet(self.generation, self.secret, MappingProxyType(kept))
 
     @staticmethod
     def _step(suite: CipherSuite, generation: int, secret: bytes) -> tuple[MessageKey, bytes]:
@@ -164,6 +192,11 @@ class SecretTree:
         key, ratchet = leaf.of(content_type).take(self.suite, generation, bounds)
         return key, self._closed(leaf_index, leaf.with_ratchet(content_type, ratchet), beside)
 
+    def without_old_keys(self, before: int) -> "SecretTree":
+        """Without application keys skipped before that moment (V048); this very value where there are none."""
+        root = _without_old_keys(self.root, before)
+        return self if root is self.root else SecretTree(self.suite, self.leaf_count, root)
+
     def generation(self, leaf_index: int, content_type: ContentType) -> int:
         """The next generation of a sender's ratchet."""
         return self._open(leaf_index)[0].of(content_type).generation
@@ -223,6 +256,18 @@ class SecretTree:
         return LeafRatchets(Ratchet(0, handshake), Ratchet(0, application))
 
 
+def _without_old_keys(node: SecretNode, before: int) -> SecretNode:
+    match node:
+        case Branch(left, right):
+            children = _without_old_keys(left, before), _without_old_keys(right, before)
+            return node if children[0] is left and children[1] is right else Branch(*children)
+        case LeafRatchets(application=ratchet):
+            kept = ratchet.without_old_keys(before)
+            return node if kept is ratchet else node.with_ratchet(ContentType.APPLICATION, kept)
+        case _:
+            return node
+
+
 # --- snapshots --------------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +275,7 @@ class SecretTree:
 class StoredRatchet(Struct):
     generation: Uint64  # one past GENERATION_MAX when used up
     secret: Opaque = field(repr=False)
-    skipped: Vector[MessageKey] = field(repr=False)
+    skipped: Vector[SkippedKey] = field(repr=False)
 
 
 _UNOPENED, _OPENED = 0, 1
@@ -261,5 +306,5 @@ def _read_node(reader: Reader, size: int) -> SecretNode:
 
 def _read_ratchet(reader: Reader) -> Ratchet:
     stored = StoredRatchet.read(reader)
-    skipped = MappingProxyType({key.generation: key for key in stored.skipped}) if stored.skipped else _NO_KEYS
+    skipped = MappingProxyType({each.key.generation: each for each in stored.skipped}) if stored.skipped else _NO_KEYS
     return Ratchet(stored.generation, stored.secret, skipped)

@@ -23,8 +23,8 @@ from mls.state import GroupState, OwnProposal
 from mls.tree.nodes import LeafNode
 from mls.tree.private import TreeKeys
 
-SNAPSHOT_FORMAT = 3
-PARTS_FORMAT = 2
+SNAPSHOT_FORMAT = 4
+PARTS_FORMAT = 3
 
 
 @struct
@@ -67,6 +67,7 @@ class _StoredPresent(Struct):
     confirmation_tag: Opaque
     own_proposals: Vector[_StoredProposal]
     resumption: Vector[_StoredResumption]
+    first_epoch: Uint64
 
 
 @struct
@@ -113,6 +114,7 @@ def to_parts(state: GroupState) -> Parts:
         state.confirmation_tag,
         tuple(_store_proposal(each) for each in state.own_proposals),
         tuple(_StoredResumption(epoch, psk) for epoch, psk in state.resumption),
+        state.first_epoch,
     )
     present = PARTS_FORMAT.to_bytes(2, "big") + stored.encode()
     return Parts(state.public.to_bytes(), tuple(each.data for each in past), present)
@@ -147,6 +149,7 @@ def from_parts(parts: Parts, config: GroupConfig) -> GroupState:
         ),
         past=_read_past(row, parts.past),
         resumption=tuple((each.epoch, each.psk) for each in stored.resumption),
+        first_epoch=stored.first_epoch,
         config=config,
     )
 

@@ -1,5 +1,6 @@
 """All that a member holds of a group, as one frozen value; the verbs (`commit`, `stage`, `application`) work on it."""
 
+import operator
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self
@@ -43,6 +44,7 @@ class GroupState:
     own_proposals: tuple[OwnProposal, ...] = ()
     past: Past = ()
     resumption: tuple[tuple[int, bytes], ...] = field(default=(), repr=False)  # (epoch, PSK), newest first; V206
+    first_epoch: int = 0  # the one we came in by; of earlier ones we never had a secret
     config: GroupConfig = field(default_factory=GroupConfig, repr=False)
 
     @classmethod
@@ -63,6 +65,7 @@ class GroupState:
             secrets=start.secrets,
             secret_tree=SecretTree.start(public.suite, start.encryption_secret, public.tree.leaf_count),
             confirmation_tag=confirmation_tag,
+            first_epoch=public.epoch,
             config=config,
         )
 
@@ -129,6 +132,15 @@ class GroupState:
                 : self.config.resumption_psk_count
             ],
         )
+
+    def pruned(self, now: int) -> Self:
+        """Without what has left the windows by now (V022, V048, V050); this very value where nothing has."""
+        before = now - self.config.out_of_order_age_s
+        past = tuple(each.without_old_keys(before) for each in retained(self.past, now, self.config))
+        secret_tree = self.secret_tree.without_old_keys(before)
+        if secret_tree is self.secret_tree and all(map(operator.is_, past, self.past)) and len(past) == len(self.past):
+            return self
+        return replace(self, past=past, secret_tree=secret_tree)
 
     def following(self, present: Self) -> Self:
         """This successor of `present`, its record of past epochs brought up to where `present` stands now (V044)."""

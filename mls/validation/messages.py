@@ -2,7 +2,7 @@
 
 from mls.authentication import verifies
 from mls.crypto import CipherSuite
-from mls.errors import InvalidError
+from mls.errors import FutureHandshakeError, InvalidError, StaleHandshakeError
 from mls.extensions import external_senders
 from mls.framing import AuthenticatedContent, FramedContent
 from mls.group_context import GroupContext
@@ -13,11 +13,16 @@ from mls.validation.proposals import check_sender_may
 
 
 def check_belongs(context: GroupContext, group_id: bytes, epoch: int) -> None:
-    """A handshake message is for this group (V020) and for its present epoch (V021)."""
+    """A handshake message is for this group (V020) and for its present epoch.
+
+    Raises StaleHandshakeError or FutureHandshakeError (V021).
+    """
     if group_id != context.group_id:
         raise InvalidError("V020", "a message for another group")
-    if epoch != context.epoch:
-        raise InvalidError("V021", f"a handshake message of epoch {epoch}, in epoch {context.epoch}")
+    if epoch < context.epoch:
+        raise StaleHandshakeError(epoch, context.epoch)
+    if epoch > context.epoch:
+        raise FutureHandshakeError(epoch, context.epoch)
 
 
 def check_proposal_message(

@@ -32,7 +32,7 @@ def secrets_in(node: SecretNode) -> Iterator[bytes]:
         case LeafRatchets(handshake, application):
             for ratchet in (handshake, application):
                 yield ratchet.secret
-                for key in ratchet.skipped.values():
+                for key in (each.key for each in ratchet.skipped.values()):
                     yield from (key.key, key.nonce)
 
 
