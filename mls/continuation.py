@@ -61,6 +61,7 @@ def branch(
     now: int,
 ) -> CreatedCommit:
     """A group of some of this one's members, of the same suite (V229). Raises MisuseError where it cannot be."""
+    state.check_open()
     members = [leaf for _, leaf in state.public.tree.members()]
     leaves = [each.leaf_node for each in request.key_packages]
     try:

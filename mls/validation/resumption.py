@@ -63,6 +63,9 @@ def _check_reinit(psk: ResumptionPsk, predecessor: GroupState, context: GroupCon
 def _check_branch(psk: ResumptionPsk, predecessor: GroupState, context: GroupContext) -> None:
     if psk.psk_group_id != predecessor.public.group_id:
         raise InvalidError("V199", "a branch of another group")
+    ended = predecessor.public.reinit
+    if ended is not None and (context.group_id == ended.group_id or psk.psk_epoch == predecessor.public.epoch):
+        raise InvalidError("V228", "a branch in the place of the group that follows a ReInit")
     former = predecessor.public.context
     if (context.version, context.cipher_suite) != (former.version, former.cipher_suite):
         raise InvalidError("V199", "a branch of another version or cipher suite than the group it is of")
