@@ -77,12 +77,12 @@ def measured(operation: Operation, suite_id: int, n: int, prices: Prices, pace: 
     spans: list[float] = []
     end = time.perf_counter() + pace.seconds
     while len(spans) < pace.rounds_min or (time.perf_counter() < end and len(spans) < pace.rounds_max):
-        prices.sample()
+        _sample(prices, repeats)
         begin = clock()
         for _ in range(repeats):
             operation.run()
         spans.append((clock() - begin) / operation.times / repeats)
-        prices.sample()
+        _sample(prices, repeats)
     return Figure(
         operation.name,
         suite_id,
@@ -92,6 +92,12 @@ def measured(operation: Operation, suite_id: int, n: int, prices: Prices, pace: 
         operation.size,
         _peak(operation) if pace.memory else None,
     )
+
+
+def _sample(prices: Prices, repeats: int) -> None:
+    """More than once around what is long: there are few rounds of it, and a median wants samples."""
+    for _ in range(1 if repeats > 1 else 8):
+        prices.sample()
 
 
 def _repeats(operation: Operation) -> int:
