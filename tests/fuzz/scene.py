@@ -21,13 +21,17 @@ from mls.group_info import GroupInfo, sign_group_info
 from mls.key_packages import KeyPackageBundle
 from mls.key_schedule import sender_data_key, welcome_key, welcome_secret, zero_secret
 from mls.private_protection import guarded_nonce
-from mls.proposals import add, group_context_extensions, remove
+from mls.proposals import PreSharedKey, add, group_context_extensions, reinit, remove, self_remove
+from mls.psks import external_psk, psk_id
 from mls.public_protection import to_be_tagged
 from mls.registry import ContentType, ExtensionType, SenderType, WireFormat
 from mls.tree.nodes import Extension
 from mls.tree.ratchet import RatchetTree
 from mls.welcome import WELCOME_LABEL, EncryptedGroupSecrets, GroupSecrets, Welcome
+from tests.mls.stranger import Stranger
 from tests.mls.world import NOW, POLICY, Members
+
+NAME = external_psk(b"a key")
 
 
 class Scene:
@@ -39,6 +43,7 @@ class Scene:
             self.world.commit(name)
         self.alice, self.bob = self.world["alice"], self.world["bob"]
         self.suite = self.alice.suite
+        self.zoe = Stranger.named(self.world, "zoe")
         self.bundle: KeyPackageBundle = self.world.client("carol").package()
 
     @cached_property
@@ -72,11 +77,15 @@ class Scene:
     @cached_property
     def commits(self) -> list[bytes]:
         random = self.world.random
+        psk = self.alice.pre_shared_key(NAME, random)
         changed = group_context_extensions((Extension(ExtensionType(POLICY), b"other rules"),))
         return [
             self.alice.commit(random, NOW).message,
             self.invitation.message,
             self.alice.commit(random, NOW, proposals=[remove(2), changed]).message,
+            self.alice.commit(random, NOW, proposals=[psk], psks={NAME: bytes(32)}).message,
+            self.alice.commit(random, NOW, proposals=[reinit(b"next", self.suite.id)]).message,
+            self.zoe.commit(PreSharedKey(psk_id(NAME, bytes(32)))),
             self.alice.commit(random, NOW, wire_format=WireFormat.MLS_PRIVATE_MESSAGE).message,
         ]
 
@@ -86,6 +95,7 @@ class Scene:
         return [
             self.alice.propose_update(self.world.random)[1],
             self.alice.propose(proposal, self.world.random, NOW)[1],
+            self.alice.propose(self_remove(), self.world.random, NOW)[1],
             self.alice.propose(remove(3), self.world.random, NOW, wire_format=WireFormat.MLS_PRIVATE_MESSAGE)[1],
         ]
 
@@ -96,9 +106,14 @@ class Scene:
     # --- the liar's work ---
 
     def said_by_alice(self, content: FramedContent) -> bytes:
-        """A PublicMessage with this content, its signature and membership tag right (a confirmation tag never is)."""
+        """A PublicMessage with this content, its signature and membership tag right (a confirmation tag never is).
+
+        A newcomer's is signed with Zoe's key, which its path leaf had when it was a seed.
+        """
         context, state = self.alice.context.encode(), self.alice.state
-        signature = sign(self.suite, state.signer, WireFormat.MLS_PUBLIC_MESSAGE, content, context)
+        by_joiner = content.sender.sender_type is SenderType.NEW_MEMBER_COMMIT
+        signer = self.zoe.signer if by_joiner else state.signer
+        signature = sign(self.suite, signer, WireFormat.MLS_PUBLIC_MESSAGE, content, context)
         tag = bytes(self.suite.hash_size) if content.content_type is ContentType.COMMIT else None
         auth = FramedContentAuthData(signature, tag)
         signed = AuthenticatedContent(WireFormat.MLS_PUBLIC_MESSAGE, content, auth)
@@ -131,8 +146,9 @@ class Scene:
         entry = EncryptedGroupSecrets(self.bundle.reference, sealed)
         return frame(Welcome(self.suite.id, (entry,), sealed_info))
 
-    def signed_info(self, info: GroupInfo) -> GroupInfo:
-        signer = self.invitation.successor.state.signer
+    def signed_info(self, info: GroupInfo, *, of_alice: bool = False) -> GroupInfo:
+        """As Alice's before or after the commit that invites Carol."""
+        signer = (self.alice if of_alice else self.invitation.successor).state.signer
         return sign_group_info(
             self.suite, signer, info.group_context, info.extensions, info.confirmation_tag, info.signer
         )

@@ -6,14 +6,15 @@ A MisuseError says that our own caller is wrong; bytes of a peer never lead to o
 from collections.abc import Callable
 from functools import cache
 
-from mls import Group, join, observe
+from mls import Group, external_join, join, observe
 from mls.codec import Struct, varint
 from mls.crypto import suite
 from mls.errors import MisuseError, MlsError
-from mls.framing import FramedContent, MLSMessage, PublicMessage
+from mls.framing import FramedContent, MLSMessage, PublicMessage, frame
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackageBundle
 from mls.peek import confirmed_transcript_hash, decode_key_package, key_package_reference, peek, welcome_references
+from mls.psks import Psks
 from mls.public_group import PublicGroup
 from mls.registry import ContentType
 from mls.secret_tree import SecretTree
@@ -21,11 +22,14 @@ from mls.tree.private import TreeKeys
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
 from mls.validation.key_packages import check_key_package
-from tests.fuzz.scene import Scene
+from tests.fuzz.scene import NAME, Scene
 from tests.mls.strategies import all_structs
 from tests.mls.world import NOW
 
 SUITE = suite(1)
+PSKS: Psks = {NAME: bytes(32)}
+UNSIGNED = b"\x00" + varint(64) + bytes(64)
+"""No words, and no signature."""
 Way = Callable[[bytes], object]
 
 
@@ -105,7 +109,7 @@ def _signed(data: bytes) -> None:
     for take in (
         lambda: public.check_commit(message),
         lambda: public.check_commit(scene().commits[0], [message]),
-        lambda: scene().bob.stage(message, now=NOW),
+        lambda: scene().bob.stage(message, now=NOW, psks=PSKS),
     ):
         try:
             take()
@@ -121,13 +125,13 @@ def _sealed(content_type: ContentType) -> Way:
         if content_type is ContentType.APPLICATION:
             scene().bob.open(message, NOW)
         else:
-            scene().bob.stage(message, now=NOW)
+            scene().bob.stage(message, now=NOW, psks=PSKS)
 
     return way
 
 
 PROCESSES: list[Way] = [
-    lambda data: scene().bob.stage(data, now=NOW),
+    lambda data: scene().bob.stage(data, now=NOW, psks=PSKS),
     lambda data: scene().bob.public.check_commit(data, [scene().proposals[0]]),
     lambda data: scene().bob.stage(scene().commits[0], proposals=[data], now=NOW),
     lambda data: scene().bob.open(data, NOW),
@@ -136,7 +140,9 @@ PROCESSES: list[Way] = [
     _sealed(ContentType.APPLICATION),
     _sealed(ContentType.PROPOSAL),
     _sealed(ContentType.COMMIT),
-    lambda data: scene().bob.open(scene().sealed_by_alice(ContentType.APPLICATION, b"\x00" + varint(64) + bytes(64), data), NOW),
+    lambda data: scene().bob.open(
+        scene().sealed_by_alice(ContentType.APPLICATION, b"\x00" + varint(64) + bytes(64), data), NOW
+    ),
 ]
 
 
@@ -159,8 +165,15 @@ def _with_tree(data: bytes) -> None:
     _with_info(scene().info_for(data).encode())
 
 
+def _external(group_info: bytes) -> None:
+    zoe = scene().zoe
+    external_join(group_info, zoe.signer, zoe.leaf.credential, zoe.leaf.capabilities, scene().world.random, NOW)
+
+
 JOINS: list[Way] = [
     _join,
+    _external,
+    lambda data: _external(frame(scene().signed_info(GroupInfo.decode(data), of_alice=True))),
     lambda data: _join(scene().welcome_with(data)),
     _with_info,
     _with_signed_info,
@@ -197,8 +210,8 @@ def _decoder_seeds() -> list[tuple[int, bytes]]:
         here.bob.state.secret_tree.to_bytes(),
         here.bob.state.keys.to_bytes(),
         here.bob.context.encode(),
-        *(_framed(each).encode() for each in (*here.commits[:3], *here.proposals[:2])),
-        *(_framed(each).content.encode() for each in (*here.commits[:3], *here.proposals[:2])),  # type: ignore[union-attr]
+        *(_framed(each).encode() for each in (*here.commits[:-1], *here.proposals[:-1])),
+        *(_framed(each).content.encode() for each in (*here.commits[:-1], *here.proposals[:-1])),  # type: ignore[union-attr]
     ]
     return [(way, data) for way, take in enumerate(DECODERS) for data in known if _takes(take, data)]
 
@@ -214,11 +227,11 @@ def _takes(take: Way, data: bytes) -> bool:
 def _process_seeds() -> list[tuple[int, bytes]]:
     here = scene()
     raw = [(way, data) for way in range(4) for data in (*here.commits, *here.proposals, here.words)]
-    signed = [(5, _framed(each).encode()) for each in (*here.commits[:3], *here.proposals[:2])]
+    signed = [(5, _framed(each).encode()) for each in (*here.commits[:-1], *here.proposals[:-1])]
     signature = varint(64) + bytes(64)
     sealed = [(6, b"\x05words" + signature)]
-    sealed += [(7, _framed(each).content.encode() + signature) for each in here.proposals[:2]]  # type: ignore[union-attr]
-    sealed += [(8, _framed(each).content.encode() + signature + b"\x20" + bytes(32)) for each in here.commits[:3]]  # type: ignore[union-attr]
+    sealed += [(7, _framed(each).content.encode() + signature) for each in here.proposals[:-1]]  # type: ignore[union-attr]
+    sealed += [(8, _framed(each).content.encode() + signature + b"\x20" + bytes(32)) for each in here.commits[:-1]]  # type: ignore[union-attr]
     return [*raw, (4, here.bob.group_info()), *signed, *sealed, (9, bytes(12))]
 
 
@@ -226,7 +239,11 @@ def _join_seeds() -> list[tuple[int, bytes]]:
     here = scene()
     assert here.invitation.welcome is not None
     info, tree = here.group_info.encode(), here.invitation.successor.tree_bytes()
-    return [(0, here.invitation.welcome), (1, here.group_secrets.encode()), (2, info), (3, info), (4, tree), (5, tree)]
+    open_info = here.alice.group_info(external_pub=True)
+    body = MLSMessage.decode(open_info).body
+    assert isinstance(body, GroupInfo)
+    known = (here.invitation.welcome, open_info, body.encode(), here.group_secrets.encode(), info, info, tree, tree)
+    return list(enumerate(known))
 
 
 def _framed(message: bytes) -> FramedContent:
