@@ -67,6 +67,7 @@ from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage, KeyPackageBundle, create_key_package
 from mls.leaf_change import LeafChange
 from mls.observe import observe
+from mls.observer import Observer
 from mls.outside import group_context_of, propose_from_outside, propose_own_add
 from mls.padding import MultipleOf, Padding, PowerOfTwo, no_padding
 from mls.peek import (
@@ -149,6 +150,7 @@ __all__ = [
     "MisuseError",
     "MlsError",
     "MultipleOf",
+    "Observer",
     "OwnCommit",
     "OwnCommitError",
     "Padding",

@@ -64,12 +64,12 @@ class PreSharedKeyID(Struct):
         return self.body
 
 
-def external_psk(psk_id: bytes) -> ExternalPsk:
+def external_psk(psk_id: bytes) -> PskName:
     """The name of a key the application brings."""
     return ExternalPsk(psk_id)
 
 
-def resumption_psk(group_id: bytes, epoch: int) -> ResumptionPsk:
+def resumption_psk(group_id: bytes, epoch: int) -> PskName:
     """The name of a group's resumption key of an epoch."""
     return ResumptionPsk(ResumptionPSKUsage.APPLICATION, group_id, epoch)
 

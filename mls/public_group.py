@@ -102,6 +102,18 @@ class PublicGroup:
         received = [self.receive_proposal(public_content(each)) for each in proposals]
         return self.check_content(public_content(message), received, config).summary
 
+    def check_proposal(
+        self, message: bytes, *, accept: CredentialCheck = accept_all, policy: Policy = OPEN_POLICY
+    ) -> ListedProposal:
+        """A PublicMessage proposal as it arrives: all that can be said of it before it stands beside others.
+
+        Raises MalformedError or InvalidError, and those for every member alike.
+        """
+        listed = self.receive_proposal(public_content(message))
+        self._check_single(listed, GroupConfig(validate_credential=accept, policy=policy))
+        check_added(self.suite, [listed])
+        return listed
+
     def receive_proposal(self, authenticated: AuthenticatedContent) -> ListedProposal:
         """A proposal message of this epoch, signature verified, under its reference (V093)."""
         self.check_open()
@@ -149,15 +161,18 @@ class PublicGroup:
         else:
             check_list(self.tree, sender.leaf_index, proposals)
         for each in proposals:
-            check_proposal(self.suite, self.context, self.tree, each, config.validate_credential)
-            if each.sender.sender_type in _OUTSIDE and not config.policy.allows_proposal(self, each):
-                raise InvalidError("V111", "a proposal from outside that the application does not allow")
+            self._check_single(each, config)
         check_added(self.suite, proposals, config.map_signatures)
         applied = apply_proposals(self.tree, self.context.extensions, proposals)
         if sender.leaf_index is not None:
             return applied, sender.leaf_index
         tree, leaf_index = applied.tree.with_room()
         return replace(applied, tree=tree), leaf_index
+
+    def _check_single(self, listed: ListedProposal, config: GroupConfig) -> None:
+        check_proposal(self.suite, self.context, self.tree, listed, config.validate_credential)
+        if listed.sender.sender_type in _OUTSIDE and not config.policy.allows_proposal(self, listed):
+            raise InvalidError("V111", "a proposal from outside that the application does not allow")
 
     def check_allowed(self, checked: CheckedCommit, config: GroupConfig) -> None:
         """The application's word on a Commit that is right in all else (V130, V147)."""
