@@ -140,9 +140,7 @@ PROCESSES: list[Way] = [
     _sealed(ContentType.APPLICATION),
     _sealed(ContentType.PROPOSAL),
     _sealed(ContentType.COMMIT),
-    lambda data: scene().bob.open(
-        scene().sealed_by_alice(ContentType.APPLICATION, b"\x00" + varint(64) + bytes(64), data), NOW
-    ),
+    lambda data: scene().bob.open(scene().sealed_by_alice(ContentType.APPLICATION, UNSIGNED, data), NOW),
 ]
 
 
