@@ -106,7 +106,7 @@ from mls.results import ExternalJoin, Joined, Member, OwnCommit, Staged
 from mls.snapshot import Parts
 from mls.tree.nodes import Capabilities, Credential, Extension, LeafNode, Lifetime
 from mls.validation.key_packages import check_key_package
-from mls.x509 import presented_names, signer_from_pem, x509, x509_check
+from mls.x509 import CertifiedClients, presented_names, signer_from_pem, x509, x509_check
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -115,6 +115,7 @@ __all__ = [
     "Addition",
     "ApplicationMessage",
     "Capabilities",
+    "CertifiedClients",
     "CipherSuiteId",
     "ContentType",
     "Credential",

@@ -5,7 +5,7 @@ key, V051, V052) is checked of every credential by `mls.credentials`. Whom to be
 makes a `CredentialCheck` of the roots it trusts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from mls.credentials import CredentialCheck, CredentialRole, CredentialUse
 from mls.crypto import PresentedName, SignaturePrivateKey, TrustStore, X509Policy, suite
@@ -13,8 +13,9 @@ from mls.crypto import last_valid as _last_valid
 from mls.crypto import presented_names as _names_of
 from mls.crypto import signer_from_pem as _signer_from_pem
 from mls.errors import MisuseError
+from mls.policy import Policy
 from mls.registry import CredentialType
-from mls.tree.nodes import Credential
+from mls.tree.nodes import Credential, LeafNode
 
 Names = frozenset[PresentedName]
 Clock = Callable[[], int]
@@ -57,6 +58,13 @@ def refuse_all(_use: CredentialUse) -> bool:
 
 def approve_all(_use: CredentialUse, _names: Names) -> bool:
     return True
+
+
+class CertifiedClients(Policy):
+    """Clients told apart by the names in their certificates: who comes back may have a new one (V137, V198, V199)."""
+
+    def client_of(self, leaf: LeafNode) -> Hashable:
+        return presented_names(leaf.credential) or leaf.credential
 
 
 def x509_check(

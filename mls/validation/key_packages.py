@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from mls.credentials import CredentialCheck, CredentialUse, accept_all, check_use
 from mls.crypto import CipherSuite
 from mls.errors import InvalidError
 from mls.extensions import KEY_PACKAGE_PLACE, check_extensions
@@ -12,10 +13,14 @@ from mls.validation.leaves import check_leaf_content, check_leaf_source, leaf_si
 from mls.validation.signatures import Map, Signed, first_forged
 
 
-def check_key_package(suite: CipherSuite, package: KeyPackage) -> None:
-    """What a KeyPackage has to be to enter a group of that suite; its lifetime needs a clock and is asked elsewhere."""
+def check_key_package(suite: CipherSuite, package: KeyPackage, accept: CredentialCheck = accept_all) -> None:
+    """What a KeyPackage has to be to enter a group of that suite; its lifetime needs a clock and is asked elsewhere.
+
+    With `accept`, the application is asked as it will be when the package is added (V053).
+    """
     check_key_package_content(suite, package)
     check_key_package_signatures(suite, (package,))
+    check_use(accept, CredentialUse(package.leaf_node.credential, package.leaf_node.signature_key), "V053")
 
 
 def check_key_package_content(suite: CipherSuite, package: KeyPackage) -> None:

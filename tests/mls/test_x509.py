@@ -10,16 +10,19 @@ from mls.capabilities import own_capabilities
 from mls.config import GroupConfig
 from mls.credentials import CredentialRole, CredentialUse, accept_all, basic
 from mls.crypto import PresentedName, SignaturePrivateKey, X509Policy, suite
-from mls.entry import join
+from mls.entry import external_join, join
 from mls.errors import InvalidError, MisuseError
 from mls.extensions import ExternalSender, external_senders_extension
 from mls.group import Group
 from mls.leaf_change import LeafChange
 from mls.observe import observe
+from mls.policy import OPEN_POLICY, Policy
 from mls.proposals import GroupContextExtensions, add, group_context_extensions
 from mls.registry import CredentialType
+from mls.results import ExternalJoin
 from mls.tree.nodes import Credential, Extension
-from mls.x509 import Names, presented_names, x509, x509_check
+from mls.validation.key_packages import check_key_package
+from mls.x509 import CertifiedClients, Names, presented_names, x509, x509_check
 from tests.mls.crypto.authority import DAY, Authority, Issued
 from tests.mls.forge import Forger, refused
 from tests.mls.world import NOW, POLICY, VOTER, Client, Dice, Members
@@ -47,13 +50,16 @@ class Certified(Members):
         suite_id: int = 1,
         strangers: Sequence[str] = (),
         extensions: tuple[Extension, ...] = (),
+        policy_of_clients: Policy = OPEN_POLICY,
         **settings: Any,
     ) -> None:
         self.root, self.elsewhere, self.clock = Authority(), Authority("elsewhere"), Clock()
         self.middle = Authority("middle", above=self.root)
         self.scheme, self.strangers = scheme, strangers
         check = x509_check([self.root.der], self.clock, **settings)
-        config = GroupConfig(validate_credential=check, check_lifetimes=False, lifetime_max_s=None)
+        config = GroupConfig(
+            validate_credential=check, policy=policy_of_clients, check_lifetimes=False, lifetime_max_s=None
+        )
         super().__init__(*names, suite_id=suite_id, extensions=extensions, config=config)
 
     def client(self, name: str) -> Client:
@@ -106,6 +112,15 @@ def test_v053_nobody_with_an_unknown_authoritys_certificate_is_added() -> None:
     assert wrong.value.rule == "V055"
     with pytest.raises(InvalidError):
         world["alice"].propose(add(world.client("mallory").package().key_package), world.random, NOW)
+
+
+def test_v053_a_key_package_is_asked_about_before_it_is_used() -> None:
+    world = Certified("alice", strangers=["mallory"])
+    check, row = world.config.validate_credential, suite(world.suite_id)
+    check_key_package(row, world.client("bob").package().key_package, check)
+    with pytest.raises(InvalidError) as wrong:
+        check_key_package(row, world.client("mallory").package().key_package, check)
+    assert wrong.value.rule == "V053"
 
 
 def test_v055_nor_followed_where_somebody_adds_them() -> None:
@@ -196,6 +211,45 @@ def test_v056_an_update_with_a_new_certificate_is_judged_like_a_path() -> None:
     with pytest.raises(InvalidError) as wrong:
         world["carol"].propose_update(world.random, leaf=world.renewal("bob"))
     assert wrong.value.rule == "V056"
+
+
+def rejoining(world: Certified, name: str, shown: str) -> ExternalJoin:
+    """That member, back without its state and with a fresh certificate for a name."""
+    credential, signer = world.issued(shown)
+    info = world["alice"].group_info(external_pub=True)
+    capabilities, replaces = world.client(name).capabilities, world.leaf(name)
+    return external_join(
+        info, signer, credential, capabilities, world.random, NOW, replaces=replaces, config=world.config
+    )
+
+
+def test_v137_who_rejoins_is_known_by_its_names() -> None:
+    """By the bytes of its certificates, unless the policy is the one for them."""
+    world = Certified("alice", "bob")
+    with pytest.raises(InvalidError) as other:
+        rejoining(world, "bob", "bob")
+    assert other.value.rule == "V137"
+
+    world = Certified("alice", "bob", policy_of_clients=CertifiedClients())
+    back = rejoining(world, "bob", "bob")
+    assert world["alice"].stage(back.message, now=NOW).successor is not None
+    with pytest.raises(InvalidError) as other:
+        rejoining(world, "bob", "alice")
+    assert other.value.rule == "V137"
+
+
+def test_v218_a_strangers_external_commit_is_refused() -> None:
+    world = Certified("alice", "bob", strangers=["mallory"])
+    credential, signer = world.issued("mallory")
+    info = world["alice"].group_info(external_pub=True)
+    capabilities = world.client("bob").capabilities
+    with pytest.raises(InvalidError) as own:
+        external_join(info, signer, credential, capabilities, world.random, NOW, config=world.config)
+    trusting = GroupConfig()
+    made = external_join(info, signer, credential, capabilities, world.random, NOW, config=trusting)
+    with pytest.raises(InvalidError) as others:
+        world["bob"].stage(made.message, now=NOW)
+    assert (own.value.rule, others.value.rule) == ("V218", "V218")
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
