@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from mls.checked_commit import PublicStaged
 from mls.config import GroupConfig
 from mls.credentials import CredentialUse
 from mls.errors import InvalidError, MalformedError, OwnCommitError, UnopenableError
 from mls.framing import FramedContentAuthData, MLSMessage, PublicMessage, Sender, frame
 from mls.leaf_change import LeafChange
-from mls.proposals import Add, Remove, add, group_context_extensions
+from mls.policy import Policy
+from mls.proposals import Add, GroupContextExtensions, ProposalBody, Remove, add, group_context_extensions, remove
+from mls.public_group import PublicGroup
 from mls.registry import ExtensionType, LeafNodeSource, SenderType, WireFormat
 from mls.tree.kem import UpdatePath
 from mls.tree.nodes import Extension, Lifetime
@@ -151,7 +154,13 @@ def test_our_own_commit_is_told_from_a_broken_one(table: Table) -> None:
 
 def test_v150_no_path_where_one_is_needed(table: Table) -> None:
     table.refuses("V150", table.alice.commit(path=False))
-    table.refuses("V150", table.alice.commit(Remove(table.leaf("dave")), path=False))
+    bodies: list[ProposalBody] = [Remove(table.leaf("dave")), GroupContextExtensions(())]
+    for body in bodies:
+        table.refuses("V150", table.alice.commit(body, path=False))
+    _, update = table["carol"].propose_update(table.random)
+    table.refuses("V150", table.alice.commit(references=[update], path=False), update)
+    newcomer = Add(table.client("erin").package().key_package)
+    table.refuses("V150", table.alice.commit(newcomer, bodies[0], path=False))
 
 
 def test_a_commit_of_adds_needs_no_path(table: Table) -> None:
@@ -354,6 +363,29 @@ def test_v055_v057_a_credential_the_application_does_not_accept(rule: str) -> No
     assert wrong.value.rule == rule
     former = None if rule == "V055" else table["alice"].state.own_leaf_node
     assert [use.replaces for use in asked] == [former]
+
+
+class NoRemovals(Policy):
+    """Nobody is thrown out."""
+
+    def allows_commit(self, group: PublicGroup, commit: PublicStaged) -> bool:
+        return not commit.removes
+
+
+def test_v130_a_commit_that_the_application_does_not_allow() -> None:
+    """Observers, members and the committer itself ask the same, of a commit that is right in all else."""
+    table = Table(GroupConfig(policy=NoRemovals()))
+    gone, bob = Remove(table.leaf("dave")), table["bob"]
+    message, before = table.alice.commit(gone), bob.to_bytes()
+    assert bob.public.check_commit(message).removes == (table.leaf("dave"),)
+    with pytest.raises(InvalidError) as by_anyone:
+        bob.public.check_commit(message, policy=NoRemovals())
+    with pytest.raises(InvalidError) as by_member:
+        bob.stage(message, now=NOW)
+    with pytest.raises(InvalidError) as by_committer:
+        table["alice"].commit(table.random, NOW, proposals=[remove(table.leaf("dave"))])
+    assert {each.value.rule for each in (by_anyone, by_member, by_committer)} == {"V130"}
+    assert bob.to_bytes() == before
 
 
 def test_an_unchanged_credential_is_not_asked_about_again(table: Table) -> None:
