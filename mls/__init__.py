@@ -1,12 +1,13 @@
 """RFC 9420 (Messaging Layer Security), sans-I/O: a group is a frozen value, and what changes it returns its successor.
 
-Start at `Group` and `join`; `PublicGroup.check_commit` is what an observer without secrets can judge of a commit.
+Start at `Client` and `Group`; `Observer` follows a group without its secrets. docs/mls.md shows all of it.
 """
 
 from mls.application import ApplicationMessage
 from mls.apply import Addition
 from mls.capabilities import best_suite, own_capabilities
 from mls.checked_commit import PublicStaged
+from mls.client import Client
 from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, CredentialRole, CredentialUse, accept_all, basic
 from mls.crypto import (
@@ -117,6 +118,7 @@ __all__ = [
     "Capabilities",
     "CertifiedClients",
     "CipherSuiteId",
+    "Client",
     "ContentType",
     "Credential",
     "CredentialCheck",
