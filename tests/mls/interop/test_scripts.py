@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from mls import supported_suites
 from mls.interop import Client
 from mls.interop.kept import RFC9420_SUITES
 from mls.interop.service import serve
@@ -15,18 +16,19 @@ from tests.mls.interop.script import Play
 from tests.vectors import ran, scripts
 
 EVERYTHING = os.environ.get("CONCLAVE_INTEROP") == "all"
-"""Every suite, and the long script too."""
+"""Every suite, post-quantum ones too, and the long script: an hour or two rather than half a minute."""
 
-LONG = ("deep_random",) if EVERYTHING else ()
-FILES = (*LONG, "application", "branch", "commit", "external_join", "external_proposals", "reinit", "welcome_join")
-SUITES = tuple(int(each) for each in RFC9420_SUITES) if EVERYTHING else (1, 3)
+FILES = ("application", "branch", "commit", "external_join", "external_proposals", "reinit", "welcome_join")
+LONG = "deep_random"
+HERE = tuple(int(each) for each in supported_suites()) if EVERYTHING else (1, 3)
+OVER_GRPC = tuple(int(each) for each in RFC9420_SUITES) if EVERYTHING else (1, 3)
 
-with_every_suite = pytest.mark.parametrize("suite_id", SUITES)
 in_both_modes = pytest.mark.parametrize("encrypted", [False, True], ids=["public", "private"])
+when_asked = pytest.mark.skipif(not EVERYTHING, reason="the long script takes minutes (set CONCLAVE_INTEROP=all)")
 
 
 def new_client() -> Client:
-    return Client(os.urandom, lambda: int(time.time()))
+    return Client(os.urandom, lambda: int(time.time()), supported_suites())
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +53,31 @@ def play(file: str, cast: Sequence[Client], suite_id: int, encrypted: bool) -> N
 
 
 @in_both_modes
-@with_every_suite
+@pytest.mark.parametrize("suite_id", HERE)
 @pytest.mark.parametrize("file", FILES)
 def test_clients_in_one_process_play_the_scripts(file: str, suite_id: int, encrypted: bool) -> None:
     play(file, [new_client(), new_client()], suite_id, encrypted)
 
 
 @in_both_modes
-@with_every_suite
+@pytest.mark.parametrize("suite_id", OVER_GRPC)
 @pytest.mark.parametrize("file", FILES)
 def test_clients_behind_grpc_play_the_scripts(
     file: str, suite_id: int, encrypted: bool, servers: Sequence[Client]
 ) -> None:
     play(file, servers, suite_id, encrypted)
+
+
+@when_asked
+@in_both_modes
+@pytest.mark.parametrize("suite_id", HERE)
+def test_clients_in_one_process_play_the_long_script(suite_id: int, encrypted: bool) -> None:
+    """1,670 steps: a group that grows, shrinks and updates in 90 commits, with eleven external joins."""
+    play(LONG, [new_client(), new_client()], suite_id, encrypted)
+
+
+@when_asked
+@in_both_modes
+def test_clients_behind_grpc_play_the_long_script(encrypted: bool, servers: Sequence[Client]) -> None:
+    """In one suite: the transport does not know them apart."""
+    play(LONG, servers, 1, encrypted)
