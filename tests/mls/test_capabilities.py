@@ -10,7 +10,7 @@ from mls.crypto import PROFILES, is_supported
 from mls.errors import InvalidError, MisuseError
 from mls.extensions import RequiredCapabilities, required_capabilities_extension
 from mls.group import Group
-from mls.proposals import BODIES, GroupContextExtensions, Proposal, ReInit, group_context_extensions
+from mls.proposals import BODIES, GroupContextExtensions, Proposal, ReInit, add, group_context_extensions
 from mls.registry import GREASE_VALUES, CipherSuiteId, ExtensionType, ProtocolVersion
 from mls.tree.nodes import Capabilities, Extension
 from tests.mls.forge import Forger
@@ -98,3 +98,22 @@ def test_v113_we_require_and_set_nothing_reserved(place: str) -> None:
     creator.capabilities = own_capabilities((POLICY,), Dice())
     with pytest.raises(MisuseError, match="V113"):
         Group.create(1, b"g", creator.signer, basic(b"erin"), creator.capabilities, (), (extension,), Dice(), LIFETIME)
+
+
+@pytest.mark.parametrize(
+    "extensions",
+    [
+        pytest.param((Extension(ExtensionType.RATCHET_TREE, b"\x00"),), id="the tree"),
+        pytest.param((Extension(ExtensionType.APPLICATION_ID, b"\x00"),), id="a leaf's"),
+        pytest.param((Extension(ExtensionType(POLICY), b""),) * 2, id="twice"),
+    ],
+)
+def test_v008_v010_our_group_infos_have_each_extension_once_and_none_out_of_place(
+    extensions: tuple[Extension, ...],
+) -> None:
+    world = Members("alice")
+    with pytest.raises(MisuseError, match="V008, V010"):
+        world["alice"].group_info(extensions=extensions)
+    package = world.client("bob").package().key_package
+    with pytest.raises(MisuseError, match="V008, V010"):
+        world["alice"].commit(world.random, NOW, proposals=[add(package)], group_info_extensions=extensions)
