@@ -5,10 +5,11 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
-from mls import PROFILES
+from mls import PROFILES, MultipleOf
 from mls.interop.client import Client
-from mls.interop.kept import RFC9420_SUITES
+from mls.interop.kept import CONFIG, RFC9420_SUITES
 
 
 def main() -> int:
@@ -18,14 +19,23 @@ def main() -> int:
     parser.add_argument(
         "--profile", choices=sorted(PROFILES), help="offer the post-quantum suites too, under this profile's numbers"
     )
+    parser.add_argument(
+        "--padding",
+        type=int,
+        metavar="N",
+        help="pad private messages to multiples of N bytes; 1 pads nothing, for engines that know no padding",
+    )
     options = parser.parse_args()
+    if options.padding is not None and options.padding < 1:
+        parser.error("--padding takes a number from 1")
     try:
         from mls.interop.service import serve
     except ModuleNotFoundError as error:
         print(f"mls.interop: {error.name} is missing; install conclave-mls[interop]", file=sys.stderr)
         return 1
     suites = PROFILES[options.profile].cipher_suites if options.profile else RFC9420_SUITES
-    client = Client(os.urandom, lambda: int(time.time()), suites)
+    config = CONFIG if options.padding is None else replace(CONFIG, padding=MultipleOf(options.padding))
+    client = Client(os.urandom, lambda: int(time.time()), suites, config)
     try:
         server, port = serve(client, f"{options.host}:{options.port}")
     except OSError as error:

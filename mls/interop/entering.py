@@ -21,12 +21,12 @@ from mls.interop.answers import (
     PreSharedKeyValue,
     SupportedCiphersuitesResponse,
 )
-from mls.interop.kept import CONFIG, Kept, State, Transaction, leaf_of, wire_format
+from mls.interop.kept import Kept, State, Transaction, leaf_of, wire_format
 
 
 class Entering(Kept):
     def name(self) -> NameResponse:
-        return NameResponse(self.own_name)
+        return NameResponse("Conclave")
 
     def supported_ciphersuites(self) -> SupportedCiphersuitesResponse:
         return SupportedCiphersuitesResponse(tuple(int(each) for each in self.suites))
@@ -45,7 +45,7 @@ class Entering(Kept):
             (),
             self.random,
             self.lifetime(),
-            CONFIG,
+            self.config,
         )
         return CreateGroupResponse(self.keep(State(group, wire_format(encrypt_handshake))))
 
@@ -63,7 +63,7 @@ class Entering(Kept):
             [transaction.bundle],
             tree=ratchet_tree or None,
             now=self.clock(),
-            config=CONFIG,
+            config=self.config,
             psks=transaction.psks,
         )
         self.forget(transaction_id)  # a key package is good for one join (V091)
@@ -92,10 +92,10 @@ class Entering(Kept):
             self.random,
             self.clock(),
             tree=tree,
-            replaces=leaf_of(observe(group_info, tree=tree, config=CONFIG), identity) if remove_prior else None,
+            replaces=leaf_of(observe(group_info, tree=tree, config=self.config), identity) if remove_prior else None,
             inject=tuple(at_hand),
             psks=at_hand,
-            config=CONFIG,
+            config=self.config,
         )
         number = self.keep(State(joined.group, wire_format(encrypt_handshake), at_hand))
         return ExternalJoinResponse(number, joined.message, joined.group.epoch_authenticator)

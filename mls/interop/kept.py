@@ -93,10 +93,14 @@ class Kept:
     """The base of `Client`: its store, and what every method needs."""
 
     def __init__(
-        self, random: Random, clock: Clock, suites: tuple[CipherSuiteId, ...] = RFC9420_SUITES, name: str = "Conclave"
+        self,
+        random: Random,
+        clock: Clock,
+        suites: tuple[CipherSuiteId, ...] = RFC9420_SUITES,
+        config: GroupConfig = CONFIG,
     ) -> None:
         self.random, self.clock = random, clock
-        self.suites, self.own_name = suites, name
+        self.suites, self.config = suites, config
         self._numbers = itertools.count(1)
         self._items: dict[int, object] = {}
 

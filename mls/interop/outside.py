@@ -8,7 +8,7 @@ from mls.interop.answers import (
     ProposalResponse,
 )
 from mls.interop.entering import private_keys
-from mls.interop.kept import CONFIG, Signer, Transaction
+from mls.interop.kept import Signer, Transaction
 from mls.interop.proposing import Proposing
 
 
@@ -36,6 +36,6 @@ class Outside(Proposing):
     ) -> ProposalResponse:
         """The signer's place among the group's external senders is looked up; `signer_index` is not needed."""
         signer = self.find(Signer, signer_id)
-        group = observe(group_info, tree=ratchet_tree or None, config=CONFIG)
+        group = observe(group_info, tree=ratchet_tree or None, config=self.config)
         proposal = self.described(group, description)
         return ProposalResponse(propose_from_outside(group.context, proposal, signer.key))

@@ -11,7 +11,7 @@ from mls.interop.answers import (
     ProposalDescription,
 )
 from mls.interop.committing import Committing
-from mls.interop.kept import CONFIG, RefusedError, Reinitialization, State, Transaction, mls_extensions
+from mls.interop.kept import RefusedError, Reinitialization, State, Transaction, mls_extensions
 
 
 class Succession(Committing):
@@ -77,7 +77,7 @@ class Succession(Committing):
             [ended.bundle],
             tree=ratchet_tree or None,
             now=self.clock(),
-            config=CONFIG,
+            config=self.config,
             predecessor=ended.state.group,
         )
         self.forget(reinit_id)
@@ -115,7 +115,7 @@ class Succession(Committing):
             [transaction.bundle],
             tree=ratchet_tree or None,
             now=self.clock(),
-            config=CONFIG,
+            config=self.config,
             predecessor=state.group,
         )
         self.forget(transaction_id)

@@ -235,6 +235,23 @@ def test_the_command_serves_until_it_is_told_to_stop() -> None:
             assert process.wait(timeout=30) == 0
 
 
+def test_messages_are_padded_as_the_command_says() -> None:
+    """Some engines refuse padding, legal as it is; then the rest can still be tested against them."""
+    with run("--port", "0", "--padding", "1") as process:
+        assert process.stdout is not None
+        try:
+            with connected(int(process.stdout.readline().rpartition(":")[2])) as client:
+                alice = Pair(client).alice
+                sizes = {
+                    len(client.protect(state_id=alice, authenticated_data=b"", plaintext=bytes(size)).ciphertext)
+                    for size in range(1, 8)
+                }
+            assert len(sizes) == 7
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+
+
 def test_without_grpc_the_command_says_what_to_install() -> None:
     program = "import sys, runpy; sys.modules['grpc'] = None; runpy.run_module('mls.interop', run_name='__main__')"
     ended = subprocess.run(
