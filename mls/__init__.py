@@ -77,6 +77,7 @@ from mls.peek import (
     decode_key_package,
     key_package_reference,
     peek,
+    removal_count,
     welcome_references,
 )
 from mls.policy import Policy
@@ -223,6 +224,7 @@ __all__ = [
     "propose_from_outside",
     "propose_own_add",
     "reinit",
+    "removal_count",
     "remove",
     "required_capabilities_extension",
     "resumption_psk",

@@ -8,7 +8,8 @@ from mls.errors import InvalidError
 from mls.framing import MLSMessage, PrivateMessage, PublicMessage, Sender
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage
-from mls.registry import ContentType, WireFormat
+from mls.proposals import Commit, Proposal
+from mls.registry import ContentType, ProposalType, WireFormat
 from mls.welcome import Welcome
 
 
@@ -50,6 +51,16 @@ def peek(message: bytes) -> Peek:
             return Peek(decoded.wire_format, context.group_id, context.epoch)
         case _:
             return Peek(decoded.wire_format)
+
+
+def removal_count(commit: bytes) -> int:
+    """How many Remove proposals a Commit in a PublicMessage carries by value. Raises MalformedError or InvalidError."""
+    body = MLSMessage.decode(commit).body
+    content = body.content.content if isinstance(body, PublicMessage) else None
+    if not isinstance(content, Commit):
+        raise InvalidError("V034", "a message that is no public Commit")
+    listed = (each.body for each in content.proposals)
+    return sum(isinstance(each, Proposal) and each.proposal_type is ProposalType.REMOVE for each in listed)
 
 
 def welcome_references(welcome: bytes) -> tuple[bytes, ...]:

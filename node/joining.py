@@ -19,6 +19,7 @@ from mls import (
     open_welcome,
     own_capabilities,
     peek,
+    removal_count,
     suite,
     welcome_references,
 )
@@ -154,6 +155,7 @@ def check_proof(proof: JoinProof, group: Group) -> Anchor:
         verify_author=lambda leaf, message, signature: _by_author(public, leaf, message, signature),
     )
     check_seating(proof, public)
+    check_known(proof, public)
     voting = voting_of(public)
     if voting.policy.rules != RULES_VERSION:
         raise WelcomeRefusedError(
@@ -172,6 +174,18 @@ def check_seating(proof: JoinProof, public: PublicGroup) -> None:
     in_order = [seat.vote_key in proof.decision.descriptor.vote_keys for seat in ranked(voting.policy, before)]
     if True in in_order and not all(in_order[: len(in_order) - in_order[::-1].index(True)]):
         raise WelcomeRefusedError("join proof (5): the committee that decided passes over a voter of our tree")
+
+
+def check_known(proof: JoinProof, public: PublicGroup) -> None:
+    """(6): a committee of which our tree knows less than the commit can have taken out of it was made up.
+
+    A voter of the ended epoch may be gone from our tree: removed by the commit, opted out by its committer, or by an
+    Update it carries out. What is left of the doubt, the live check decides: the group opens unconfirmed.
+    """
+    bundle, keys = proof.candidate.bundle, {seat.vote_key for seat in seats_of(public)}
+    unknown = sum(key not in keys for key in proof.decision.descriptor.vote_keys)
+    if unknown > removal_count(bundle.commit) + len(bundle.proposals) + 1:
+        raise WelcomeRefusedError("join proof (6): our tree knows too few of the voters that decided")
 
 
 def _by_author(public: PublicGroup, leaf_index: int, message: bytes, signature: bytes) -> bool:

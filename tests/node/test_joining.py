@@ -242,7 +242,7 @@ async def test_a_committee_of_strangers_stays_unconfirmed(
     async with open_world(tmp_path) as world:
         dan = await world.member("dan")
         ada, bob, _ = circle.members
-        invented = [ed25519_generate(bob.random) for _ in range(4)]
+        invented = [ed25519_generate(bob.random)]
         plan = Plan((remove(0), add(bundle_for(dan).key_package)))
         assert ada.group is not None
         built = circle.build(bob, plan, invented)
@@ -251,6 +251,19 @@ async def test_a_committee_of_strangers_stays_unconfirmed(
 
         (row,) = dan.node.context.store.groups()
         assert row.unconfirmed
+
+
+async def test_a_committee_larger_than_what_was_removed_is_refused(
+    tmp_path: Path, autojump_clock: MockClock, circle: Circle
+) -> None:
+    """Story `fake_committee_welcome`: four strangers decide a commit that removes one voter."""
+    async with open_world(tmp_path) as world:
+        dan = await world.member("dan")
+        _, bob, _ = circle.members
+        invented = [ed25519_generate(bob.random) for _ in range(4)]
+        built = circle.build(bob, Plan((remove(0), add(bundle_for(dan).key_package))), invented)
+
+        refused(dan.node.context, circle.proof(built, circle.certify(built, invented)), r"\(6\)")
 
 
 def test_a_bundle_holds_the_proposals_its_commit_refers_to_and_no_other(circle: Circle) -> None:
