@@ -101,10 +101,11 @@ def decode_welcome(message: bytes) -> Welcome:
 
 
 def decode_key_package(message: bytes) -> KeyPackage:
-    """The KeyPackage in an MLSMessage; its rules are `check_key_package`'s. Raises MalformedError or InvalidError."""
+    """The KeyPackage in an MLSMessage; its rules are `check_key_package`'s. Raises MalformedError or InvalidError.
+
+    Its version is its frame's: of another than ours neither would decode (V088).
+    """
     decoded = MLSMessage.decode(message)
     if not isinstance(decoded.body, KeyPackage):
         raise InvalidError("V007", "a message that is no KeyPackage")
-    if decoded.body.version is not decoded.version:
-        raise InvalidError("V088", "a KeyPackage of another version than its frame")
     return decoded.body

@@ -7,14 +7,15 @@ import pytest
 from mls.config import GroupConfig
 from mls.credentials import CredentialUse, basic
 from mls.crypto import SignaturePrivateKey
-from mls.errors import InvalidError
+from mls.errors import InvalidError, MisuseError
 from mls.extensions import ExternalSender, external_senders_extension
 from mls.framing import Sender
+from mls.outside import propose_from_outside
 from mls.policy import Policy
 from mls.proposal_list import ListedProposal
 from mls.proposals import GroupContextExtensions, Proposal, Remove, Update, group_context_extensions
-from mls.public_group import PublicGroup
-from mls.registry import LeafNodeSource, SenderType, WireFormat
+from mls.public_group import PublicGroup, public_content
+from mls.registry import LeafNodeSource, ProposalType, SenderType, WireFormat
 from mls.validation.messages import check_signature
 from tests.mls.forge import Forger, refused
 from tests.mls.world import NOW, Dice, Members
@@ -64,6 +65,17 @@ def test_v033_an_outsider_in_a_private_message() -> None:
     with pytest.raises(InvalidError) as wrong:
         check_signature(group.suite, group.context, group.public.tree, signed)
     assert wrong.value.rule == "V033"
+
+
+def test_v024_v113_an_outsider_of_ours_has_a_name_and_no_reserved_proposals() -> None:
+    world = Supervised()
+    context, removal = world["alice"].context, Proposal.of(Remove(2))
+    made = propose_from_outside(context, removal, world.outsider)
+    assert world["bob"].public.receive_proposal(public_content(made)).proposal == removal
+    with pytest.raises(MisuseError, match="V024"):
+        propose_from_outside(context, removal, world["alice"].state.signer)
+    with pytest.raises(MisuseError, match="V113"):
+        propose_from_outside(context, Proposal(ProposalType(0x0A0A), Remove(2)), world.outsider)
 
 
 class NoOutsiders(Policy):

@@ -14,6 +14,7 @@ from mls.group import Group
 from mls.group_info import GroupInfo, sign_group_info, tree_extension
 from mls.key_packages import KeyPackageBundle
 from mls.key_schedule import welcome_key, welcome_secret, zero_secret
+from mls.observe import observe
 from mls.proposals import add
 from mls.psks import ExternalPsk, PreSharedKeyID
 from mls.registry import CipherSuiteId, ExtensionType, PSKType
@@ -294,6 +295,34 @@ def test_v062_a_tree_with_a_leaf_that_nobody_signed(invitation: Invitation) -> N
     with pytest.raises(InvalidError) as wrong:
         join(invitation.changed(edit), [invitation.bundle], tree=None, now=NOW)
     assert wrong.value.rule == "V062"
+
+
+@pytest.mark.parametrize("rule", ["V078", "V079"])
+def test_v078_v079_a_tree_in_which_two_leaves_share_a_key(rule: str) -> None:
+    """V177: both leaves are signed as they should be, each by its own key."""
+    world = Members("alice")
+    world.add("alice", "bob", force_path=False)
+    invitation = invite(world, force_path=False)
+    tree, alice = invitation.after.public.tree, invitation.after.state.own_leaf_node
+    bob, signer = tree.leaf(1), world["bob"].state.signer
+    assert bob is not None
+    if rule == "V078":
+        bob, signer = replace(bob, signature_key=alice.signature_key), world["alice"].state.signer
+    else:
+        bob = replace(bob, encryption_key=alice.encryption_key)
+    changed = tree.update(1, bob.signed(tree.suite, signer, b"", 0))
+
+    def edit(info: GroupInfo) -> GroupInfo:
+        context = replace(info.group_context, tree_hash=changed.tree_hash())
+        return replace(info, group_context=context, extensions=(tree_extension(changed),))
+
+    invitation.refused(rule, invitation.changed(edit))
+
+
+def test_v188_another_message_is_no_group_info(invitation: Invitation) -> None:
+    with pytest.raises(InvalidError) as wrong:
+        observe(invitation.made.message)
+    assert wrong.value.rule == "V188"
 
 
 def test_v054_a_member_the_application_does_not_accept(invitation: Invitation) -> None:

@@ -9,7 +9,7 @@ from mls.crypto import suite, supported_suites
 from mls.errors import InvalidError, MalformedError, MisuseError, MlsError
 from mls.framing import MLSMessage, frame
 from mls.key_packages import create_key_package
-from mls.peek import decode_key_package
+from mls.peek import decode_key_package, decode_welcome
 from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
@@ -20,7 +20,7 @@ from mls.registry import (
 )
 from mls.tree.nodes import Capabilities, Extension
 from mls.validation.key_packages import check_key_package
-from tests.mls.world import LIFETIME, POLICY, VOTER, Client, Dice
+from tests.mls.world import LIFETIME, POLICY, VOTER, Client, Dice, Members
 
 
 @pytest.fixture
@@ -39,6 +39,11 @@ def test_each_key_package_has_keys_of_its_own(client: Client) -> None:
     one, other = client.package().key_package, client.package().key_package
     keys = {one.init_key, one.leaf_node.encryption_key, other.init_key, other.leaf_node.encryption_key}
     assert len(keys) == 4
+
+
+def test_v086_randomness_that_repeats_itself_makes_no_package(client: Client) -> None:
+    with pytest.raises(MisuseError, match="V086"):
+        create_key_package(1, b"alice", client.signer, LIFETIME, client.capabilities, (), (), bytes)
 
 
 def test_our_capabilities_list_what_we_support_and_no_default(client: Client) -> None:
@@ -109,6 +114,11 @@ def test_another_message_is_no_key_package(client: Client) -> None:
     data = frame(package)
     with pytest.raises(MalformedError):
         decode_key_package(data[:2] + b"\x00\x03" + data[4:])
+    world = Members("alice")
+    for decode in (decode_key_package, decode_welcome):
+        with pytest.raises(InvalidError) as wrong:
+            decode(world["alice"].group_info())
+        assert wrong.value.rule == "V007"
     with pytest.raises(MalformedError, match="V005"):
         MLSMessage.decode(data + b"\x00")
 

@@ -11,7 +11,8 @@ from mls.entry import join
 from mls.errors import InvalidError, UnopenableError
 from mls.framing import AuthenticatedContent
 from mls.key_packages import KeyPackage
-from mls.proposals import Add, Update, add
+from mls.peek import confirmed_transcript_hash
+from mls.proposals import Add, Remove, Update, add
 from mls.public_group import public_content
 from mls.registry import LeafNodeSource
 from mls.tree.nodes import LeafNode
@@ -159,3 +160,14 @@ def test_v161_a_tag_over_another_transcript(world: Members) -> None:
     with pytest.raises(UnopenableError) as wrong:
         world["bob"].stage(message, now=NOW)
     assert wrong.value.rule == "V031"
+
+
+def test_v161_only_a_public_commit_leads_from_one_transcript_to_the_next(world: Members) -> None:
+    alice = Forger(world["alice"], world.random)
+    for message in (alice.proposal(Remove(2)), world["alice"].seal(b"words", world.random)[1]):
+        with pytest.raises(InvalidError) as wrong:
+            confirmed_transcript_hash(1, bytes(32), message)
+        assert wrong.value.rule == "V161"
+    with pytest.raises(InvalidError) as wrong:
+        confirmed_transcript_hash(0x0A0A, bytes(32), alice.commit())
+    assert wrong.value.rule == "V190"
