@@ -55,7 +55,10 @@ class Stranger:
 
     def joins(self, **options: object) -> ExternalJoin:
         """As it should be."""
-        info = self.inside.group_info(external_pub=True)
+        return self.enters(self.inside.group_info(external_pub=True), **options)
+
+    def enters(self, info: bytes, **options: object) -> ExternalJoin:
+        """By this GroupInfo."""
         leaf = self.leaf
         return external_join(
             info,

@@ -10,10 +10,12 @@ from mls.entry import join
 from mls.errors import MlsError
 from mls.framing import frame
 from mls.observe import observe
+from mls.outside import group_context_of, propose_own_add
 from mls.peek import confirmed_transcript_hash, decode_key_package, key_package_reference, peek, welcome_references
 from mls.proposals import add
 from mls.registry import WireFormat
 from mls.validation.key_packages import check_key_package
+from tests.mls.stranger import Stranger
 from tests.mls.world import NOW, Members
 
 ROUNDS = 150
@@ -50,6 +52,10 @@ class Scene:
         referring = Members.commit(world, "bob", adopt=False, references=[update])
         assert made.welcome is not None
         bob, welcome = world["bob"], made.welcome
+        zoe = Stranger.named(world, "zoe")
+        joined = zoe.joins()
+        asked = propose_own_add(world["alice"].context, world.client("dave").package())
+        adding = Members.commit(world, "bob", adopt=False, references=[asked])
         self.kept = bob.to_bytes
         self.before = bob.to_bytes()
         self.entries: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
@@ -71,13 +77,19 @@ class Scene:
             "welcome references": (welcome, welcome_references),
             "key package reference": (frame(bundle.key_package), key_package_reference),
             "peek": (words, peek),
+            "external commit": (joined.message, lambda data: bob.stage(data, now=NOW)),
+            "external commit, checked": (joined.message, bob.public.check_commit),
+            "external join": (world["alice"].group_info(external_pub=True), zoe.enters),
+            "proposal from outside": (asked, lambda data: bob.public.check_commit(adding.message, [data])),
+            "group context": (world["alice"].group_info(), group_context_of),
             "transcript": (made.message, lambda data: confirmed_transcript_hash(1, bytes(32), data)),
         }
 
 
 SCENE = Scene()
-UNAUTHENTICATED = {"welcome references", "key package reference", "peek", "transcript"}
+UNAUTHENTICATED = {"group context", "welcome references", "key package reference", "peek", "transcript"}
 """These answer whatever decodes: they say so, and nothing is believed for it."""
+TAGGED = {"check commit", "external commit, checked", "proposal"}
 
 
 @pytest.mark.parametrize("entry", sorted(SCENE.entries))
@@ -94,7 +106,7 @@ def test_edited_bytes_are_refused_by_an_error_of_ours(entry: str) -> None:
         except MlsError:
             continue
         # What is left is a tag that an observer cannot judge.
-        assert entry in UNAUTHENTICATED or (entry in {"check commit", "proposal"} and len(hostile) == len(data))
+        assert entry in UNAUTHENTICATED or (entry in TAGGED and len(hostile) == len(data))
     assert SCENE.kept() == SCENE.before
 
 

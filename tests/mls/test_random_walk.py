@@ -9,10 +9,12 @@ from mls.group import Group
 from mls.key_packages import KeyPackageBundle
 from mls.leaf_change import LeafChange
 from mls.observe import observe
-from mls.proposals import Proposal, add, group_context_extensions, remove
+from mls.proposals import Proposal, add, group_context_extensions, pre_shared_key, remove, self_remove
+from mls.psks import resumption_psk
 from mls.public_group import PublicGroup
 from mls.registry import ExtensionType, WireFormat
 from mls.tree.nodes import Extension
+from tests.mls.stranger import Stranger
 from tests.mls.world import NOW, POLICY, VOTER, Members
 
 STEPS = 25
@@ -37,6 +39,9 @@ class Walk:
 
     def step(self) -> None:
         world, dice = self.world, self.dice
+        if dice.random() < 0.15:
+            self.someone_lets_itself_in()
+            return
         committer = dice.choice(sorted(world.groups))
         others = [name for name in sorted(world.groups) if name != committer]
         wire_format = dice.choice((*WIRE_FORMATS, WireFormat.MLS_PUBLIC_MESSAGE))
@@ -80,6 +85,28 @@ class Walk:
         else:
             self.observer = observe(made.successor.group_info())
 
+    def someone_lets_itself_in(self) -> None:
+        """A newcomer, or a member that has lost everything; whoever asked to leave goes with that commit."""
+        world, dice = self.world, self.dice
+        name = dice.choice(NAMES)
+        replaces = world.leaf(name) if name in world.groups else None
+        rest = [each for each in sorted(world.groups) if each != name]
+        references = []
+        leaving = dice.choice(rest) if len(rest) > 3 and dice.random() < 0.5 else None
+        if leaving is not None:
+            world.groups[leaving], message = world[leaving].propose(self_remove(), world.random, NOW)
+            references.append(message)
+        joined = Stranger.named(world, name, rest[0]).joins(references=references, replaces=replaces)
+        self.observer = self.observer.check_commit(joined.message, references).successor
+        for other in sorted(world.groups):
+            staged = world[other].stage(joined.message, proposals=references, now=NOW)
+            if staged.successor is None:
+                del world.groups[other]
+            else:
+                world.groups[other] = staged.successor
+        world.groups[name] = joined.group
+        world.clients.pop(name, None)  # its key is another now
+
     def changes(self, others: list[str], busy: set[str]) -> tuple[list[Proposal], dict[str, KeyPackageBundle]]:
         """Some removals, additions and other extensions that may stand in one list."""
         world, dice = self.world, self.dice
@@ -88,6 +115,9 @@ class Walk:
         bundles = {name: world.client(name).package() for name in new}
         proposals = [remove(world.leaf(name)) for name in gone]
         proposals += [add(bundle.key_package) for bundle in bundles.values()]
+        if dice.random() < 0.2:
+            now = resumption_psk(b"a group", world[others[0]].epoch) if others else None
+            proposals += [pre_shared_key(self.suite_id, now, world.random)] if now and not new else []
         if dice.random() < 0.2:
             proposals.append(group_context_extensions((Extension(ExtensionType(POLICY), dice.randbytes(3)),)))
         return proposals, bundles
