@@ -1,4 +1,4 @@
-"""What every test shares: the count of published vectors that ran, printed at the end of the run."""
+"""What every test shares: the count of test vectors that ran, printed at the end of the run."""
 
 from collections import Counter
 from typing import Any
@@ -26,8 +26,8 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many cases of each published file ran."""
+    """Print how many cases of each file ran, published and recorded."""
     if _totals:
-        terminalreporter.section("published MLS vectors: cases run per file")
+        terminalreporter.section("MLS vectors: cases run per file")
         for name in sorted(_totals):
             terminalreporter.write_line(f"{_totals[name]:6}  {name}")

@@ -7,12 +7,13 @@ from mls.framing import Sender
 from mls.proposal_list import ListedProposal
 from mls.proposals import Proposal
 from mls.tree.ratchet import RatchetTree
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 
-def test_published_tree_operations() -> None:
+@EVERY_SOURCE
+def test_published_tree_operations(source: Source) -> None:
     """Add into a blank leaf and into a full tree, Update, Remove with and without truncation."""
-    for case in official("tree-operations"):
+    for case in source.cases("tree-operations"):
         row = suite(case["cipher_suite"])
         before = RatchetTree.decode(row, bytes.fromhex(case["tree_before"]))
         assert before.tree_hash().hex() == case["tree_hash_before"]
@@ -23,4 +24,4 @@ def test_published_tree_operations() -> None:
         assert applied.tree.encode().hex() == case["tree_after"]
         assert applied.tree.tree_hash().hex() == case["tree_hash_after"]
         assert before.tree_hash().hex() == case["tree_hash_before"]
-        ran("tree-operations")
+        source.ran("tree-operations")

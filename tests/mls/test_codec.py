@@ -30,7 +30,7 @@ from mls.codec import (
     varint,
 )
 from mls.errors import MalformedError, MisuseError
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 
 class Colour(Enum8):
@@ -126,12 +126,13 @@ SAMPLE = Everything(
 )
 
 
-def test_length_headers_match_the_published_vectors() -> None:
-    for case in official("deserialization"):
+@EVERY_SOURCE
+def test_length_headers_match_the_published_vectors(source: Source) -> None:
+    for case in source.cases("deserialization"):
         header = bytes.fromhex(case["vlbytes_header"])
         assert Reader(header).varint() == case["length"]
         assert varint(case["length"]) == header
-        ran("deserialization")
+        source.ran("deserialization")
 
 
 @pytest.mark.parametrize("length", [0, 63, 64, 16383, 16384, (1 << 30) - 1])

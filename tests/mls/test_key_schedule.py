@@ -8,15 +8,16 @@ from mls import key_schedule
 from mls.codec import varint
 from mls.crypto import suite, supported_suites
 from mls.errors import InvalidError, MisuseError
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 
 def opaque(value: bytes) -> bytes:
     return varint(len(value)) + value
 
 
-def test_epochs_match_the_published_vectors() -> None:
-    for case in official("key-schedule"):
+@EVERY_SOURCE
+def test_epochs_match_the_published_vectors(source: Source) -> None:
+    for case in source.cases("key-schedule"):
         row = suite(case["cipher_suite"])
         group_id, init_secret = bytes.fromhex(case["group_id"]), bytes.fromhex(case["initial_init_secret"])
         for epoch, published in enumerate(case["epochs"]):
@@ -40,12 +41,13 @@ def test_epochs_match_the_published_vectors() -> None:
             exported = secrets.export(row, exporter["label"], bytes.fromhex(exporter["context"]), exporter["length"])
             assert exported == bytes.fromhex(exporter["secret"])
             init_secret = secrets.init_secret
-        ran("key-schedule")
+        source.ran("key-schedule")
 
 
-def test_psk_chains_match_the_published_vectors() -> None:
+@EVERY_SOURCE
+def test_psk_chains_match_the_published_vectors(source: Source) -> None:
     """V160: in the order of the commit; all zero when there is none."""
-    for case in official("psk_secret"):
+    for case in source.cases("psk_secret"):
         psks = [
             (
                 b"\x01" + opaque(bytes.fromhex(each["psk_id"])) + opaque(bytes.fromhex(each["psk_nonce"])),
@@ -54,7 +56,7 @@ def test_psk_chains_match_the_published_vectors() -> None:
             for each in case["psks"]
         ]
         assert key_schedule.psk_secret(suite(case["cipher_suite"]), psks) == bytes.fromhex(case["psk_secret"])
-        ran("psk_secret")
+        source.ran("psk_secret")
 
 
 def test_too_many_psks_are_refused() -> None:

@@ -1,9 +1,10 @@
-"""Whole lives of a member, played by other implementations: join by Welcome, then follow their commits.
+"""Whole lives of a member: join by Welcome, then follow the others' commits.
 
-Every published case runs, to its end.
+Every case runs to its end: those that other implementations have played and published, and those recorded here.
 """
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from mls.group import Group
 from mls.key_packages import KeyPackage, KeyPackageBundle
 from mls.psks import PskName, external_psk
 from tests.mls.world import NOW
-from tests.vectors import REQUIRED, ROOT, official, ran
+from tests.vectors import RECORDED, REQUIRED, ROOT, official, ran
 
 TOLERANT = partial(GroupConfig, check_lifetimes=False, lifetime_max_s=None, check_suite_listed=False)
 """The published leaves have expired long ago, and some suite 7 packages do not list their suite."""
@@ -37,7 +38,10 @@ def bundle_of(case: dict[str, Any]) -> KeyPackageBundle:
 
 
 def play(case: dict[str, Any]) -> int:
-    """How many epochs were followed: all of the case's."""
+    """How many epochs were followed: all of the case's.
+
+    A recorded case may also have `messages` to open in the order given, at first and in every epoch, and a `removal`.
+    """
     psks: dict[PskName, bytes] = {
         external_psk(bytes.fromhex(each["psk_id"])): bytes.fromhex(each["psk"]) for each in case["external_psks"]
     }
@@ -45,13 +49,24 @@ def play(case: dict[str, Any]) -> int:
     welcome = bytes.fromhex(case["welcome"])
     group = join(welcome, [bundle_of(case)], tree=tree, now=NOW, config=TOLERANT(), psks=psks)
     assert group.epoch_authenticator.hex() == case["initial_epoch_authenticator"]
+    group = heard(group, case.get("messages", ()))
     for epoch in case["epochs"]:
         proposals = [bytes.fromhex(each) for each in epoch["proposals"]]
         staged = group.stage(bytes.fromhex(epoch["commit"]), proposals=proposals, now=NOW, psks=psks)
         assert staged.successor is not None
         group = Group.from_bytes(staged.successor.to_bytes(), TOLERANT())
         assert group.epoch_authenticator.hex() == epoch["epoch_authenticator"]
+        group = heard(group, epoch.get("messages", ()))
+    if "removal" in case:
+        assert group.stage(bytes.fromhex(case["removal"]), now=NOW).removed
     return len(case["epochs"])
+
+
+def heard(group: Group, messages: Iterable[dict[str, Any]]) -> Group:
+    for each in messages:
+        group, opened = group.open(bytes.fromhex(each["message"]), NOW)
+        assert (opened.sender_leaf, opened.plaintext.hex()) == (each["sender"], each["plaintext"])
+    return group
 
 
 @pytest.mark.parametrize(
@@ -66,6 +81,14 @@ def test_published_passive_clients(name: str, cases: int) -> None:
         ran(name)
     print(f"{name}: {epochs} epochs followed")
     assert len(official(name)) == cases
+
+
+@pytest.mark.parametrize(("suite_id", "epochs"), [*((number, 4) for number in range(1, 8)), (0xF050, 2)])
+def test_recorded_passive_clients(suite_id: int, epochs: int) -> None:
+    """Fixed bytes for the classical suites and the default one, messages and the own removal included."""
+    (case,) = (each for each in RECORDED.cases("passive-client") if each["cipher_suite"] == suite_id)
+    assert play(case) == epochs
+    RECORDED.ran("passive-client")
 
 
 def interop(name: str) -> list[dict[str, Any]]:

@@ -27,14 +27,14 @@ from mls.public_protection import check_membership_tag, protect
 from mls.registry import ProtocolVersion, WireFormat
 from mls.secret_tree import RatchetBounds, SecretTree
 from tests.mls.world import Dice
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source, recorded
 
 SENDER = 1
 LEAF_COUNT = 2
 
 
 class Published:
-    """One case of the published file, with what both ends of a message need."""
+    """One case of the vectors, with what both ends of a message need."""
 
     def __init__(self, case: dict[str, Any]) -> None:
         self.suite: CipherSuite = suite(case["cipher_suite"])
@@ -89,9 +89,10 @@ def encoded(content: bytes | Struct) -> bytes:
     return content if isinstance(content, bytes) else content.encode()
 
 
-def test_published_messages_open_and_ours_open_the_same_way() -> None:
+@EVERY_SOURCE
+def test_published_messages_open_and_ours_open_the_same_way(source: Source) -> None:
     """Signature, membership tag, sender data, key schedule of messages and their framing, for all suites."""
-    for each in official("message-protection"):
+    for each in source.cases("message-protection"):
         case = Published(each)
         proposal, commit = Proposal.decode(case.bytes["proposal"]), Commit.decode(case.bytes["commit"])
         ways: list[tuple[str, str, bytes | Proposal | Commit]] = [
@@ -108,12 +109,12 @@ def test_published_messages_open_and_ours_open_the_same_way() -> None:
             sealer = case.seal_public if way == "pub" else case.seal_private
             for message in (case.bytes[f"{name}_{way}"], sealer(content)):
                 assert encoded(opener(message).content.content) == case.bytes[name], (name, way)
-        ran("message-protection")
+        source.ran("message-protection")
 
 
 @pytest.fixture
 def published() -> Published:
-    return Published(official("message-protection")[0])
+    return Published(recorded("message-protection")[0])
 
 
 def test_a_signature_for_another_epoch_does_not_verify(published: Published) -> None:

@@ -11,7 +11,7 @@ from mls.errors import DuplicateError, MalformedError, MisuseError, UnopenableEr
 from mls.key_schedule import sender_data_key
 from mls.registry import ContentType
 from mls.secret_tree import GENERATION_MAX, Branch, LeafRatchets, Ratchet, RatchetBounds, SecretNode, SecretTree
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 APPLICATION, HANDSHAKE = ContentType.APPLICATION, ContentType.COMMIT
 SUITE = suite(1)
@@ -36,8 +36,9 @@ def secrets_in(node: SecretNode) -> Iterator[bytes]:
                     yield from (key.key, key.nonce)
 
 
-def test_keys_match_the_published_vectors() -> None:
-    for case in official("secret-tree"):
+@EVERY_SOURCE
+def test_keys_match_the_published_vectors(source: Source) -> None:
+    for case in source.cases("secret-tree"):
         row = suite(case["cipher_suite"])
         sender_data = {name: bytes.fromhex(value) for name, value in case["sender_data"].items()}
         key, nonce = sender_data_key(row, sender_data["sender_data_secret"], sender_data["ciphertext"])
@@ -49,7 +50,7 @@ def test_keys_match_the_published_vectors() -> None:
                     taken, tree = tree.take_key(leaf_index, content_type, published["generation"])
                     assert taken.key == bytes.fromhex(published[f"{name}_key"])
                     assert taken.nonce == bytes.fromhex(published[f"{name}_nonce"])
-        ran("secret-tree")
+        source.ran("secret-tree")
 
 
 def test_proposals_and_commits_share_a_ratchet() -> None:

@@ -4,13 +4,14 @@ from mls.crypto import suite
 from mls.framing import AuthenticatedContent
 from mls.registry import WireFormat
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 SUITE = suite(1)
 
 
-def test_hashes_match_the_published_vectors() -> None:
-    for case in official("transcript-hashes"):
+@EVERY_SOURCE
+def test_hashes_match_the_published_vectors(source: Source) -> None:
+    for case in source.cases("transcript-hashes"):
         row, commit = (
             suite(case["cipher_suite"]),
             AuthenticatedContent.decode(bytes.fromhex(case["authenticated_content"])),
@@ -25,7 +26,7 @@ def test_hashes_match_the_published_vectors() -> None:
         assert confirmed == bytes.fromhex(case["confirmed_transcript_hash_after"])
         assert row.mac_verify(bytes.fromhex(case["confirmation_key"]), confirmed, tag)
         assert interim_transcript_hash(row, confirmed, tag) == bytes.fromhex(case["interim_transcript_hash_after"])
-        ran("transcript-hashes")
+        source.ran("transcript-hashes")
 
 
 def test_each_part_of_a_commit_enters_the_hash() -> None:

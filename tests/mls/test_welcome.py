@@ -6,12 +6,13 @@ from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage
 from mls.key_schedule import start_epoch, welcome_key, welcome_secret, zero_secret
 from mls.welcome import WELCOME_LABEL, GroupSecrets, Welcome
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 
-def test_published_welcomes() -> None:
+@EVERY_SOURCE
+def test_published_welcomes(source: Source) -> None:
     """Group secrets, GroupInfo, its signature and its confirmation tag, for all suites."""
-    for case in official("welcome"):
+    for case in source.cases("welcome"):
         row = suite(case["cipher_suite"])
         package = MLSMessage.decode(bytes.fromhex(case["key_package"])).body
         welcome = MLSMessage.decode(bytes.fromhex(case["welcome"])).body
@@ -30,4 +31,4 @@ def test_published_welcomes() -> None:
         assert info.verify(row, bytes.fromhex(case["signer_pub"]))
         confirmed = info.group_context.confirmed_transcript_hash
         assert row.mac_verify(start.secrets.confirmation_key, confirmed, info.confirmation_tag)
-        ran("welcome")
+        source.ran("welcome")

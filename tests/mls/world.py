@@ -13,6 +13,7 @@ from mls.entry import join
 from mls.group import Group
 from mls.key_packages import KeyPackageBundle, create_key_package
 from mls.proposals import Proposal, add, remove
+from mls.psks import NO_PSKS, Psks
 from mls.results import OwnCommit
 from mls.tree.nodes import Capabilities, Credential, Extension, Lifetime
 
@@ -79,6 +80,7 @@ class Members:
     ) -> None:
         self.suite_id, self.config = suite_id, config or GroupConfig()
         self.random = Dice(seed)
+        self.psks: Psks = NO_PSKS  # those at hand of every member
         self.groups: dict[str, Group] = {}
         self.clients: dict[str, Client] = {}
         founder = self.client(names[0])
@@ -110,7 +112,7 @@ class Members:
 
     def commit(self, committer: str, *, adopt: bool = True, **request: Any) -> OwnCommit:
         """A commit of one member, taken in by all the others unless `adopt` is off."""
-        made = self[committer].commit(self.random, NOW, **request)
+        made = self[committer].commit(self.random, NOW, **({"psks": self.psks} | request))
         if adopt:
             self.adopt(committer, made, request.get("references", ()))
         return made
@@ -120,7 +122,7 @@ class Members:
             if name == committer:
                 self.groups[name] = made.successor
                 continue
-            staged = group.stage(made.message, proposals=references, now=NOW)
+            staged = group.stage(made.message, proposals=references, now=NOW, psks=self.psks)
             if staged.successor is None:
                 del self.groups[name]
             else:

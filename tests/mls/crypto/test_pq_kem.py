@@ -17,7 +17,7 @@ from mls.crypto.pq_kem import MLKEM768, MLKEM768_P256, MLKEM768_X25519, MLKEM102
 from mls.errors import InvalidError, MisuseError, UnopenableError
 from tests.mls.crypto import one_stage
 from tests.mls.crypto.fips203 import SlowMlKem
-from tests.vectors import post_quantum, ran
+from tests.vectors import EVERY_POST_QUANTUM_SOURCE, POST_QUANTUM, Source, post_quantum, ran
 
 PQ_KEMS = (MLKEM768, MLKEM1024, MLKEM768_P256, MLKEM1024_P384, MLKEM768_X25519)
 KEMS: dict[int, Kem] = {each.hpke_id: each for each in (*PQ_KEMS, DHKEM_P256, DHKEM_P384, DHKEM_X25519, DHKEM_X448)}
@@ -54,15 +54,16 @@ def rank(ml_kem: MlKem) -> int:
     return (ml_kem.public_size - 32) // 384
 
 
-def hpke_cases() -> Iterator[dict[str, Any]]:
-    for case in post_quantum("hpke-pq-test-vectors"):
+def hpke_cases(source: Source = POST_QUANTUM) -> Iterator[dict[str, Any]]:
+    for case in source.cases("hpke-pq-test-vectors"):
         if case["kem_id"] != ML_KEM_512:  # no suite has it, nor does the library
             yield {key: bytes.fromhex(value) if isinstance(value, str) else value for key, value in case.items()}
 
 
-def test_every_hpke_vector() -> None:
+@EVERY_POST_QUANTUM_SOURCE
+def test_every_hpke_vector(source: Source) -> None:
     """Keys from seeds, decapsulation, the key schedule, every ciphertext and export, for all KEMs that we have."""
-    for case in hpke_cases():
+    for case in hpke_cases(source):
         kem, aead = KEMS[case["kem_id"]], AEADS[case["aead_id"]]
         key = kem.derive_key_pair(case["ikmR"])
         assert key.public == kem.load_private(case["skRm"]).public == case["pkRm"]
@@ -83,16 +84,17 @@ def test_every_hpke_vector() -> None:
         for each in case["exports"]:
             exported = context.export(bytes.fromhex(each["exporter_context"]), each["L"])
             assert exported == bytes.fromhex(each["exported_value"])
-        ran("hpke-pq-test-vectors")
+        source.ran("hpke-pq-test-vectors")
 
 
-def test_every_hpke_vector_is_made_again_from_its_randomness() -> None:
+@EVERY_POST_QUANTUM_SOURCE
+def test_every_hpke_vector_is_made_again_from_its_randomness(source: Source) -> None:
     """Encapsulation byte for byte, over an ML-KEM of the tests' own that takes the vectors' randomness."""
-    for case in hpke_cases():
+    for case in hpke_cases(source):
         kem = with_known_randomness(KEMS[case["kem_id"]])
 
         assert kem.encapsulate(case["pkRm"], stream(case["ikmE"])) == (case["shared_secret"], case["enc"])
-        ran("hpke-pq-test-vectors (encapsulation)")
+        source.ran("hpke-pq-test-vectors (encapsulation)")
 
 
 def test_every_x_wing_vector() -> None:

@@ -4,11 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mls.tree import math
-from tests.vectors import official, ran
+from tests.vectors import EVERY_SOURCE, Source
 
 
-def test_arithmetic_matches_the_published_vectors() -> None:
-    for case in official("tree-math"):
+@EVERY_SOURCE
+def test_arithmetic_matches_the_published_vectors(source: Source) -> None:
+    for case in source.cases("tree-math"):
         leaf_count, nodes = case["n_leaves"], range(case["n_nodes"])
         assert math.node_count(leaf_count) == case["n_nodes"]
         assert math.root(leaf_count) == case["root"]
@@ -16,7 +17,7 @@ def test_arithmetic_matches_the_published_vectors() -> None:
         assert [math.right(node) for node in nodes] == case["right"]
         assert [math.parent(node, leaf_count) for node in nodes] == case["parent"]
         assert [math.sibling(node, leaf_count) for node in nodes] == case["sibling"]
-        ran("tree-math")
+        source.ran("tree-math")
 
 
 @given(st.integers(0, 10), st.data())
