@@ -6,10 +6,11 @@ import pytest
 
 from mls.crypto import suite
 from mls.errors import InvalidError
+from mls.extensions import RequiredCapabilities, required_capabilities_extension
 from mls.registry import CredentialType
 from mls.tree.nodes import Credential, LeafNode
 from mls.tree.ratchet import RatchetTree
-from mls.validation.leaves import check_credential_types, check_leaf_content
+from mls.validation.leaves import check_credential_types, check_leaf_content, check_leaf_in_group
 from tests.mls.world import Client, Dice
 
 
@@ -57,6 +58,15 @@ def test_members_who_support_each_others_credentials_get_along() -> None:
     both = (1, 2)
     member, newcomer = leaf_of("alice", CredentialType.X509, both), leaf_of("bob", 1, both)
     check_credential_types(tree_of(member, newcomer), [newcomer])
+
+
+@pytest.mark.parametrize("lists", [((7,), (), ()), ((), (9,), ()), ((), (), (2,))])
+def test_v063_a_leaf_that_lacks_what_is_required(lists: tuple[tuple[int, ...], ...]) -> None:
+    """An extension, a proposal or a credential type; default ones, but for credentials, need no listing."""
+    with pytest.raises(InvalidError) as wrong:
+        check_leaf_in_group(leaf_of("alice"), (required_capabilities_extension(RequiredCapabilities(*lists)),))
+    assert wrong.value.rule == "V063"
+    check_leaf_in_group(leaf_of("alice"), (required_capabilities_extension(RequiredCapabilities((5,), (7,), (1,))),))
 
 
 @pytest.mark.parametrize("key", [b"", bytes(31), bytes(33)])
