@@ -84,6 +84,12 @@ def test_v025_a_commit_from_an_external_sender(table: Table) -> None:
     table.refuses("V025", frame(PublicMessage(content, message.auth)))
 
 
+def test_v027_a_commit_from_a_sender_of_proposals(table: Table) -> None:
+    message = public_message(table.alice.commit())
+    content = replace(message.content, sender=Sender(SenderType.NEW_MEMBER_PROPOSAL))
+    table.refuses("V027", frame(PublicMessage(content, message.auth)))
+
+
 def test_v148_a_proposal_where_a_commit_belongs(table: Table) -> None:
     table.refuses("V148", table.alice.proposal(Remove(table.leaf("dave"))))
 

@@ -278,6 +278,14 @@ def test_v124_one_psk_twice(table: Table) -> None:
     table.refuses("V124", table.alice.commit(PreSharedKey(_psk()), PreSharedKey(_psk())))
 
 
+def test_v160_more_psks_than_a_commit_can_count(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """65 535 in truth."""
+    monkeypatch.setattr("mls.validation.proposals.PSK_COUNT_MAX", 2)
+    psks = [PreSharedKey(_psk(nonce=bytes([number]) * 32)) for number in range(3)]
+    table.refuses("V160", table.alice.commit(*psks))
+    assert len(table["bob"].public.check_commit(table.alice.commit(*psks[:2])).proposals) == 2
+
+
 def test_v103_a_reinit_to_a_lower_version(table: Table) -> None:
     table.refuses("V103", table.alice.commit(replace(_reinit(), version=0)))
     later = table.alice.commit(replace(_reinit(), version=2))
