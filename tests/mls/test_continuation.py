@@ -360,6 +360,14 @@ def test_v185_a_welcome_with_a_psk_that_is_not_at_hand(welcomed: Welcomed) -> No
         old.refused("V185", made.welcome, bundle, psks=some, predecessor=None)
 
 
+@pytest.mark.parametrize("usage", [REINIT, BRANCH])
+def test_v185_a_welcome_that_continues_a_group_which_is_not_at_hand(usage: ResumptionPSKUsage) -> None:
+    """Its PSK alone says nothing of the old group's members and terms."""
+    old = Old(ended=usage is REINIT)
+    bundle, psks = old.bundle(), old["bob"].resumption_psks
+    old.refused("V185", old.continued(usage, bundle), bundle, psks=psks, predecessor=None)
+
+
 def test_v186_a_welcome_that_continues_two_groups(welcomed: Welcomed) -> None:
     old, made, bundle = welcomed
     two = [ResumptionPsk(usage, b"a group", old["alice"].epoch) for usage in (REINIT, BRANCH)]
