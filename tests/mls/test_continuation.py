@@ -331,6 +331,15 @@ def test_v199_a_branch_with_a_stranger(old: Old) -> None:
     old.refused("V199", old.continued(BRANCH, bundle, old.bundle("mallory")), bundle)
 
 
+def test_v207_a_branch_of_an_epoch_whose_members_are_forgotten(old: Old) -> None:
+    """The key is still there, but nobody can say any more who was in that epoch."""
+    bundle, earlier = old.bundle(), ResumptionPsk(BRANCH, b"a group", old["alice"].epoch - 1)
+    made = old.continued(BRANCH, bundle, name=earlier)
+    assert join(made.welcomes[0], [bundle], tree=None, now=NOW, predecessor=old["bob"]).epoch == 1
+    forgetful = Group(replace(old["bob"].state, past=()))
+    old.refused("V207", made, bundle, predecessor=forgetful)
+
+
 # --- the PSKs of any Welcome ---
 
 
