@@ -15,6 +15,7 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.operations import OPERATIONS
 from node.api.service import Service
+from node.config import POST_QUANTUM_SUITE
 from node.config import load
 from node.daemon import Node, open_node
 from node.identity import Identity
@@ -143,7 +144,7 @@ async def test_a_group_is_founded_under_a_free_name(tmp_path: Path, autojump_clo
 
         made = await alice.group_create(schema.GroupCreateRequest(name="book club", model="crash", committee_max=5))
 
-        assert (made.name, made.epoch, made.member_count, made.suite) == ("book club", 0, 1, 1)
+        assert (made.name, made.epoch, made.member_count, made.suite) == ("book club", 0, 1, POST_QUANTUM_SUITE)
         assert (made.model, made.committee_max, made.committee_size, made.is_voter) == ("crash", 5, 1, True)
         assert (made.health, made.health_text, made.decided_id) == ("ok", "the only voter answers", "")
         assert made.survives.startswith("alice alone decides")
