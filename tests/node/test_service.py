@@ -15,8 +15,7 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.operations import OPERATIONS
 from node.api.service import Service
-from node.config import POST_QUANTUM_SUITE
-from node.config import load
+from node.config import POST_QUANTUM_SUITE, load
 from node.daemon import Node, open_node
 from node.identity import Identity
 from node.service import NodeService, answered
