@@ -156,7 +156,7 @@ def decode(response: HTTPResponse, kind: type[ReplyT]) -> ReplyT:
         return msgspec.json.decode(response.read(REPLY_SIZE_MAX), type=kind)
     except (OSError, HTTPException) as error:
         raise NoReplyError(f"the daemon hung up in the middle of its answer ({type(error).__name__})") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ClientError(f"the daemon's answer is not understood: is it another version? ({error})") from error
 
 

@@ -47,7 +47,7 @@ class Identity:
         """Read what ``to_bytes`` wrote; raises ``IdentityError``."""
         try:
             version, seed = msgspec.msgpack.decode(data, type=tuple[int, bytes])
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise IdentityError("stored identity: damaged") from None  # the error might quote the key
         if version != IDENTITY_VERSION:
             raise IdentityError(f"stored identity has version {version}; this program reads {IDENTITY_VERSION}")
@@ -103,7 +103,7 @@ def claimed_peer(identity: bytes) -> PeerId:
     """The peer that identity bytes name, without checking their signature: for leaves that were verified before."""
     try:
         _, public_key, _ = msgspec.msgpack.decode(identity, type=tuple[int, bytes, bytes])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise BindingError("credential: not a binding of this program") from None
     return peer_id_of(public_key)
 

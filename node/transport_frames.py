@@ -142,7 +142,7 @@ def encode_announcement(announcement: Announcement) -> bytes:
 def decode_announcement(body: bytes) -> Announcement:
     try:
         return _announcements.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError("an announcement that cannot be read") from error
 
 

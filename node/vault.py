@@ -160,7 +160,7 @@ def _read(path: Path) -> tuple[_Sealed, _Header]:
         if (found := msgspec.msgpack.decode(version)) != VAULT_VERSION:
             raise VaultError(f"vault {path} has version {found}; this program reads version {VAULT_VERSION}")
         header = msgspec.msgpack.decode(sealed.header, type=_Header)
-    except (msgspec.MsgspecError, IndexError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError) as error:
         raise VaultError(f"vault {path} is damaged; restore it from a copy") from error
     if not header.cost.is_sane or len(header.salt) != SALT_SIZE or len(sealed.nonce) != NONCE_SIZE:
         raise VaultError(f"vault {path} is damaged; restore it from a copy")

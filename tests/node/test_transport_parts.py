@@ -140,6 +140,13 @@ def test_a_hint_is_refused_when_its_topic_or_payload_is_not_one() -> None:
             decode_hint(body)
 
 
+def test_a_topic_that_is_no_text_is_a_bad_announcement() -> None:
+    """Whatever a peer sends ends in a FrameError; the decoder has a type of its own for broken text."""
+    ((_, body),) = FrameReader().feed(encode_announcement(Announcement(("topic",), ())))
+    with pytest.raises(FrameError):
+        decode_announcement(body.replace(b"topic", b"top\xc4c"))
+
+
 def test_announcements_come_back_and_are_bounded() -> None:
     said = Announcement(("a", "b"), ("peer",))
     ((kind, body),) = FrameReader().feed(encode_announcement(said))

@@ -96,6 +96,17 @@ def test_any_single_byte_flipped_is_refused(vault: Path) -> None:
             open_vault(vault, RIGHT)
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_a_mode_that_is_no_text_is_refused(vault: Path, at: int) -> None:
+    """Damaged text fails in a way of its own in the decoder; it is a damaged vault all the same."""
+    create_vault(vault, RIGHT, os.urandom, CHEAP)
+    good = vault.read_bytes()
+    mode = good.index(b"passphrase")
+    vault.write_bytes(good[: mode + at] + b"\xc4" + good[mode + at + 1 :])
+    with pytest.raises(VaultError, match="damaged"):
+        open_vault(vault, RIGHT)
+
+
 def test_an_unknown_version_is_refused_naming_both(vault: Path) -> None:
     header = msgspec.msgpack.encode((7, "quantum", "something else"))
     vault.write_bytes(msgspec.msgpack.encode((header, bytes(12), bytes(48))))
