@@ -47,6 +47,7 @@ RULES: Final = (
     Run("n = 7, 2 views", 7, 5, 2, 2),
     Run("n = 3 of the crash model, 3 views, crashes", 3, 2, 0, 3, crash=True),
     HAND_OVER,
+    Run("hand-over, n = 4, 2 views and 1", 4, 3, 1, 2, seats=(2, 1, 1), next_views=1),
     FORKED,
 )
 """Each must keep every promise."""
@@ -57,7 +58,7 @@ QUICK: Final = (SHORT, HAND_OVER)
 LONG: Final = (
     Run("n = 7, 2 views, crashes", 7, 5, 2, 2, crash=True),
     Run("n = 7, 2 views, verdicts", 7, 5, 2, 2, verdict=True),
-    Run("hand-over, n = 4, 2 views and 1", 4, 3, 1, 2, seats=(2, 1, 1), next_views=1),
+    Run("hand-over, n = 4, 2 views and 1, crashes", 4, 3, 1, 2, crash=True, seats=(2, 1, 1), next_views=1),
 )
 """More of the same, for minutes; only with `--long`."""
 

@@ -11,6 +11,7 @@ from ordering import InstanceRecord, VoteKind, progress, voting
 from ordering.guard import Guard, Position, Sign
 from ordering.state import InstanceState, Work
 from tests.model import spin
+from tests.model.__main__ import main
 from tests.model.agreement import COMPARED, python_edges
 from tests.model.relation import (
     GENESIS,
@@ -58,6 +59,16 @@ def test_python_and_spin_have_the_same_transitions(run: Run) -> None:
 
     assert len(ours) > 300
     assert ours == theirs
+
+
+def test_the_command_says_how_to_get_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It installs nothing by itself."""
+    monkeypatch.setattr("tests.model.__main__.missing", lambda: True)
+
+    assert main(["--quick"]) == 2
+    assert "apt-get install spin gcc" in capsys.readouterr().err
 
 
 def test_every_step_of_the_simulated_core_is_allowed() -> None:
