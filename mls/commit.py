@@ -18,7 +18,7 @@ from mls.key_schedule import zero_secret
 from mls.leaf_change import NO_CHANGE, LeafChange, renewed
 from mls.proposal_list import ListedProposal
 from mls.proposals import Commit, GroupContextExtensions, PreSharedKey, Proposal, ProposalOrRef, ReInit
-from mls.psks import NO_PSKS, Psks, secret_of
+from mls.psks import NO_PSKS, Psks
 from mls.registry import LeafNodeSource, ResumptionPSKUsage, WireFormat
 from mls.state import GroupState
 from mls.tree.kem import FreshPath, create_path
@@ -64,7 +64,7 @@ def create_commit(state: GroupState, request: CommitRequest, random: Random, now
     sender = Sender.member(state.own_leaf)
     applied, _ = public.apply(sender, listed, state.config)
     _check_outgoing(state, applied, listed, request, now)
-    psk_secret = secret_of(suite, applied.psks, (state.resumption_psks, request.psks), "V149")
+    psk_secret = state.psk_secret(applied.psks, request.psks)
 
     change = request.leaf or NO_CHANGE
     fresh = None

@@ -9,7 +9,7 @@ from mls.credentials import as_accepted
 from mls.errors import InvalidError, OwnCommitError, UnopenableError
 from mls.handshake import received_proposals, unprotected
 from mls.key_schedule import after_commit, receive_external_init, zero_secret
-from mls.psks import NO_PSKS, Psks, secret_of
+from mls.psks import NO_PSKS, Psks
 from mls.state import GroupState
 from mls.tree.kem import open_path
 from mls.tree.private import TreeKeys
@@ -60,7 +60,7 @@ def check_newcomers(state: GroupState, checked: CheckedCommit, now: int) -> None
 
 def _opened(state: GroupState, checked: CheckedCommit, now: int, psks: Psks) -> GroupState:
     suite, successor = state.suite, checked.successor
-    psk = secret_of(suite, checked.applied.psks, (state.resumption_psks, psks), "V149")
+    psk = state.psk_secret(checked.applied.psks, psks)
     init_secret = _init_secret(state, checked.applied.kem_output)
     state, keys = _own_update_applied(state, checked)
     commit_secret = zero_secret(suite)  # V159

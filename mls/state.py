@@ -1,6 +1,7 @@
 """All that a member holds of a group, as one frozen value; the verbs (`commit`, `stage`, `application`) work on it."""
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self
@@ -9,9 +10,9 @@ from mls.config import GroupConfig
 from mls.crypto import CipherSuite, HpkePrivateKey, SignaturePrivateKey
 from mls.errors import MisuseError
 from mls.framing import AuthenticatedContent
-from mls.key_schedule import EpochSecrets, EpochStart
+from mls.key_schedule import EpochSecrets, EpochStart, zero_secret
 from mls.past_epochs import Past, PastEpoch, changes_between, leaves_then, rank_of, retained
-from mls.psks import PskName, Psks, resumption_psk
+from mls.psks import PreSharedKeyID, PskName, Psks, resumption_psk, secret_of
 from mls.public_group import PublicGroup
 from mls.secret_tree import SecretTree
 from mls.tree.nodes import LeafNode
@@ -89,6 +90,12 @@ class GroupState:
         kept = ((self.public.epoch, self.secrets.resumption_psk), *self.resumption)
         psks: dict[PskName, bytes] = {resumption_psk(self.public.group_id, epoch): psk for epoch, psk in kept}
         return MappingProxyType(psks)
+
+    def psk_secret(self, ids: Sequence[PreSharedKeyID], psks: Psks) -> bytes:
+        """What a Commit of this epoch takes in (V160): keys of ours first. Raises UnopenableError (V149, V207)."""
+        if not ids:
+            return zero_secret(self.suite)
+        return secret_of(self.suite, ids, (self.resumption_psks, psks), "V149")
 
     def check_open(self) -> None:
         """Raises MisuseError once a ReInit has ended the group (V168)."""
