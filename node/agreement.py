@@ -6,7 +6,7 @@ also holds whatever explains it, and memory is changed only after it.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -17,17 +17,18 @@ from node.building import build_for_intents, build_plain
 from node.candidacy import Candidacy, is_candidate
 from node.confirmation import Confirmation
 from node.context import NodeContext
-from node.electorate import RuleError, Voting, peer_of, voting_of
+from node.electorate import RuleError, Voting, voting_of
 from node.holding import ABSTAINING, CUT_OFF, FROZEN, OK, Holding
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED, Plan, Settled, plan
 from node.judgement import Epoch, Known
 from node.logs import logger, short
+from node.ordering_records import put_record, stored_decision, stored_guard, stored_records
 from node.outward import Ask, Outward, Publish, Tell
 from node.parking import Parking
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
-from node.store_rows import DecisionRow, GuardRow
+from node.roster import Roster
 from node.store_writes import Transaction
 from ordering import (
     INTENT_ORDINAL,
@@ -50,7 +51,6 @@ from ordering import (
     Input,
     InstanceConfig,
     InstanceMessage,
-    InstanceRecord,
     InstanceState,
     Learned,
     MalformedError,
@@ -90,6 +90,7 @@ class Agreement:
     instance: InstanceState
     candidacy: Candidacy
     confirmation: Confirmation
+    roster: Roster
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
         self.context = context
@@ -141,33 +142,19 @@ class Agreement:
         """The candidates of this epoch."""
         return self.candidacy.known
 
-    def peers(self) -> tuple[PeerId, ...]:
-        """The other members' peers, by leaf index."""
-        return tuple(peer for peer in self._leaf_peers.values() if peer != self.context.identity.peer_id)
-
-    def leaf_of(self, peer: PeerId) -> int | None:
-        """The leaf of a peer in this epoch."""
-        return self._leaves.get(peer)
-
     def peer_of_member(self, identity: bytes) -> PeerId:
         """The peer that a credential the engine accepted belongs to."""
         return claimed_peer(identity)
 
-    def voter_peers(self, voters: Iterable[int]) -> tuple[PeerId, ...]:
-        """The peers behind voter indices, our own left out."""
-        seats = self.instance.config.committee.seats
-        peers = (self._leaf_peers[seats[voter].leaf] for voter in voters if voter < len(seats))
-        return tuple(peer for peer in peers if peer != self.context.identity.peer_id)
-
     def may_serve(self, peer: PeerId, epoch: int) -> bool:
         """Whether a peer was, as far as we know, a member in that epoch: only then is it told how it ended."""
-        if peer in self._leaves:
+        if peer in self.roster:
             return True
         return any(each.peer == peer and epoch <= each.epoch for each in self.holding.extra.departed)
 
     def epoch_told(self, peer: PeerId) -> int:
         """The epoch a peer is told we stand in: who was removed learns that it was, and nothing of what came after."""
-        if peer in self._leaves:
+        if peer in self.roster:
             return self.holding.epoch
         last = max((each.epoch for each in self.holding.extra.departed if each.peer == peer), default=-1)
         return min(self.holding.epoch, last + 1)
@@ -231,11 +218,10 @@ class Agreement:
         now = self.context.now_s()
         if self.is_over or now - self._link_heard_s.get(peer, float("-inf")) < HEARD_AGAIN_S:
             return
-        leaf = self._leaves.get(peer)
-        if leaf is None:
+        if peer not in self.roster:
             return
         self._link_heard_s[peer] = now
-        voter = self.instance.config.committee.voter_of_leaf(leaf)
+        voter = self.roster.voter_of(peer)
         if voter is not None:
             self._step(Heard(now, (voter,)))
 
@@ -259,12 +245,11 @@ class Agreement:
     def _begin(self, voting: Voting) -> None:
         """Set up the epoch that `holding` stands in; its instance is opened by the caller."""
         holding, group = self.holding, self.group
-        self._leaf_peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
-        self._leaves = {peer: leaf_index for leaf_index, peer in self._leaf_peers.items()}
+        self.roster = Roster(self.context.identity.peer_id, group.public, voting.committee)
         self._asking: set[BundleId] = set()  # one question at a time for each bundle, however slow those asked are
         self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
         self._fragments: set[int] = set()  # whose fingerprint was not ours
-        self.confirmation = Confirmation(voting.committee, len(self._leaves), holding.extra.welcomed_by)
+        self.confirmation = Confirmation(voting.committee, len(self.roster), holding.extra.welcomed_by)
         own_voter = voting.committee.voter_of_leaf(group.own_leaf)
         if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
             own_voter = None  # a key we do not hold; nothing can be signed with it
@@ -293,7 +278,11 @@ class Agreement:
 
     def _restore(self) -> None:
         """Go on where the disk says we were: own votes, own candidates, a Decision whose bytes were missing."""
-        self.instance = restore(self._config, self._stored_guard(), self._stored_records())
+        self.instance = restore(
+            self._config,
+            self._stored_guard(),
+            stored_records(self.context.store, self.holding.group_id, self.holding.epoch),
+        )
         self._step(Open(self.context.now_s()))
         for row in self.context.store.candidates(self.holding.group_id, self.holding.epoch):
             known = self.candidacy.recall(row)
@@ -344,28 +333,28 @@ class Agreement:
         elif isinstance(message, Status):
             # In our epoch, but of another instance: the group has forked, and our last Decision shows it.
             lacking = epoch if epoch < self.holding.epoch else epoch - 1
-            known = self._decision_of(lacking) if self.may_serve(peer, lacking) else None
+            known = (
+                stored_decision(self.context.store, self.holding.group_id, lacking)
+                if self.may_serve(peer, lacking)
+                else None
+            )
             if known is not None:
                 self._tell((peer,), known)
 
     def _compare_with_log(self, decision: Decision) -> None:
         """R9, for an epoch we have left: a valid Decision other than ours means more than f liars. Never pick."""
-        known = self._decision_of(decision.epoch)
+        known = stored_decision(self.context.store, self.holding.group_id, decision.epoch)
         fork = None if known is None else find_fork(known, decision, ed25519_verify)
         if fork is None or self.is_frozen:
             return
         freeze = Freeze(FreezeReason.TWO_DECISIONS, (fork.first, fork.second), None)
         with self.context.store.transaction() as transaction:
-            self._persist(transaction, freeze)
+            put_record(transaction, self.holding.group_id, self.holding.epoch, freeze)
         self._change_health(FROZEN, FROZEN_TEXT)
-
-    def _decision_of(self, epoch: int) -> Decision | None:
-        row = self.context.store.decision(self.holding.group_id, epoch)
-        return None if row is None else Decision.decode(row.decision)
 
     def _share_of(self, peer: PeerId) -> str:
         """Whose room in the parking a message takes: a member has its own, all others have one together."""
-        return peer if peer in self._leaves else ""
+        return peer if peer in self.roster else ""
 
     # --- candidates ---
 
@@ -495,33 +484,12 @@ class Agreement:
         del self._vote_key
 
     def _persist(self, transaction: Transaction, record: Record) -> None:
-        group_id, epoch = self.holding.group_id, self.holding.epoch
-        match record:
-            case Guard():
-                transaction.put_guard(GuardRow(*(getattr(record, name) for name in Guard.__struct_fields__)))
-            case InstanceRecord():
-                transaction.put_ordering_record(group_id, epoch, "instance", record.encode())
-            case Freeze():
-                transaction.put_ordering_record(group_id, epoch, "freeze", record.encode())
-            case Decision():
-                known = self.known.get(record.id)
-                candidate = None if known is None else known.candidate.encode()
-                transaction.put_decision(DecisionRow(group_id, epoch, record.id, record.encode(), candidate))
+        known = self.known.get(record.id) if isinstance(record, Decision) else None
+        candidate = None if known is None else known.candidate.encode()
+        put_record(transaction, self.holding.group_id, self.holding.epoch, record, candidate)
 
     def _stored_guard(self) -> Guard:
-        row = self.context.store.guard(self.holding.group_id)
-        if row is None:  # it came with the group, so it was lost: what it would have said we cannot know
-            return Guard.lost(self.holding.group_id, self.holding.epoch)
-        return Guard(*(getattr(row, name) for name in Guard.__struct_fields__))
-
-    def _stored_records(self) -> tuple[Record, ...]:
-        group_id, epoch, store = self.holding.group_id, self.holding.epoch, self.context.store
-        kinds: dict[str, type[InstanceRecord] | type[Freeze]] = {"instance": InstanceRecord, "freeze": Freeze}
-        records: list[Record] = [kinds[key].decode(body) for key, body in store.ordering_records(group_id, epoch)]
-        row = store.decision(group_id, epoch)
-        if row is not None:  # decided, but its bundle was not here yet when we stopped
-            records.append(Decision.decode(row.decision))
-        return tuple(records)
+        return stored_guard(self.context.store, self.holding.group_id, self.holding.epoch)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -530,7 +498,7 @@ class Agreement:
             case Send(peer, message):
                 self._tell((peer,), message)
             case Fetch(id, holders, peers):
-                self._fetch(id, (*self.voter_peers(holders), *peers))
+                self._fetch(id, (*self.roster.voters(holders), *peers))
             case BuildOwn():
                 self._offer_plain()
             case Frozen():
@@ -604,10 +572,10 @@ class Agreement:
         if isinstance(message, Status | Decision | Certificate):
             self.outward.append(self._to_members(frame))
         else:
-            self.outward.append(Tell(self.voter_peers(range(self._config.committee.size)), frame))
+            self.outward.append(Tell(self.roster.other_voters, frame))
 
     def _to_members(self, frame: Frame) -> Outward:
-        peers = self.peers()
+        peers = self.roster.others
         return Tell(peers, frame) if len(peers) <= DIRECT_MEMBERS_MAX else Publish(frame, self.holding.epoch)
 
     def _tell(self, peers: tuple[PeerId, ...], message: InstanceMessage) -> None:
@@ -622,9 +590,9 @@ class Agreement:
         if id in self._asking:
             return  # it goes on until somebody has it, or nobody does
         self._asking.add(id)
-        voters = self.voter_peers(range(self._config.committee.size))
+        voters = self.roster.other_voters
         request = CandidateRequest(self._tag, id).encode()
-        peers = tuple(dict.fromkeys((*likely, *voters, *self.peers())))
+        peers = tuple(dict.fromkeys((*likely, *voters, *self.roster.others)))
         then, accepts = partial(self._fetched, id), partial(self._is_wanted, id)
         self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
 

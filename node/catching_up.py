@@ -71,7 +71,7 @@ class CatchingUp:
         if self.agreement.is_over:
             return
         message = decode_message(body)
-        is_member = self.agreement.leaf_of(peer) is not None
+        is_member = peer in self.agreement.roster
         if not isinstance(message, Status) or not (is_member or self.machine.done):
             return  # a stranger may be a member added since, so it is heard while no member is known to be ahead
         if message.epoch > self.agreement.holding.epoch:
@@ -136,7 +136,7 @@ class CatchingUp:
                 self._fetch(id, epoch, peer)
 
     def _fetch(self, id: BundleId, epoch: int, first: PeerId) -> None:
-        peers = tuple(dict.fromkeys((first, *self.agreement.peers())))
+        peers = tuple(dict.fromkeys((first, *self.agreement.roster.others)))
         request = BundleRequest(self._tag, epoch)
 
         def arrived(peer: PeerId, reply: bytes | None) -> None:
@@ -165,7 +165,7 @@ class CatchingUp:
             if not self.agreement.decide_from_log(peer, body, decision):
                 self._begin_again()
 
-        peers = tuple(dict.fromkeys((peer, *self.agreement.peers())))
+        peers = tuple(dict.fromkeys((peer, *self.agreement.roster.others)))
         self.conversation.drain(peers, decision.epoch, decide)
 
     def _begin_again(self) -> None:

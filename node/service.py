@@ -122,7 +122,7 @@ class NodeService:
         group = session.holding.group
         if group is None:
             raise not_member()
-        if session.agreement.leaf_of(peer) is not None:
+        if peer in session.agreement.roster:
             return self._already(session, intents.ADD, f"{self._names().shown(peer)} is a member already")
         package = await self._node.key_package_of(peer, int(group.suite.id))
         return await self._change(session, intents.ADD, AddBody(peer, package).encode(), request)

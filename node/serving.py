@@ -13,7 +13,7 @@ _ROOM: Final = 4096  # for the frame around an answer
 def candidate_of(session: Session, peer: PeerId, id: bytes) -> bytes:
     """The bytes of a candidate of the running epoch, or of the bundle that began it."""
     holding = session.holding
-    if session.agreement.leaf_of(peer) is not None:
+    if peer in session.agreement.roster:
         row = session.context.store.candidate(holding.group_id, holding.epoch, id)
         if row is not None:
             return row.candidate

@@ -220,7 +220,7 @@ class Session:
 
     def post(self, item: FrameIn | HintIn | PeerIn) -> None:
         """Hand over something from the network; dropped when there is no room for it, since all of it is repeated."""
-        share = item.peer if self.agreement.leaf_of(item.peer) is not None else ""
+        share = item.peer if item.peer in self.agreement.roster else ""
         after = self._waiting.get(share, 0) + ITEM_COST + item.size
         if after > WAITING_PER_PEER_MAX:
             return
@@ -311,7 +311,7 @@ class Session:
                 self._guarded(peer, lambda: ask.then(peer, reply))
             case PeerIn(peer):
                 self.agreement.hear(peer)
-                if self.agreement.leaf_of(peer) is not None:
+                if peer in self.agreement.roster:
                     self.conversation.compare_with(peer)
                     self._introduce((peer,))
                     if self.holding.unconfirmed:
@@ -339,8 +339,8 @@ class Session:
                 self.agreement.receive_candidate(peer, frame.body)
             case FrameKind.MESSAGE:
                 self.conversation.receive(peer, frame.body)
-            case FrameKind.INTRODUCTIONS if self.agreement.leaf_of(peer) is not None:
-                members = frozenset(self.agreement.peers())
+            case FrameKind.INTRODUCTIONS if peer in self.agreement.roster:
+                members = frozenset(self.agreement.roster.others)
                 if take_introductions(self.context, peer, members, Introductions.decode(frame.body)):
                     again_s = max(self.context.now_s(), self._introduced_s + INTRODUCE_PERIOD_S)
                     self._introduce_at_s = min(self._introduce_at_s, again_s)
@@ -388,12 +388,12 @@ class Session:
         self.context.store.checkpoint()
 
     def _connected_members(self) -> tuple[PeerId, ...]:
-        return tuple(sorted(self.context.transport.peers() & set(self.agreement.peers())))
+        return tuple(sorted(self.context.transport.peers() & set(self.agreement.roster.others)))
 
     def _introduce(self, peers: tuple[PeerId, ...]) -> None:
         """Tell members where we, and those we know, can be reached."""
         for peer in peers:
-            told = introduce(self.context, self.agreement.peers(), peer)
+            told = introduce(self.context, self.agreement.roster.others, peer)
             frame = Frame(group_tag(self.group_id), FrameKind.INTRODUCTIONS, told.encode())
             self.outward.append(Tell((peer,), frame))
 
@@ -412,8 +412,8 @@ class Session:
                 self.conversation.open_parked()
                 self._opt_in_if_wanted()
                 self._deliver_welcomes()
-                if self._members != set(self.agreement.peers()):
-                    self._members = set(self.agreement.peers())
+                if self._members != set(self.agreement.roster.others):
+                    self._members = set(self.agreement.roster.others)
                     self._introduce(self._connected_members())
             self._clean_at_s = min(self._clean_at_s, self.context.now_s() + CLEAN_DELAY_S)
         await self._flush()

@@ -167,6 +167,6 @@ def peer_info(context: NodeContext, peer: PeerId, sessions: Iterable[Session], n
         groups=tuple(
             session.group_id.hex()
             for session in sessions
-            if session.holding.group is not None and session.agreement.leaf_of(peer) is not None
+            if session.holding.group is not None and peer in session.agreement.roster
         ),
     )

@@ -88,7 +88,7 @@ async def test_a_poisonous_key_package_fails_its_own_intent_only(
         with trio.fail_after(60):
             assert (await bob.session.intent_ended(poisoned.intent_id)).state == FAILED
             assert (await bob.session.intent_ended(good.intent_id)).state == DONE
-        assert len(ada.session.agreement.peers()) == 1
+        assert len(ada.session.agreement.roster.others) == 1
 
 
 async def test_a_frozen_group_goes_on_talking_whoever_did_not_vote(tmp_path: Path, autojump_clock: MockClock) -> None:

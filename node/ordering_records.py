@@ -1,0 +1,46 @@
+"""The ordering layer's durable records in the node's store: the guard, the instance, the decisions, the freeze."""
+
+from node.store import Store
+from node.store_rows import DecisionRow, GuardRow
+from node.store_writes import Transaction
+from ordering import Decision, Freeze, Guard, InstanceRecord, Record
+
+INSTANCE = "instance"
+FREEZE = "freeze"
+
+
+def put_record(
+    transaction: Transaction, group_id: bytes, epoch: int, record: Record, candidate: bytes | None = None
+) -> None:
+    """Write one record of a step (R12); `candidate` is the encoded bundle of a Decision, as far as it is here."""
+    match record:
+        case Guard():
+            transaction.put_guard(GuardRow(*(getattr(record, name) for name in Guard.__struct_fields__)))
+        case InstanceRecord():
+            transaction.put_ordering_record(group_id, epoch, INSTANCE, record.encode())
+        case Freeze():
+            transaction.put_ordering_record(group_id, epoch, FREEZE, record.encode())
+        case Decision():
+            transaction.put_decision(DecisionRow(group_id, epoch, record.id, record.encode(), candidate))
+
+
+def stored_guard(store: Store, group_id: bytes, epoch: int) -> Guard:
+    """The group's guard. It came with the group, so a missing one was lost, and with it what it would have said."""
+    row = store.guard(group_id)
+    if row is None:
+        return Guard.lost(group_id, epoch)
+    return Guard(*(getattr(row, name) for name in Guard.__struct_fields__))
+
+
+def stored_records(store: Store, group_id: bytes, epoch: int) -> tuple[Record, ...]:
+    """What a restart goes on from; a Decision among it is one whose bundle was not here yet when we stopped."""
+    kinds: dict[str, type[InstanceRecord] | type[Freeze]] = {INSTANCE: InstanceRecord, FREEZE: Freeze}
+    records: list[Record] = [kinds[key].decode(body) for key, body in store.ordering_records(group_id, epoch)]
+    decision = stored_decision(store, group_id, epoch)
+    return tuple(records) if decision is None else (*records, decision)
+
+
+def stored_decision(store: Store, group_id: bytes, epoch: int) -> Decision | None:
+    """How an epoch ended, when that is known here."""
+    row = store.decision(group_id, epoch)
+    return None if row is None else Decision.decode(row.decision)
