@@ -64,7 +64,7 @@ class Committee:
 
     def leader(self, epoch: int, view: int) -> int:
         """The voter index that proposes in this view (R3); nothing a committer chooses moves it."""
-        return (epoch + view) % self.size
+        return (epoch + view) % len(self.seats)
 
     def voter_of_leaf(self, leaf: int) -> int | None:
         """The voter index of a leaf, or None when it is not seated."""

@@ -40,8 +40,9 @@ Followers, members without a seat, run the same machine; `can_vote` is False for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from ordering import deciding, learning, progress, proposing, receiving, speaking, timing, voting
 from ordering.certificate import Certificate, Decision
@@ -99,11 +100,21 @@ def step(state: InstanceState, event: Input) -> Transition:
             pass
     if speaking.due(work.state):
         work.set(fetched=())  # what is still missing is asked for again
-    while any(rule(work) for rule in _RULES):
-        pass
+    _settle(work)
     speaking.speak(work)
     timing.rearm(work)
     return work.transition()
+
+
+def _settle(work: Work) -> None:
+    """Apply the rules, from the top after every change, until none has anything left to do."""
+    changed = True
+    while changed:
+        changed = False
+        for rule in _RULES:
+            if rule(work):
+                changed = True
+                break
 
 
 def create(config: InstanceConfig, guard: Guard) -> InstanceState:

@@ -47,10 +47,12 @@ def wake(work: Work) -> bool:
 def fetch_missing(work: Work) -> bool:
     """Ask for every bundle that is named and not here: once per Status period each, until it comes (R15)."""
     state = work.state
-    missing = [id for id in (*needed(state), *_offered(state)) if _missing(state, id) and id not in state.fetched]
-    if not missing or state.handed:
+    if state.handed:
         return False
-    missing = list(dict.fromkeys(missing))
+    named = dict.fromkeys((*needed(state), *_offered(state)))
+    missing = [id for id in named if id not in state.fetched and _missing(state, id)]
+    if not missing:
+        return False
     for id in missing:
         work.emit(_fetch(state, id))
     work.set(fetched=(*state.fetched, *missing))

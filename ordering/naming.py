@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ordering.policy import Descriptor
 from ordering.wire import BundleId, InstanceId, digest
 
@@ -28,6 +30,7 @@ def bundle_id(instance: bytes, body_hash: bytes, announced: Descriptor) -> Bundl
     return BundleId(digest("conclave/bundle/v1", instance, body_hash, announced.hash))
 
 
+@lru_cache(maxsize=4096)
 def permutation(group_id: bytes, epoch: int, leaf: int) -> bytes:
     """Where a leaf stands among its rivals of one epoch; no choice of the committer's moves it."""
     return digest("conclave/order/v1", group_id, epoch, leaf)

@@ -17,7 +17,7 @@ from ordering.wire import BundleId
 def propose(work: Work) -> bool:
     """R3: once per view, on the strongest justification we know, guarded like a vote."""
     state = work.state
-    if not state.leads or not state.can_vote or state.own_votes or state.own_propose is not None:
+    if state.own_votes or state.own_propose is not None or not state.leads or not state.can_vote:
         return False
     justification = _justification(state)
     if justification is None:
@@ -32,7 +32,7 @@ def nothing_to_propose(work: Work) -> bool:
     A value whose bytes or verdict are on the way is something, and so is the own plain commit being built.
     """
     state = work.state
-    if not state.leads or state.own_votes or state.own_propose is not None or not timing.armed(state):
+    if state.own_votes or state.own_propose is not None or not state.leads or not timing.armed(state):
         return False
     justification = _justification(state)
     if justification is None:

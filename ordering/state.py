@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from ordering.candidates import CandidateFacts
 from ordering.certificate import Certificate, Decision
@@ -88,15 +90,14 @@ class Offer:
     candidates: tuple[BundleId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceState:
+class InstanceState(msgspec.Struct, frozen=True):
     """Everything an instance knows. Mappings are never changed in place and keep insertion order.
 
     `clock_s` counts the seconds of the present view during which the timers ran; they run from the last input until
-    `armed_until_s` (`timing`).
+    `armed_until_s` (`timing`). (A Struct, because a step makes several of them and these are made in C.)
     """
 
-    config: InstanceConfig = field(repr=False)
+    config: InstanceConfig
     guard: Guard
 
     # R1
@@ -108,11 +109,11 @@ class InstanceState:
     # R2
     view: int = 0
     proof: Justification | None = None  # of `view`; None until opened
-    notarizations: Mapping[int, Certificate] = field(default_factory=dict)  # by view; the first known of each
-    nullifications: Mapping[int, Certificate] = field(default_factory=dict)
+    notarizations: Mapping[int, Certificate] = {}  # by view; the first known of each
+    nullifications: Mapping[int, Certificate] = {}
 
     # This view
-    own_votes: Mapping[VoteKind, Vote] = field(default_factory=dict)
+    own_votes: Mapping[VoteKind, Vote] = {}
     own_propose: Propose | None = None
     proposal: BundleId | None = None  # of the first good Propose of the view's leader
     spoiled: tuple[int, ...] = ()  # views >= `view` whose leader signed a bad justification
@@ -121,9 +122,9 @@ class InstanceState:
     notarized_clock_s: float | None = None  # `clock_s` when this view's notarization became known
 
     # The instance
-    tally: Tally = field(default_factory=Tally.empty)
-    candidates: Mapping[BundleId, CandidateFacts] = field(default_factory=dict)
-    proposed: Mapping[BundleId, int] = field(default_factory=dict)  # id -> first view it was proposed in
+    tally: Tally = msgspec.field(default_factory=Tally.empty)
+    candidates: Mapping[BundleId, CandidateFacts] = {}
+    proposed: Mapping[BundleId, int] = {}  # id -> first view it was proposed in
     notarized: tuple[BundleId, ...] = ()  # ids this voter notarized, in any view
     collect_since_s: float | None = None  # when the first candidate we could notarize was here
     built_in: int | None = None  # the last view in which the own plain commit was asked for
@@ -134,14 +135,20 @@ class InstanceState:
 
     # Others
     listening_since_s: float = 0.0
-    heard: Mapping[int, float] = field(default_factory=dict)
-    serials: Mapping[tuple[bool, int], int] = field(default_factory=dict)  # (seated, index or leaf) -> last Status
-    offers: Mapping[tuple[bool, int], Offer] = field(default_factory=dict)  # sender -> its last Status' candidates
-    listed: Mapping[tuple[bool, int], tuple[float, int]] = field(default_factory=dict)  # lists taken since when
-    offered_at_s: Mapping[BundleId, float] = field(default_factory=dict)  # when we first offered it
+    heard: Mapping[int, float] = {}
+    serials: Mapping[tuple[bool, int], int] = msgspec.field(
+        default_factory=dict
+    )  # (seated, index or leaf) -> last Status
+    offers: Mapping[tuple[bool, int], Offer] = msgspec.field(
+        default_factory=dict
+    )  # sender -> its last Status' candidates
+    listed: Mapping[tuple[bool, int], tuple[float, int]] = {}  # lists taken since when
+    offered_at_s: Mapping[BundleId, float] = {}  # when we first offered it
     fetched: tuple[BundleId, ...] = ()  # asked for in this Status period
     ignored: tuple[BundleId, ...] = ()  # offered or reported, and not worth keeping; the last few
-    answered: Mapping[tuple[bool, int], float] = field(default_factory=dict)  # sender -> last answer to its Status
+    answered: Mapping[tuple[bool, int], float] = msgspec.field(
+        default_factory=dict
+    )  # sender -> last answer to its Status
     next_status_at_s: float | None = None
     status_count: int = 0
 
@@ -217,11 +224,6 @@ class Transition:
     effects: tuple[Effect, ...] = ()
 
 
-_NAMES: Final = tuple(declared.name for declared in fields(InstanceState))
-_PLACES: Final = {name: place for place, name in enumerate(_NAMES)}
-_values: Final[Callable[[InstanceState], tuple[Any, ...]]] = attrgetter(*_NAMES)
-
-
 class Work:
     """The locals of one step: the state so far and the effects so far. Never outlives the step."""
 
@@ -234,11 +236,8 @@ class Work:
         self.records: dict[type[Record], bool] = {}
 
     def set(self, **changes: Any) -> None:
-        """Replace fields of the state. What `dataclasses.replace` does, at a fifth of its price."""
-        values = list(_values(self.state))
-        for name, value in changes.items():
-            values[_PLACES[name]] = value
-        self.state = InstanceState(*values)
+        """Replace fields of the state."""
+        self.state = replace(self.state, **changes)
 
     def emit(self, effect: Effect) -> None:
         """One more thing to do after the records are durable."""

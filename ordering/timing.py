@@ -21,12 +21,12 @@ def advance(work: Work, now_s: float) -> None:
     """Move to the time of an input: the view's clock gains the seconds it was armed for."""
     state = work.state
     now_s = max(now_s, state.now_s)
+    clock_s, listening_since_s = state.clock_s, state.listening_since_s
     if state.armed_until_s is not None:
-        gained = min(now_s, state.armed_until_s) - state.now_s
-        work.set(clock_s=state.clock_s + max(0.0, gained))
+        clock_s += max(0.0, min(now_s, state.armed_until_s) - state.now_s)
     if now_s - state.now_s > heard_window_s(state):
-        work.set(listening_since_s=now_s)  # the process was stopped or asleep: silence says nothing about others
-    work.set(now_s=now_s)
+        listening_since_s = now_s  # the process was stopped or asleep: silence says nothing about others
+    work.set(now_s=now_s, clock_s=clock_s, listening_since_s=listening_since_s)
 
 
 def hear(work: Work, voter: int) -> None:
@@ -56,10 +56,12 @@ def armed_until(state: InstanceState) -> float | None:
     """Until when the timers run if nothing more arrives; None when they stand still now."""
     if not state.can_vote or not _worth_timing(state):
         return None
-    heard = [math.inf, *state.heard.values()]  # oneself included
-    if len(heard) < state.config.quorum:
+    others = state.config.quorum - 1  # oneself included
+    if len(state.heard) < others:
         return None
-    lapse = sorted(heard, reverse=True)[state.config.quorum - 1] + heard_window_s(state)
+    if others == 0:
+        return math.inf
+    lapse = sorted(state.heard.values(), reverse=True)[others - 1] + heard_window_s(state)
     return lapse if lapse > state.now_s else None
 
 
@@ -119,7 +121,7 @@ def rearm(work: Work) -> None:
     if until is not None:
         ahead = [d - state.clock_s for d in _deadlines(state) if d - state.clock_s > _ROUNDING_S]
         wake += [state.now_s + left for left in ahead if state.now_s + left <= until]
-    if state.leads and state.can_vote and state.own_propose is None and state.collect_since_s is not None:
+    if state.collect_since_s is not None and state.own_propose is None and state.leads and state.can_vote:
         wake.append(state.collect_since_s + collect_window_s(state))
     later = [at for at in wake if at > state.now_s]
     work.set(armed_until_s=until, wake_at_s=min(later, default=None))

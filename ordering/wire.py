@@ -9,6 +9,7 @@ encodings of one value cannot exist. What is *signed* is never these bytes: `fra
 from __future__ import annotations
 
 from hashlib import sha256
+from struct import Struct
 from typing import Annotated, Any, ClassVar, Final, NewType, Self, cast
 
 import msgspec
@@ -38,6 +39,9 @@ Epoch = Annotated[int, Meta(ge=0, le=EPOCH_MAX)]
 View = Annotated[int, Meta(ge=0, le=VIEW_MAX)]
 VoterIndex = Annotated[int, Meta(ge=0, lt=COMMITTEE_MAX)]
 LeafIndex = Annotated[int, Meta(ge=0, le=LEAF_MAX)]
+
+_SIZE: Final = Struct(">I").pack
+_NUMBER: Final = Struct(">IQ").pack  # behind its size
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type, msgspec.msgpack.Decoder[Any]] = {}
@@ -87,8 +91,14 @@ def framed(label: str, *fields: bytes | int) -> bytes:
     Integers are eight bytes, big endian. Every signature and every hash of this package is over such a string, so
     no two of them can be confused: the labels differ, and within a label the parts cannot shift.
     """
-    parts = [label.encode("ascii"), *(f.to_bytes(8, "big") if isinstance(f, int) else f for f in fields)]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    name = label.encode("ascii")
+    parts = [_SIZE(len(name)), name]
+    for part in fields:
+        if isinstance(part, int):
+            parts.append(_NUMBER(8, part))
+        else:
+            parts += (_SIZE(len(part)), part)
+    return b"".join(parts)
 
 
 def digest(label: str, *fields: bytes | int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import pairwise
 
 import pytest
@@ -384,7 +383,7 @@ def test_a_status_is_signed_and_serial() -> None:
 def test_serials_grow_across_restarts_however_long_it_was_quiet() -> None:
     """Four months in one epoch at a Status every five seconds; then a restart must not be taken for a replay."""
     node = opened(facts("x"))
-    node.state = dataclasses.replace(node.state, status_count=2**21)
+    node.state = replace(node.state, status_count=2**21)
     before = of_type(broadcasts(node.pass_time(50)), Status)[-1].serial
     node.crash_and_restart()
     assert of_type(broadcasts(node.open()), Status)[0].serial > before

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 
 import ordering.instance
@@ -204,7 +205,9 @@ def test_mutant_certificates_not_durable(monkeypatch: pytest.MonkeyPatch) -> Non
         own = Tally.empty()
         for ballot in resumed.own_votes.values():
             own = own.add(ballot)
-        return replace(resumed, notarizations={}, nullifications={}, tally=own, proof=fresh.proof, own_propose=None)
+        return msgspec.structs.replace(
+            resumed, notarizations={}, nullifications={}, tally=own, proof=fresh.proof, own_propose=None
+        )
 
     monkeypatch.setattr(ordering.instance, "_resume", forget)
 
@@ -234,11 +237,11 @@ def test_mutant_no_own_plain_commit(monkeypatch: pytest.MonkeyPatch) -> None:
         patient = replace(work.state.config, boot=work.state.config.boot)
         object.__setattr__(patient, "faults", 10**6)
         state_before = work.state
-        work.state = replace(state_before, config=patient)
+        work.state = msgspec.structs.replace(state_before, config=patient)
         try:
             return choose(work, justification)
         finally:
-            work.state = replace(work.state, config=state_before.config)
+            work.state = msgspec.structs.replace(work.state, config=state_before.config)
 
     monkeypatch.setattr(proposing, "_choose", without_plain)
 

@@ -124,11 +124,11 @@ class Group:
         """A new commit of this member, and the truth about it."""
         name = f"c{author}.{ordinal}{nonce}@{epoch}"
         bundle = Bundle(name.encode(), (), b"", self.committee(epoch + 1).descriptor)
-        signed = candidate_bytes(bundle.id(instance), ordinal)
-        signature = self.keys.signer(self.leaf_keys[author])(signed)
+        id = bundle.id(instance)
+        signature = self.keys.signer(self.leaf_keys[author])(candidate_bytes(id, ordinal))
         candidate = Candidate(instance, author, ordinal, bundle, signature)
         verdict = Verdict(name, epoch, candidate, hard, opens_for, proposal_class, max(bytes_s, self.bytes_s))
-        self.verdicts.setdefault(candidate.id, verdict)
+        self.verdicts.setdefault(id, verdict)
         return candidate
 
     def name(self, id: bytes) -> str:
