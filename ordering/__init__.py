@@ -78,6 +78,7 @@ from ordering.policy import (
     Descriptor,
     Model,
     Policy,
+    PolicyKind,
     VoterExtension,
     fault_count,
     possession_bytes,
@@ -85,6 +86,7 @@ from ordering.policy import (
 )
 from ordering.records import Freeze, FreezeReason, InstanceRecord, Record
 from ordering.state import InstanceConfig, InstanceState, Timing, Transition
+from ordering.survival import Survival, survival
 from ordering.sync import (
     Apply,
     BlamePeer,
@@ -176,6 +178,7 @@ __all__ = [
     "PeerAhead",
     "Persist",
     "Policy",
+    "PolicyKind",
     "ProposalClass",
     "Propose",
     "Received",
@@ -186,6 +189,7 @@ __all__ = [
     "SignedVote",
     "Speak",
     "Status",
+    "Survival",
     "Tick",
     "Timing",
     "Transition",
@@ -212,6 +216,7 @@ __all__ = [
     "ranked",
     "restore",
     "step",
+    "survival",
     "verify_chain",
     "verify_entry",
     "vote_bytes",

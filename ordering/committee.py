@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ordering.errors import InvalidError
 from ordering.limits import COMMITTEE_MAX
-from ordering.policy import BenchEntry, Descriptor, Model, Policy, fault_count, quorum_size
+from ordering.policy import BenchEntry, Descriptor, Model, Policy, PolicyKind, fault_count, quorum_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,14 @@ class Committee:
 def elect(policy: Policy, seats: Sequence[Seat]) -> Committee:
     """Seat the committee of an epoch: its policy over its tree.
 
-    By (since, leaf), one seat per identity. Pinned: all pinned identities that are eligible, up to the largest size.
+    By (since, leaf), one seat per identity. `pinned`: all pinned identities that are eligible, up to the largest size.
+    `all`: whoever is eligible, up to the largest size.
     `auto`: the largest of 31, 28, … 10, 7, 4, 3, 1 that the policy allows and the eligible identities fill. Never two:
     the one to be removed would hold a veto. Raises `InvalidError` when nobody can be seated; a commit that leads there
     is hard-invalid.
     """
     chosen = ranked(policy, seats)
-    size = _pinned_size(policy, len(chosen)) if policy.pins else _auto_size(policy, len(chosen))
+    size = _auto_size(policy, len(chosen)) if policy.kind is PolicyKind.AUTO else _full_size(policy, len(chosen))
     if size == 0:
         raise InvalidError("Election", "no leaf can be seated: the committee would be empty")
     return Committee(tuple(chosen[:size]), policy.model, policy.rules)
@@ -105,7 +106,7 @@ def ranked(policy: Policy, seats: Sequence[Seat]) -> list[Seat]:
     return list(first.values())
 
 
-def _pinned_size(policy: Policy, available: int) -> int:
+def _full_size(policy: Policy, available: int) -> int:
     size = min(policy.size_max, available)
     return 1 if size == 2 else size
 

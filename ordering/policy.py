@@ -6,10 +6,12 @@ extension `voter`. `Descriptor` is what someone without the tree needs in order 
 
 from __future__ import annotations
 
-from enum import IntEnum
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
 from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from ordering.limits import (
     BENCH_MAX,
@@ -44,6 +46,14 @@ def quorum_size(committee_size: int, model: Model) -> int:
     return (committee_size + fault_count(committee_size, model)) // 2 + 1
 
 
+class PolicyKind(StrEnum):
+    """How a policy fills the seats."""
+
+    AUTO = "auto"  # the eldest willing, as many as make a good size
+    PINNED = "pinned"  # named identities only
+    ALL = "all"  # everyone willing
+
+
 class BenchEntry(Wire, frozen=True):
     """A seat that is passed over: this leaf, as long as it has been willing since this epoch."""
 
@@ -60,19 +70,32 @@ class Policy(Wire, frozen=True):
     model: Model = Model.BYZANTINE
     size_max: Annotated[int, Meta(ge=1, le=COMMITTEE_MAX)] = 7
     delta_ms: Annotated[int, Meta(ge=1, le=60_000)] = 500  # Δ₀
-    pins: Annotated[tuple[Identity, ...], Meta(max_length=PINS_MAX)] = ()  # identities; empty means `auto`
+    pins: Annotated[tuple[Identity, ...], Meta(max_length=PINS_MAX)] = ()  # identities; not empty means `pinned`
     bench: Annotated[tuple[BenchEntry, ...], Meta(max_length=BENCH_MAX)] = ()
+    everyone: bool = False  # `all`: whoever is eligible is seated, up to the largest size
 
     def __post_init__(self) -> None:
         if len(set(self.pins)) != len(self.pins):
             raise ValueError("an identity is pinned twice")
+        if self.pins and self.everyone:
+            raise ValueError("the policy seats either the pinned or everyone")
         if list(self.bench) != sorted(set(self.bench), key=_bench_order):
             raise ValueError("bench entries are not in ascending order, or one is repeated")
 
-    def with_bench(self, entry: BenchEntry) -> Policy:
-        """The same policy with one more seat passed over."""
-        bench = tuple(sorted({*self.bench, entry}, key=_bench_order))
-        return Policy(self.rules, self.model, self.size_max, self.delta_ms, self.pins, bench)
+    @property
+    def kind(self) -> PolicyKind:
+        """How seats are filled."""
+        if self.pins:
+            return PolicyKind.PINNED
+        return PolicyKind.ALL if self.everyone else PolicyKind.AUTO
+
+    def with_bench(self, *entries: BenchEntry) -> Policy:
+        """The same policy with more seats passed over."""
+        return self.benching((*self.bench, *entries))
+
+    def benching(self, entries: Iterable[BenchEntry]) -> Policy:
+        """The same policy with exactly these seats passed over."""
+        return replace(self, bench=tuple(sorted(set(entries), key=_bench_order)))
 
 
 def _bench_order(entry: BenchEntry) -> tuple[int, int]:

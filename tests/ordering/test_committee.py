@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ordering import BenchEntry, InvalidError, Model, Policy, Seat, elect, fault_count, quorum_size, ranked
+from ordering import BenchEntry, InvalidError, Model, Policy, PolicyKind, Seat, elect, fault_count, quorum_size, ranked
 from tests.ordering.keys import Key
 
 BYZANTINE = {1: (0, 1, 0), 2: (0, 2, 0), 3: (0, 2, 1), 4: (1, 3, 1), 5: (1, 4, 1), 6: (1, 4, 2), 7: (2, 5, 2)}
@@ -93,6 +93,19 @@ def test_two_pinned_members_seat_one() -> None:
 def test_pinned_sizes_need_not_be_3f_plus_1() -> None:
     policy = Policy(pins=tuple(f"identity {i}".encode() for i in range(6)))
     assert len(seated(policy, *(seat(leaf) for leaf in range(8)))) == 6
+
+
+@pytest.mark.parametrize(("willing", "size"), [(1, 1), (2, 1), (3, 3), (5, 5), (6, 6), (9, 8)])
+def test_all_seats_whoever_is_willing(willing: int, size: int) -> None:
+    """Two make one here too, and the largest size holds."""
+    assert elect(Policy(everyone=True, size_max=8), [seat(leaf) for leaf in range(willing)]).size == size
+
+
+def test_a_policy_is_of_one_kind() -> None:
+    pinned = Policy(pins=(b"identity 1",))
+    assert (Policy().kind, pinned.kind, Policy(everyone=True).kind) == (*PolicyKind,)
+    with pytest.raises(ValueError, match="either the pinned or everyone"):
+        Policy(pins=(b"identity 1",), everyone=True)
 
 
 def test_an_empty_committee_is_refused() -> None:
