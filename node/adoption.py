@@ -14,10 +14,11 @@ from node.context import NodeContext
 from node.electorate import peer_of, voter_of
 from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
 from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decision, with_key, without_secrets
-from node.intents import ALREADY, DONE, FAILED, Plan, Settled, plan
+from node.intents import ALREADY, DONE, FAILED
 from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
 from node.peer_id import PeerId
+from node.planning import Plan, Settled, plan
 from node.sealing import gossip_key
 from node.store_rows import DecisionRow, FeedRow, IntentRow
 from node.store_writes import Transaction

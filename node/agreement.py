@@ -20,7 +20,7 @@ from node.context import NodeContext
 from node.electorate import RuleError, Voting, voting_of
 from node.holding import ABSTAINING, CUT_OFF, FROZEN, OK, Holding
 from node.identity import claimed_peer
-from node.intents import ALREADY, DONE, FAILED, Plan, Settled, plan
+from node.intents import ALREADY, DONE, FAILED
 from node.judgement import Epoch, Known
 from node.logs import logger, short
 from node.ordering_records import put_record, stored_decision, stored_guard, stored_records
@@ -28,6 +28,7 @@ from node.outward import Ask, Outward, Publish, Tell
 from node.parking import Parking
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
+from node.planning import Plan, Settled, plan
 from node.roster import Roster
 from node.store_writes import Transaction
 from ordering import (

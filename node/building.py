@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mls import Extension, Group, LeafChange, Proposal, Random, SignaturePrivateKey, ed25519_sign, own_capabilities
 from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, RuleError, voter_extension, voting_of
-from node.intents import Plan
 from node.judgement import CANDIDATE_LABEL
+from node.planning import Plan
 from ordering import (
     BUNDLE_SIZE_MAX,
     INTENT_ORDINAL,
