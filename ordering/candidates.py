@@ -102,16 +102,20 @@ class CandidateFacts:
 
     `hard` never changes: it is a pure function of the bundle and the epoch's public state. `soft` is None until it is
     known. `available` means durable on this disk at the latest in the transaction that carries out the step's effects.
+
+    A voter that is *cut off*, without the secrets of the epoch, reports `soft` True for the resync of a seated member,
+    and None, for ever, for everything else that is fresh: it cannot know, so it waits, as it does for missing bytes.
     """
 
     id: BundleId
-    committer: int  # leaf index
+    committer: int  # leaf index of the member whose commit it is; for a resync the leaf that it had, and removes
     ordinal: int
     proposal_class: ProposalClass
     last_won: int  # the last epoch that this committer's commit ended, -1 for none
     hard: bool
     soft: bool | None
     available: bool
+    resync: bool = False  # a member that lost the epoch's secrets comes back by it
 
     @property
     def usable(self) -> bool:

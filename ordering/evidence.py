@@ -15,7 +15,7 @@ from msgspec import Meta
 from ordering.errors import InvalidError
 from ordering.limits import EVIDENCE_SIZE_MAX, LEAF_NODE_SIZE_MAX
 from ordering.votes import SignedVote, Verify, Vote, VoteKind
-from ordering.wire import Wire
+from ordering.wire import LeafIndex, Wire
 
 
 class Evidence(Wire, frozen=True):
@@ -26,6 +26,7 @@ class Evidence(Wire, frozen=True):
     first: SignedVote
     second: SignedVote
     leaf_node: Annotated[bytes, Meta(max_length=LEAF_NODE_SIZE_MAX)] = b""  # opaque here; filled in by the node
+    leaf: LeafIndex = 0  # where in the tree it stood; likewise
 
     def __post_init__(self) -> None:
         if not conflict(self.first, self.second):

@@ -79,19 +79,34 @@ def _choose(work: Work, justification: Justification) -> BundleId | None:
     if constraint is not None:  # constrained: that value, once it is here
         facts = state.candidates.get(constraint)
         return constraint if facts is not None and facts.usable else None
-    if state.view > state.config.faults:  # from view f+1 on the own plain commit, which everyone can open
-        return _own_plain(work)
+    if state.view > state.config.faults:  # from view f+1 on what everyone can open, or cannot do without
+        return _resync(state) or _own_plain(work)
     votable = [facts for facts in in_order(state, state.view) if state.votable(facts)]
     if not votable or not _collected(state, votable):
         return None
     return votable[0].id
 
 
+def _resync(state: InstanceState) -> BundleId | None:
+    """A cut-off voter's resync: until then it, and others like it, can notarize nothing else that is fresh.
+
+    Of each voter one, once in these views: who comes back again and again costs no more than a view. Our own is our
+    plain commit.
+    """
+    late = {state.candidates[id].committer for id in state.proposed_late if id in state.candidates}
+    for facts in in_order(state, state.view):
+        seat = state.config.committee.voter_of_leaf(facts.committer)
+        of_another = seat is not None and seat != state.config.own_voter
+        if facts.resync and of_another and facts.committer not in late and state.votable(facts):
+            return facts.id
+    return None
+
+
 def _own_plain(work: Work) -> BundleId | None:
-    """The own plain commit, built on demand. (A cut-off voter's resync is to be preferred to it here.)"""
+    """The own plain commit, built on demand; for a cut-off voter its resync, the one commit it can make."""
     state = work.state
-    for facts in state.candidates.values():
-        own = facts.committer == state.config.own_leaf and facts.ordinal == PLAIN_ORDINAL
+    for facts in in_order(state, state.view):
+        own = facts.committer == state.config.own_leaf and (facts.resync or facts.ordinal == PLAIN_ORDINAL)
         if own and state.votable(facts):
             return facts.id
     if state.built_in != state.view:
@@ -123,12 +138,13 @@ def _put_forward(work: Work, justification: Justification, id: BundleId) -> bool
         return False
     proposal = Propose(config.instance, view, voter, id, justification, notarize, signature)
     vote = Vote(VoteKind.NOTARIZE, view, voter, id, notarize)
+    receiving.note_proposed(work, view, id)
+    state = work.state
     work.set(
         guard=guard,
         own_votes={VoteKind.NOTARIZE: vote},
         own_propose=proposal,
         proposal=id,
-        proposed={id: view, **state.proposed},
         notarized=state.notarized if id in state.notarized else (*state.notarized, id),
     )
     work.persist_votes()

@@ -121,7 +121,7 @@ def take_propose(work: Work, propose: Propose) -> None:
         return
     if propose.view < state.view:  # late: its vote counts (R11), the proposal does not
         if take_vote(work, propose.vote):
-            _note_proposed(work, propose)
+            note_proposed(work, propose.view, BundleId(propose.id))
         return
     if propose.view == state.view and state.proposal is not None:  # one proposal per view; a second may be Evidence
         take_vote(work, propose.vote)
@@ -144,18 +144,19 @@ def take_propose(work: Work, propose: Propose) -> None:
     if propose.view > work.state.view:
         progress.enter(work, propose.view)  # R2: enter first, then tally
     timing.hear(work, propose.voter)
-    _note_proposed(work, propose)
+    note_proposed(work, propose.view, BundleId(propose.id))
     if propose.view == work.state.view:
         work.set(proposal=BundleId(propose.id))
     count(work, Vote(VoteKind.NOTARIZE, propose.view, propose.voter, BundleId(propose.id), propose.notarize))
 
 
-def _note_proposed(work: Work, propose: Propose) -> None:
-    """Remember the first view in which a value was proposed, for the order key."""
-    known = work.state.proposed
-    id = BundleId(propose.id)
-    if propose.view < known.get(id, propose.view + 1):
-        work.set(proposed={**known, id: propose.view})
+def note_proposed(work: Work, view: int, id: BundleId) -> None:
+    """Remember the first view in which a value was proposed, for the order key, and whether it was in one above f."""
+    state = work.state
+    if view < state.proposed.get(id, view + 1):
+        work.set(proposed={**state.proposed, id: view})
+    if view > state.config.faults and id not in state.proposed_late:
+        work.set(proposed_late=(*state.proposed_late, id))
 
 
 def _spoil(work: Work, view: int) -> None:

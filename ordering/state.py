@@ -126,6 +126,7 @@ class InstanceState(msgspec.Struct, frozen=True):
     candidates: Mapping[BundleId, CandidateFacts] = {}
     proposed: Mapping[BundleId, int] = {}  # id -> first view it was proposed in
     notarized: tuple[BundleId, ...] = ()  # ids this voter notarized, in any view
+    proposed_late: tuple[BundleId, ...] = ()  # ids proposed in views above f, where each resync is preferred once
     collect_since_s: float | None = None  # when the first candidate we could notarize was here
     built_in: int | None = None  # the last view in which the own plain commit was asked for
     decision: Decision | None = None

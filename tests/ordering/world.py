@@ -101,9 +101,10 @@ def facts(
     hard: bool = True,
     soft: bool | None = True,
     available: bool = True,
+    resync: bool = False,
 ) -> CandidateFacts:
     kind = ProposalClass.URGENT if urgent else ProposalClass.ORDINARY
-    return CandidateFacts(value(name), committer, ordinal, kind, last_won, hard, soft, available)
+    return CandidateFacts(value(name), committer, ordinal, kind, last_won, hard, soft, available, resync)
 
 
 class Liar:
