@@ -105,6 +105,7 @@ class Agreement:
         self._vote_key = holding.vote_key
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
+        self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
         self._stepping = False
         self._begin(voting_of(self.group.public))
         self._restore()
@@ -180,7 +181,7 @@ class Agreement:
             self._note_status(message)
 
     def receive_candidate(self, peer: PeerId, body: bytes) -> None:
-        """A candidate's bytes: judge, make durable, tell the instance. Of another epoch: parked for the next."""
+        """A candidate's bytes: judge, and tell the instance. Of another epoch: parked for the next."""
         if self.is_over or self.is_frozen:
             return
         candidate = Candidate.decode(body)
@@ -366,9 +367,11 @@ class Agreement:
         return id in named or (instance.decision is not None and instance.decision.id == id)
 
     def _take(self, candidate: Candidate) -> None:
+        """Another member's candidate: durable with the first thing we say after it, a vote for it or an offer (R15)."""
         known = self.candidacy.admit(candidate)
         row = self.candidacy.row(known)
-        self._learn(known, lambda transaction: transaction.put_candidate(row))
+        self._unwritten.append(lambda transaction: transaction.put_candidate(row))
+        self._learn(known)
 
     def _learn(self, known: Known, *writes: Write) -> None:
         self._step(Learned(self.context.now_s(), self.candidacy.facts(known)), *writes)
@@ -445,15 +448,17 @@ class Agreement:
         ended = None
         if decided is not None:
             ended = adoption.prepare(self.context, self.holding, self.candidacy, decided.decision)
-        if records or writes or ended:
+        speaks = any(isinstance(effect, Broadcast | Send) for effect in transition.effects)
+        if records or writes or ended or (speaks and self._unwritten):
             with self.context.store.transaction() as transaction:
-                for write in writes:
+                for write in (*self._unwritten, *writes):
                     write(transaction)
                 for record in records:
                     self._persist(transaction, record)
                 if ended is not None:
                     committee, rivals = self._config.committee, self.candidacy.rival_count
                     adoption.write(transaction, self.context, ended, committee, rivals, self._welcome_rank(ended))
+            self._unwritten.clear()
         self.instance = transition.state
         for effect in transition.effects:
             self._perform(effect)
@@ -568,12 +573,29 @@ class Agreement:
     # --- sending ---
 
     def _broadcast(self, message: InstanceMessage) -> None:
-        """Votes concern the voters; Decisions, certificates and where we stand concern every member."""
+        """Votes concern the voters; certificates and where we stand concern every member, Decisions who lacks them."""
+        if isinstance(message, Decision) and self.instance.freeze is None:
+            self._tell_followers(message)
+            return
         frame = Frame(self._tag, FrameKind.ORDERING, encode_message(message))
         if isinstance(message, Status | Decision | Certificate):
             self.outward.append(self._to_members(frame))
         else:
             self.outward.append(Tell(self.roster.other_voters, frame))
+
+    def _tell_followers(self, decision: Decision) -> None:
+        """Members without a seat learn it from f + 1 voters, its leader first: one of them is honest.
+
+        Voters have the votes that it consists of; who lacks some says in its next Status where it stands, and is told.
+        """
+        committee, own_voter = self._config.committee, self._config.own_voter
+        if own_voter is None or not self.roster.followers:
+            return
+        place = (own_voter - committee.leader(decision.epoch, decision.view)) % committee.size
+        if place <= self._config.faults:
+            frame = Frame(self._tag, FrameKind.ORDERING, encode_message(decision))
+            many = len(self.roster.followers) > DIRECT_MEMBERS_MAX
+            self.outward.append(self._to_members(frame) if many else Tell(self.roster.followers, frame))
 
     def _to_members(self, frame: Frame) -> Outward:
         peers = self.roster.others

@@ -52,6 +52,7 @@ class NodeContext:
     feed: FeedSignal
     heard_s: dict[PeerId, float] = field(default_factory=dict)  # the last authenticated traffic of each peer
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
+    cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated
 
     @staticmethod
     def now_s() -> float:

@@ -33,6 +33,15 @@ class Roster:
         """The peers on the committee, our own left out."""
         return self.voters(range(self._committee.size))
 
+    @property
+    def followers(self) -> tuple[PeerId, ...]:
+        """The peers of members without a seat, our own left out."""
+        return tuple(
+            peer
+            for peer, leaf in self._leaves.items()
+            if peer != self._own and self._committee.voter_of_leaf(leaf) is None
+        )
+
     def leaf_of(self, peer: PeerId) -> int | None:
         """The leaf of a peer."""
         return self._leaves.get(peer)

@@ -5,7 +5,7 @@ from typing import Final
 from node.peer_id import PeerId
 from node.session import Session
 from node.transport import RESPONSE_SIZE_MAX, RefusedError
-from ordering import Candidate, Chain, ChainRequest, Decision, LogEntry
+from ordering import BundleId, Candidate, Chain, ChainRequest, Decision, LogEntry
 
 _ROOM: Final = 4096  # for the frame around an answer
 
@@ -13,10 +13,9 @@ _ROOM: Final = 4096  # for the frame around an answer
 def candidate_of(session: Session, peer: PeerId, id: bytes) -> bytes:
     """The bytes of a candidate of the running epoch, or of the bundle that began it."""
     holding = session.holding
-    if peer in session.agreement.roster:
-        row = session.context.store.candidate(holding.group_id, holding.epoch, id)
-        if row is not None:
-            return row.candidate
+    known = session.agreement.known.get(BundleId(id))
+    if known is not None and peer in session.agreement.roster:
+        return known.candidate.encode()
     latest = session.context.store.latest_decision(holding.group_id)
     if (
         latest is not None

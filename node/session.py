@@ -42,6 +42,7 @@ SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one m
 SYNC_EPOCHS_MAX: Final = 5  # and no more epochs than this: many before a message could fall out of what is compared
 DAY_MS: Final = 24 * 3600 * 1000
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
+PRUNE_PERIOD_S: Final = 60.0  # between two looks for ciphertexts past their time
 ASK_TIMEOUT_S: Final = 5.0
 INTENT_ID_SIZE: Final = 16
 
@@ -134,7 +135,9 @@ class Session:
         self._introduced_s = float("-inf")
         self._introduce_at_s = float("inf")
         self._waiting: dict[PeerId, int] = {}  # what of each peer lies in the inbox, in bytes
-        self._clean_at_s = 0.0  # a crash may have left the log untruncated
+        self._clean_at_s = float("-inf")  # a crash may have left the log untruncated
+        self._pruned_s = float("-inf")
+        self._entered_s = float("-inf")  # when an epoch last ended, and its secrets left the tables
         self._delivering: set[int] = set()
         self._new_epoch = True
         self._members: set[PeerId] = set()
@@ -380,12 +383,19 @@ class Session:
             self._deliver_welcomes()
 
     def _clean(self) -> None:
-        """Forget ciphertexts past their time, and truncate the write-ahead log: old secrets leave the disk."""
+        """Forget ciphertexts past their time, and truncate the write-ahead log: old secrets leave the disk.
+
+        All groups share the log, so whichever of them cleans first has cleaned for what the others forgot before.
+        """
+        now = self.context.now_s()
         self._clean_at_s = float("inf")
-        oldest_ms = self.context.now_ms() - self.context.config.retention.messages_days * DAY_MS
-        with self.context.store.transaction() as transaction:
-            transaction.prune_messages(self.group_id, self.holding.epoch, oldest_ms)
-        self.context.store.checkpoint()
+        if now - self._pruned_s >= PRUNE_PERIOD_S:
+            self._pruned_s = now
+            oldest_ms = self.context.now_ms() - self.context.config.retention.messages_days * DAY_MS
+            with self.context.store.transaction() as transaction:
+                transaction.prune_messages(self.group_id, self.holding.epoch, oldest_ms)
+        if self.context.cleaned_s <= self._entered_s and self.context.store.checkpoint():
+            self.context.cleaned_s = now
 
     def _connected_members(self) -> tuple[PeerId, ...]:
         return tuple(sorted(self.context.transport.peers() & set(self.agreement.roster.others)))
@@ -399,6 +409,7 @@ class Session:
 
     def _note_epoch(self) -> None:
         self._new_epoch = True
+        self._entered_s = self.context.now_s()
         self._epochs_not_compared += 1
         if self._epochs_not_compared >= SYNC_EPOCHS_MAX:
             self._next_sync_s = self.context.now_s()

@@ -121,7 +121,12 @@ class StoreReads(ABC):
 
     def open_intents(self, group_id: bytes) -> tuple[IntentRow, ...]:
         """The intents still to be carried out, oldest first."""
-        return tuple(intent for intent in self.intents(group_id) if intent.state not in INTENT_FINAL_STATES)
+        rows = self._rows(
+            f"{_INTENT} WHERE group_id = ? AND state NOT IN (?, ?, ?) ORDER BY created_ms, rowid",
+            group_id,
+            *INTENT_FINAL_STATES,
+        )
+        return tuple(IntentRow(*row) for row in rows)
 
     def intents(self, group_id: bytes) -> tuple[IntentRow, ...]:
         """Every intent of a group, oldest first."""
