@@ -123,7 +123,9 @@ class RatchetTree:
 
     def members(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
         """The non-blank leaves with their indices, left to right."""
-        return _members(self.root)
+        for each in self.root.leaves():
+            assert isinstance(each.content, LeafNode)
+            yield LeafIndex(each.index >> 1), each.content
 
     @property
     def credential_types(self) -> CredentialTypes:
@@ -236,12 +238,6 @@ class RatchetTree:
 
     def __repr__(self) -> str:
         return f"<RatchetTree of {self.member_count} members in {self.leaf_count} leaves>"
-
-
-def _members(root: Subtree) -> Iterator[tuple[LeafIndex, LeafNode]]:
-    for each in root.leaves():
-        assert each.leaf is not None
-        yield each.leaf_index, each.leaf
 
 
 def _signature_keys(contents: Iterable[LeafNode | ParentNode]) -> list[bytes]:
