@@ -28,7 +28,12 @@ and fields that exist for some values only, holding None otherwise:
         sender_type: SenderType
         leaf_index: Annotated[Uint32 | None, When("sender_type", SenderType.MEMBER)] = None
 
-A `KeptStruct` remembers its encoding: those that are signed, hashed and sent again and again.
+A value whose type is told by a number in front of it needs no struct around the two:
+
+    TreeNode = Annotated[LeafNode | ParentNode, Tagged(NodeType, {NodeType.LEAF: LeafNode, ...})]
+
+A `KeptStruct` remembers its encoding: those that are signed, hashed and sent again and again. Of a `SharedStruct` there
+are few different values and many copies: what is decoded from the same bytes is the same object.
 
 A struct whose layout depends on something outside itself overrides `read(cls, reader)` and `write(self, writer)` with
 hand-written ones; it may then still be nested in declared structs.
@@ -45,9 +50,9 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Annotated, Any, Self, TypeVar, cast, dataclass_transform
 
-from mls import wire_source, wire_types
+from mls import wire_compile, wire_source
 from mls.errors import MalformedError, MisuseError
-from mls.wire_types import Fixed, Select, VarBytes, VarVector, When, Width
+from mls.wire_types import Fixed, Select, Tagged, VarBytes, VarVector, When, Width
 
 __all__ = [
     "INPUT_SIZE_MAX",
@@ -59,7 +64,9 @@ __all__ = [
     "OpenEnum16",
     "Reader",
     "Select",
+    "SharedStruct",
     "Struct",
+    "Tagged",
     "Uint8",
     "Uint16",
     "Uint32",
@@ -286,6 +293,12 @@ class KeptStruct(Struct):
             return super().encode()
 
 
+class SharedStruct(Struct):
+    """A struct of fields that all have a length, decoded once for each encoding that is met often."""
+
+    __slots__ = ()
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def struct(cls: type[T]) -> type[T]:
     """Make a frozen slotted dataclass of `cls` and compile its codec from the annotations, in their order."""
@@ -297,10 +310,13 @@ def struct(cls: type[T]) -> type[T]:
         made.unpack, made.pack = staticmethod(_unpack_by_hand(made)), staticmethod(_pack_by_hand)
         return cast(type[T], made)
     hints = typing.get_type_hints(made, include_extras=True)
-    fields = {each.name: wire_types.wire_type(hints[each.name]) for each in dataclasses.fields(made)}
+    fields = {each.name: wire_compile.wire_type(hints[each.name]) for each in dataclasses.fields(made)}
     keep = KeptStruct.__dict__["_encoding"].__set__ if issubclass(made, KeptStruct) else None
-    made.unpack = staticmethod(wire_types.compile_reader(made, fields, keep))
-    made.pack = staticmethod(wire_types.compile_writer(fields, keep))
+    unpack = wire_compile.compile_reader(made, fields, keep)
+    if issubclass(made, SharedStruct):
+        unpack = wire_compile.compile_shared_reader(unpack, fields)
+    made.unpack = staticmethod(unpack)
+    made.pack = staticmethod(wire_compile.compile_writer(fields, keep))
     return cast(type[T], made)
 
 

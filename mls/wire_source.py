@@ -6,7 +6,6 @@ Only `mls.wire_types` emits, and only from declarations in our own source; no in
 import struct as _struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 from mls.errors import MalformedError, MisuseError
@@ -24,7 +23,7 @@ class Source:
     depth: int = 1
 
     def __post_init__(self) -> None:
-        helpers = (overrun, too_many, partial, unknown, no_case, bad_presence, few_numbers, read_varint, put_varint)
+        helpers = (overrun, too_many, partial, unknown, no_case, bad_presence, read_varint, put_varint)
         self.names.update({helper.__name__: helper for helper in helpers})
         self.names.update(from_numbers=_struct.pack, to_numbers=_struct.unpack)
 
@@ -88,12 +87,6 @@ def no_case(discriminant: str, value: int) -> MalformedError:
 
 def bad_presence(octet: int) -> MalformedError:
     return MalformedError(f"presence octet {octet} is neither 0 nor 1 (V001)")
-
-
-@lru_cache(maxsize=1024)
-def few_numbers(format: str, data: bytes) -> tuple[int, ...]:
-    """A short vector of numbers. Leaves list what they support, most of them the same: one tuple for all of those."""
-    return _struct.unpack(format, data)
 
 
 def read_varint(data: bytes, pos: int, end: int) -> tuple[int, int]:

@@ -9,9 +9,7 @@ belong to the enclosing structure) and `stop` (where the present field ends). A 
 anything is sliced or allocated (V004).
 """
 
-import types
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -53,6 +51,14 @@ class Select:
 
     discriminant: str
     cases: Mapping[int, Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tagged:
+    """Marker: a discriminant and the struct it selects, the value alone being kept: its type tells the case."""
+
+    kind: type[IntEnum]
+    cases: Mapping[int, type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ class FixedType(WireType):
         source.put(f"out += {value}")
 
 
-def _emit_length(source: Source) -> None:
+def emit_length(source: Source) -> None:
     """Read a vector length inline (one byte being the common case) and set `stop`."""
     with source.block("if pos < end and data[pos] < 64:"):
         source.put("stop = pos + 1 + data[pos]", "pos += 1")
@@ -161,7 +167,7 @@ def _emit_put_length(source: Source, out: str, length: str) -> None:
 
 class OpaqueType(WireType):
     def emit_read(self, source: Source, target: str) -> None:
-        _emit_length(source)
+        emit_length(source)
         source.put(f"{target} = data[pos:stop]", "pos = stop")
 
     def emit_write(self, source: Source, value: str) -> None:
@@ -174,17 +180,13 @@ class VectorType(WireType):
     element: WireType
 
     def emit_read(self, source: Source, target: str) -> None:
-        _emit_length(source)
+        emit_length(source)
         if isinstance(self.element, UintType):
             size, letter = self.element.size, _FORMATS[self.element.size]
             if size > 1:
                 source.put(f"if (stop - pos) % {size}: raise partial()")
-            with source.block("if stop - pos <= 32:"):
-                formats = source.bind([f">{count}{letter}" for count in range(32 // size + 1)])
-                source.put(f"{target} = few_numbers({formats}[(stop - pos) // {size}], data[pos:stop])")
-            with source.block("else:"):
-                source.put(f"{target} = to_numbers(f'>{{(stop - pos) // {size}}}{letter}', data[pos:stop])")
-            source.put("pos = stop")
+            read = f"to_numbers(f'>{{(stop - pos) // {size}}}{letter}', data[pos:stop])"
+            source.put(f"{target} = {read} if pos < stop else ()", "pos = stop")
             return
         saved, items, item = source.fresh() + "e", source.fresh() + "v", source.fresh() + "i"
         source.put(f"{saved} = end", "end = stop", f"{items} = []")
@@ -281,80 +283,22 @@ class SelectType(WireType):
         return [("elif" if index else "if", case) for index, case in enumerate(self.cases)]
 
 
-# --- annotations ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class TaggedType(WireType):
+    tag: EnumType
+    cases: tuple[tuple[int, NestedType], ...]
 
+    def emit_read(self, source: Source, target: str) -> None:
+        tag = source.fresh() + "g"
+        self.tag.emit_read(source, tag)
+        for number, case in self.cases:
+            with source.block(f"if {tag} == {number}:"):
+                case.emit_read(source, target)
 
-def wire_type(annotation: Any) -> WireType:
-    """The wire type an annotation stands for."""
-    if hasattr(annotation, "__metadata__"):  # Annotated[base, marker]
-        base, marker = annotation.__origin__, annotation.__metadata__[-1]
-        match marker:
-            case Width(size):
-                return UintType(size)
-            case Fixed(size):
-                return FixedType(size)
-            case VarBytes():
-                return OpaqueType()
-            case VarVector():
-                return VectorType(wire_type(typing.get_args(base)[0]))
-            case Select(discriminant, cases):
-                kinds = tuple((int(k), None if v is None else wire_type(v)) for k, v in cases.items())
-                return SelectType(discriminant, kinds, fallback_none=False)
-            case When(discriminant, values):
-                kind = wire_type(_without_none(base))
-                return SelectType(discriminant, tuple((int(value), kind) for value in values), fallback_none=True)
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return OptionalType(wire_type(_without_none(annotation)))
-    if isinstance(annotation, type):
-        if issubclass(annotation, IntEnum):
-            return EnumType(annotation, annotation.wire_size(), annotation.is_open())  # type: ignore[attr-defined]
-        if hasattr(annotation, "unpack"):
-            return NestedType(annotation)
-    raise TypeError(f"{annotation!r} says nothing about its layout in bytes")
-
-
-def _without_none(annotation: Any) -> Any:
-    inner = [each for each in typing.get_args(annotation) if each is not type(None)]
-    if len(inner) != 1:
-        raise TypeError(f"{annotation!r} is not of the form `T | None`")
-    return inner[0]
-
-
-Keep = Callable[[Any, bytes], None]
-"""The setter of the slot in which a value remembers its encoding."""
-
-
-def compile_reader(
-    kind: type, fields: dict[str, WireType], keep: Keep | None = None
-) -> Callable[[bytes, int, int], tuple[Any, int]]:
-    """`unpack(data, pos, end) -> (value, pos)` for a frozen slotted dataclass with these fields in wire order."""
-    source = Source()
-    if keep is not None:
-        source.put("begin = pos")
-    new, owner = source.bind(object.__new__), source.bind(kind)
-    for name, each in fields.items():
-        each.emit_read(source, f"f_{name}")
-    source.put(f"made = {new}({owner})")
-    for name in fields:  # the slot's own setter: what the frozen class's __init__ does, without the detour
-        source.put(f"{source.bind(kind.__dict__[name].__set__)}(made, f_{name})")
-    if keep is not None:
-        source.put(f"{source.bind(keep)}(made, data[begin:pos])")
-    source.put("return made, pos")
-    return source.function("unpack(data, pos, end)")
-
-
-def compile_writer(fields: dict[str, WireType], keep: Keep | None = None) -> Callable[[Any, bytearray], None]:
-    """`pack(value, out)`, appending the encoding of `value` to `out`."""
-    source = Source()
-    if keep is not None:
-        with source.block("try:"):
-            source.put("out += value._encoding", "return None")
-        with source.block("except AttributeError:"):
-            source.put("begin = len(out)")
-    for name, each in fields.items():
-        source.put(f"f_{name} = value.{name}")
-        each.emit_write(source, f"f_{name}")
-    if keep is not None:
-        source.put(f"{source.bind(keep)}(value, bytes(out[begin:]))")
-    source.put("return None")
-    return source.function("pack(value, out)")
+    def emit_write(self, source: Source, value: str) -> None:
+        for index, (number, case) in enumerate(self.cases):
+            with source.block(f"{'elif' if index else 'if'} type({value}) is {source.bind(case.kind)}:"):
+                self.tag.emit_write(source, f"({number})")
+                case.emit_write(source, value)
+        with source.block("else:"):
+            source.put("raise TypeError('a value of none of the types that are told apart here')")

@@ -7,7 +7,9 @@ from mls.codec import (
     KeptStruct,
     Opaque,
     Select,
+    SharedStruct,
     Struct,
+    Tagged,
     Uint16,
     Uint32,
     Uint64,
@@ -57,8 +59,11 @@ class Credential(Struct):
 
 
 @struct
-class Capabilities(Struct):
-    """What a member's client supports beyond the defaults (RFC 9420 §7.2); unknown values are kept (V016)."""
+class Capabilities(SharedStruct):
+    """What a member's client supports beyond the defaults (RFC 9420 §7.2); unknown values are kept (V016).
+
+    Shared: most members of a group support the same.
+    """
 
     versions: Vector[Uint16]
     cipher_suites: Vector[Uint16]
@@ -116,12 +121,5 @@ class ParentNode(KeptStruct):
     unmerged_leaves: Vector[Uint32]  # leaf indices, strictly increasing (V011)
 
 
-@struct
-class Node(Struct):
-    """One entry of the `ratchet_tree` extension (RFC 9420 §12.4.3.3)."""
-
-    node_type: NodeType
-    node: Annotated[
-        LeafNode | ParentNode,
-        Select("node_type", {NodeType.LEAF: LeafNode, NodeType.PARENT: ParentNode}),
-    ]
+Node = Annotated[LeafNode | ParentNode, Tagged(NodeType, {NodeType.LEAF: LeafNode, NodeType.PARENT: ParentNode})]
+"""One entry of the `ratchet_tree` extension (RFC 9420 §12.4.3.3)."""

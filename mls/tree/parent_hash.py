@@ -11,8 +11,9 @@ from mls.tree.ratchet import PathStep
 
 def parent_hash(suite: CipherSuite, parent: ParentNode, original_sibling_tree_hash: bytes) -> bytes:
     """The hash of ParentHashInput, which the next node down, away from the sibling, carries. KDF.Nh bytes."""
-    fields = (parent.encryption_key, parent.parent_hash, original_sibling_tree_hash)
-    return suite.hash(b"".join([varint(len(each)) + each for each in fields]))
+    key, above = parent.encryption_key, parent.parent_hash
+    sizes = varint(len(key)), varint(len(above)), varint(len(original_sibling_tree_hash))
+    return suite.hash(sizes[0] + key + sizes[1] + above + sizes[2] + original_sibling_tree_hash)
 
 
 def path_parents(

@@ -1,7 +1,7 @@
 """The ratchet tree of one epoch as a frozen value (RFC 9420 §4.1, §7): every change returns the next tree."""
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from mls.crypto import CipherSuite
 from mls.errors import InvalidError, MisuseError
 from mls.registry import NodeType
 from mls.tree.key_index import KeyIndex
-from mls.tree.math import LeafIndex, NodeIndex, least_power_of_two
+from mls.tree.math import LeafIndex, NodeIndex, least_power_of_two, node_count
 from mls.tree.nodes import LeafNode, Node, ParentNode
 from mls.tree.subtree import CredentialTypes, Subtree
 
@@ -52,9 +52,15 @@ class RatchetTree:
 
     @classmethod
     def of_root(cls, suite: CipherSuite, root: Subtree) -> "RatchetTree":
-        contents = [node.content for node in root.nodes() if node.content is not None]
-        encryption_keys = KeyIndex(content.encryption_key for content in contents)
-        return cls(suite, root, encryption_keys, KeyIndex(leaf.signature_key for _, leaf in _members(root)))
+        return cls._holding(suite, root, [node.content for node in root.nodes()])
+
+    @classmethod
+    def _holding(
+        cls, suite: CipherSuite, root: Subtree, contents: Iterable[LeafNode | ParentNode | None]
+    ) -> "RatchetTree":
+        present = [content for content in contents if content is not None]
+        encryption_keys = KeyIndex([content.encryption_key for content in present])
+        return cls(suite, root, encryption_keys, KeyIndex(_signature_keys(present)))
 
     @classmethod
     def decode(cls, suite: CipherSuite, data: bytes) -> "RatchetTree":
@@ -66,20 +72,20 @@ class RatchetTree:
         return cls.of_nodes(suite, RatchetTreeNodes.decode(data).nodes)
 
     @classmethod
-    def of_nodes(cls, suite: CipherSuite, nodes: tuple[Node | None, ...]) -> "RatchetTree":
+    def of_nodes(cls, suite: CipherSuite, nodes: Sequence[LeafNode | ParentNode | None]) -> "RatchetTree":
         if not nodes or nodes[-1] is None:
             raise InvalidError("V012", "a ratchet tree whose last entry is blank")
         for index, node in enumerate(nodes):
             if node is None:
                 continue
-            if (node.node_type is NodeType.LEAF) != (index % 2 == 0):
+            is_parent = isinstance(node, ParentNode)
+            if is_parent != (index % 2 == 1):
                 raise InvalidError("V013", f"node {index} is of the wrong type for its place")
-            if isinstance(node.node, ParentNode):
-                _check_unmerged_order(index, node.node)
+            if isinstance(node, ParentNode) and node.unmerged_leaves:
+                _check_unmerged_order(index, node)
         if len(nodes) % 2 == 0:
             raise InvalidError("V226", "a ratchet tree that ends with a parent")
-        height = least_power_of_two((len(nodes) + 1) // 2).bit_length() - 1
-        return cls.of_root(suite, _build(nodes, (1 << height) - 1, height))
+        return cls._holding(suite, _grown(nodes), nodes)
 
     def encode(self) -> bytes:
         """The `ratchet_tree` vector, without the blanks at the end (V012)."""
@@ -117,7 +123,9 @@ class RatchetTree:
 
     def members(self) -> Iterator[tuple[LeafIndex, LeafNode]]:
         """The non-blank leaves with their indices, left to right."""
-        return _members(self.root)
+        for each in self.root.leaves():
+            assert isinstance(each.content, LeafNode)
+            yield LeafIndex(each.index >> 1), each.content
 
     @property
     def credential_types(self) -> CredentialTypes:
@@ -232,12 +240,6 @@ class RatchetTree:
         return f"<RatchetTree of {self.member_count} members in {self.leaf_count} leaves>"
 
 
-def _members(root: Subtree) -> Iterator[tuple[LeafIndex, LeafNode]]:
-    for each in root.leaves():
-        assert each.leaf is not None
-        yield each.leaf_index, each.leaf
-
-
 def _signature_keys(contents: Iterable[LeafNode | ParentNode]) -> list[bytes]:
     return [content.signature_key for content in contents if isinstance(content, LeafNode)]
 
@@ -248,15 +250,16 @@ def _check_unmerged_order(index: int, parent: ParentNode) -> None:
         raise InvalidError("V011", f"the unmerged leaves of node {index} are not strictly increasing")
 
 
-def _build(nodes: tuple[Node | None, ...], index: int, height: int) -> Subtree:
-    """The subtree at `index`; entries past the end of the array are blank (V013)."""
-    entry = nodes[index] if index < len(nodes) else None
-    content = None if entry is None else entry.node
-    if height == 0:
-        return Subtree(NodeIndex(index), content)
-    offset = 1 << (height - 1)
-    left, right = _build(nodes, index - offset, height - 1), _build(nodes, index + offset, height - 1)
-    return Subtree(NodeIndex(index), content, left, right)
+def _grown(nodes: Sequence[LeafNode | ParentNode | None]) -> Subtree:
+    """The tree of an array, level by level from its leaves; entries past the end are blank (V013)."""
+    width = node_count(least_power_of_two((len(nodes) + 1) // 2))
+    contents = [*nodes, *[None] * (width - len(nodes))]
+    level = [Subtree(NodeIndex(index), contents[index]) for index in range(0, width, 2)]
+    while len(level) > 1:
+        first, apart = width // len(level), 2 * (width + 1) // len(level)
+        places = zip(range(first, width, apart), level[::2], level[1::2], strict=True)
+        level = [Subtree(NodeIndex(index), contents[index], left, right) for index, left, right in places]
+    return level[0]
 
 
 _BLANK, _LEAF, _PARENT = b"\x00", bytes((1, NodeType.LEAF)), bytes((1, NodeType.PARENT))

@@ -117,7 +117,20 @@ class Subtree:
 
     def leaves(self) -> "list[Subtree]":
         """The non-blank leaves, left to right."""
-        return [node for node in self.nodes() if node.height == 0 and node.content is not None]
+        found: list[Subtree] = []
+        waiting = [self]
+        while waiting:
+            here = waiting.pop()
+            while here.height:
+                waiting.append(here.right)
+                here = here.left
+            if here.content is not None:
+                found.append(here)
+        return found
+
+    def parents(self) -> "list[tuple[Subtree, ParentNode]]":
+        """The non-blank parents with what is in them, in array order."""
+        return [(node, node.content) for node in self.nodes() if isinstance(node.content, ParentNode)]
 
     def nodes(self) -> "list[Subtree]":
         """Every node, blank ones too, in array order."""
@@ -173,7 +186,9 @@ class Subtree:
         if self.height == 0:
             if self.leaf is None:
                 return _NO_CREDENTIAL_TYPES
-            return _credential_types_of_one(self.leaf.credential.credential_type, self.leaf.capabilities.credentials)
+            return _credential_types_of_one(
+                int(self.leaf.credential.credential_type), self.leaf.capabilities.credentials
+            )
         left, right = self.halves
         if not left.member_count or not right.member_count:
             return (left if left.member_count else right).credential_types
@@ -251,7 +266,7 @@ class Subtree:
 @lru_cache(maxsize=64)
 def _credential_types_of_one(in_use: int, supported: tuple[int, ...]) -> CredentialTypes:
     """A member's; most of a group say the same, and share one value."""
-    return CredentialTypes(frozenset((int(in_use),)), frozenset(supported))
+    return CredentialTypes(frozenset((in_use,)), frozenset(supported))
 
 
 def blank_subtree(index: NodeIndex, height: int) -> Subtree:

@@ -19,15 +19,16 @@ def check_tree(tree: RatchetTree) -> None:
     if tree.root.height and tree.root.halves[1].member_count == 0:
         raise InvalidError("V226", "a tree that should have been truncated")
     repeated = tree.encryption_keys.repeated()
-    for node in tree.root.nodes():
-        if node.height == 0 or node.parent is None:
-            continue
-        if any(half.member_count == 0 for half in node.halves):
+    parents = tree.root.parents()
+    for node, parent in parents:
+        if not node.left.member_count or not node.right.member_count:
             raise InvalidError("V226", f"parent {node.index} has no member on one side")
-        if node.parent.encryption_key in repeated:
+        if parent.encryption_key in repeated:
             raise InvalidError("V180", f"the key of parent {node.index} is in another node too")
-        check_unmerged_leaves(node, node.parent)
-    check_parent_hashes(tree)
+        if parent.unmerged_leaves:
+            check_unmerged_leaves(node, parent)
+    for node, parent in parents:
+        _check_parent_hash(tree.suite, node, parent)
 
 
 def check_unmerged_leaves(node: Subtree, parent: ParentNode) -> None:
@@ -59,24 +60,21 @@ def _expect_unmerged(node: Subtree, unmerged: tuple[int, ...], lister: Subtree) 
         _expect_unmerged(half, below, lister)
 
 
-def check_parent_hashes(tree: RatchetTree) -> None:
-    """Every non-blank parent is linked to exactly one node below it (V174). Assumes V178."""
-    for node in tree.root.nodes():
-        if node.height and node.parent is not None:
-            left, right = node.halves
-            links = _is_linked(tree.suite, node.parent, left, right) + _is_linked(tree.suite, node.parent, right, left)
-            if links != 1:
-                raise InvalidError("V174", f"parent {node.index} has {links} valid parent hashes below it, not 1")
+def _check_parent_hash(suite: CipherSuite, node: Subtree, parent: ParentNode) -> None:
+    """A non-blank parent is linked to exactly one node below it (V174). Assumes V178."""
+    left, right = node.halves
+    links = _is_linked(suite, parent, left, right) + _is_linked(suite, parent, right, left)
+    if links != 1:
+        raise InvalidError("V174", f"parent {node.index} has {links} valid parent hashes below it, not 1")
 
 
 def _is_linked(suite: CipherSuite, parent: ParentNode, child: Subtree, sibling: Subtree) -> bool:
     """Whether a node D below `child` carries the hash of `parent`, `sibling` being the other side (§7.9.2)."""
     unmerged = _below(parent.unmerged_leaves, child)
-    resolution = child.resolution()
-    if len(resolution) - 1 != len(unmerged):  # V175: the resolution of C without D is P's unmerged leaves under C
+    if child.resolution_size - 1 != len(unmerged):  # V175: the resolution of C without D is P's unmerged leaves under C
         return False
     late = frozenset(unmerged)
-    others = [node for node in resolution if node.height or node.leaf_index not in late] if late else resolution
+    others = [node for node in child.resolution() if node.height or node.leaf_index not in late]
     if len(others) != 1 or others[0].content is None:
         return False
     claimed = others[0].content.parent_hash

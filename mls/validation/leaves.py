@@ -63,6 +63,8 @@ def check_leaf_content(suite: CipherSuite, leaf: LeafNode) -> None:
 def check_leaf_in_group(leaf: LeafNode, extensions: Extensions, who: str = "a leaf") -> None:
     """The leaf supports what the group context holds (V080) and requires (V063)."""
     demands, capabilities = _demands(extensions), leaf.capabilities
+    if demands is _NO_DEMANDS:
+        return
     if missing := demands.extensions.difference(capabilities.extensions):
         raise InvalidError("V063", f"{who} lacks required extensions {sorted(missing)}")
     if missing := demands.proposals.difference(capabilities.proposals):
@@ -82,16 +84,20 @@ class _Demands(NamedTuple):
     present: frozenset[int]
 
 
+_NO_DEMANDS = _Demands(frozenset(), frozenset(), frozenset(), frozenset())
+
+
 @lru_cache(maxsize=16)
 def _demands(extensions: Extensions) -> _Demands:
     """The same for each leaf of a tree, so worked out once."""
     required = required_capabilities(extensions)
-    return _Demands(
+    demands = _Demands(
         non_default(required.extension_types),
         frozenset(required.proposal_types) - DEFAULT_PROPOSAL_TYPES,
         frozenset(required.credential_types),
         non_default(types_of(extensions)),
     )
+    return demands if any(demands) else _NO_DEMANDS
 
 
 def check_credential_types(tree: RatchetTree, changed: Iterable[LeafNode]) -> None:
@@ -100,8 +106,10 @@ def check_credential_types(tree: RatchetTree, changed: Iterable[LeafNode]) -> No
     `changed` are the leaves of the tree that were not in a valid tree before. The tree keeps count of credential types,
     so nobody else has to be asked.
     """
-    changed = tuple(changed)
     in_use, supported = tree.credential_types
+    if in_use <= supported:  # by everybody, the changed leaves too
+        return
+    changed = tuple(changed)
     for leaf in changed:
         if missing := in_use.difference(leaf.capabilities.credentials):
             raise InvalidError("V065", f"a leaf does not support credential types in use: {sorted(missing)}")

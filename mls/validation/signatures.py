@@ -5,7 +5,7 @@ the caller's: whoever has a pool passes its `map` (`GroupConfig.map_signatures`)
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mls.crypto import CipherSuite
 
@@ -13,8 +13,7 @@ BATCH_SIZE = 16
 """Signatures verified in one go: long enough to outweigh handing them to a thread, short enough to share evenly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """Something signed with a label, its signature not yet verified."""
 
     suite: CipherSuite

@@ -14,7 +14,7 @@ import mls
 from mls.codec import Struct
 from mls.framing import AuthenticatedContent, FramedContent, FramedContentAuthData, PublicMessage
 from mls.registry import ContentType, SenderType, WireFormat
-from mls.wire_types import Fixed, Select, VarBytes, VarVector, When, Width
+from mls.wire_types import Fixed, Select, Tagged, VarBytes, VarVector, When, Width
 
 ELEMENTS_MAX = 2
 BYTES_MAX = 70
@@ -55,6 +55,8 @@ def parts(annotation: Any) -> list[Any]:
     match marker:
         case Select(cases=cases):
             return [each for each in cases.values() if each is not None]
+        case Tagged(cases=cases):
+            return list(cases.values())
         case VarVector() | When():
             return [_inner(annotation.__origin__)]
         case None if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -93,6 +95,8 @@ def _field(annotation: Any, before: dict[str, Any]) -> st.SearchStrategy[Any]:
         case Select(discriminant=discriminant, cases=cases):
             case = cases[before[discriminant]]
             return st.none() if case is None else _field(case, before)
+        case Tagged(cases=cases):
+            return st.one_of([values(case) for case in cases.values()])
         case When(discriminant=discriminant, values=present):
             return _field(parts(annotation)[0], before) if before[discriminant] in present else st.none()
     if inner := parts(annotation):

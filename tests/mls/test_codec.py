@@ -17,7 +17,9 @@ from mls.codec import (
     OpenEnum16,
     Reader,
     Select,
+    SharedStruct,
     Struct,
+    Tagged,
     Uint8,
     Uint16,
     Uint32,
@@ -30,6 +32,7 @@ from mls.codec import (
     varint,
 )
 from mls.errors import MalformedError, MisuseError
+from mls.wire_compile import SHARED_SIZE_MAX
 from tests.vectors import EVERY_SOURCE, Source
 
 
@@ -408,6 +411,69 @@ def test_a_struct_that_remembers_its_encoding_has_the_one_it_would_make(
     assert read == Holder(1, kept, after)
     assert read.kept.encode() == kept.encode() == replace(read.kept).encode()
     assert hash(read.kept) == hash(kept)
+
+
+@struct
+class Likes(SharedStruct):
+    flavours: Vector[Flavour]
+    notes: Opaque
+
+
+@struct
+class Guest(Struct):
+    likes: Likes
+    name: Opaque
+
+
+def test_copies_of_a_shared_struct_are_one_object() -> None:
+    """Unless it is long: what peers send must not fill our memory for good."""
+    short, long = Likes((Flavour.SWEET,), b""), Likes((), bytes(SHARED_SIZE_MAX))
+    for likes in (short, long):
+        first, second = (Guest.decode(Guest(likes, name).encode()) for name in (b"a", b"b"))
+        assert first.likes == second.likes == likes
+        assert (first.likes is second.likes) == (likes is short)
+
+
+@pytest.mark.parametrize("wrong", ["02000102", "0200", "010000", "020001", "0200014100", "02000142", "4002000100"])
+def test_a_shared_struct_is_as_strict_as_any(wrong: str) -> None:
+    for _ in range(2):
+        with pytest.raises(MalformedError):
+            Likes.decode(bytes.fromhex(wrong))
+    with pytest.raises(MalformedError, match="V004"):  # of its enclosing structure it takes no byte
+        Reader(bytes.fromhex("04020001020000")).vector(Likes.read)
+
+
+def test_only_what_ends_by_its_lengths_is_shared() -> None:
+    with pytest.raises(TypeError, match="lengths alone"):
+
+        @struct
+        class Wrong(SharedStruct):
+            flavour: Flavour
+
+
+@struct
+class Likings(Struct):
+    all: Vector[Annotated[Pair | Likes | Guest, Tagged(Colour, {1: Pair, 2: Likes, 3: Guest})] | None]
+
+
+def test_a_tagged_value_is_written_after_its_tag() -> None:
+    pair, likes = Pair(Flavour.SWEET, b"x"), Likes((), b"")
+    encoded = bytes.fromhex("0b0101000101780001020000")
+    assert Likings((pair, None, likes)).encode() == encoded
+    assert Likings.decode(encoded) == Likings((pair, None, likes))
+    for wrong in ("0301040000", "0401040000", "0101", "03010200", "06020100010178"):
+        with pytest.raises(MalformedError):
+            Likings.decode(bytes.fromhex(wrong))
+    with pytest.raises(MisuseError):
+        Likings((SAMPLE,)).encode()  # type: ignore[arg-type]
+
+
+def test_every_tag_has_a_case() -> None:
+    with pytest.raises(TypeError, match="without a case"):
+
+        @struct
+        class Wrong(Struct):
+            value: Annotated[Pair | Likes, Tagged(Colour, {1: Pair, 2: Likes})]
 
 
 def test_a_changed_copy_does_not_keep_the_old_encoding() -> None:

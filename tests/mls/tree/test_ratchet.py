@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mls.crypto import suite
 from mls.errors import InvalidError, MalformedError, MisuseError
-from mls.registry import CredentialType, NodeType
+from mls.registry import CredentialType
 from mls.tree import math
 from mls.tree.math import NodeIndex
-from mls.tree.nodes import Credential, LeafNode, Node, ParentNode
+from mls.tree.nodes import Credential, LeafNode, ParentNode
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
 from tests.mls.tree.world import World, entries, make_leaf, rebuilt, seeded
@@ -141,7 +141,7 @@ class TestDecoding:
     def test_a_node_out_of_place_is_refused(self) -> None:
         """V013."""
         nodes = entries(a_tree(3))
-        parent = Node(NodeType.PARENT, ParentNode(b"key", b"", ()))
+        parent = ParentNode(b"key", b"", ())
         for index, node in ((1, nodes[0]), (2, parent)):
             wrong = [*nodes[:index], node, *nodes[index + 1 :]]
             with pytest.raises(InvalidError) as refused:
@@ -157,7 +157,7 @@ class TestDecoding:
 
     def test_a_parent_at_the_end_is_refused(self) -> None:
         """V226."""
-        nodes = [*entries(a_tree(3)), Node(NodeType.PARENT, ParentNode(b"key", b"", ()))]
+        nodes = [*entries(a_tree(3)), ParentNode(b"key", b"", ())]
 
         with pytest.raises(InvalidError) as refused:
             rebuilt(a_tree(3), nodes)
@@ -167,7 +167,7 @@ class TestDecoding:
     def test_unmerged_leaves_out_of_order_are_refused(self, unmerged: tuple[int, ...]) -> None:
         """V011."""
         nodes = entries(a_tree(3))
-        nodes[1] = Node(NodeType.PARENT, ParentNode(b"key", b"", unmerged))
+        nodes[1] = ParentNode(b"key", b"", unmerged)
 
         with pytest.raises(InvalidError) as refused:
             rebuilt(a_tree(3), nodes)

@@ -6,8 +6,7 @@ import pytest
 
 from mls.crypto import suite
 from mls.errors import InvalidError
-from mls.registry import NodeType
-from mls.tree.nodes import LeafNode, Node, ParentNode
+from mls.tree.nodes import LeafNode, ParentNode
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
 from tests.mls.tree.world import World, entries, rebuilt, with_parent
@@ -137,7 +136,7 @@ def test_a_sibling_swapped_after_the_fact_breaks_the_chain() -> None:
     stranger = other.tree.leaf(7)
     assert stranger is not None
     nodes = entries(world.tree)
-    nodes[14] = Node(NodeType.LEAF, stranger)
+    nodes[14] = stranger
 
     assert refusal(rebuilt(world.tree, nodes)) == "V174"
 
@@ -147,7 +146,7 @@ def test_a_parent_nobody_put_there_is_refused() -> None:
     world = World(4)
     world.update(0)
     nodes = entries(world.tree)
-    nodes[1] = Node(NodeType.PARENT, ParentNode(bytes(32), b"", ()))
+    nodes[1] = ParentNode(bytes(32), b"", ())
 
     assert refusal(rebuilt(world.tree, nodes)) == "V174"
 
@@ -175,8 +174,7 @@ def test_a_leaf_with_another_parent_hash_breaks_the_chain() -> None:
     world.commit(0)
     nodes = entries(world.tree)
     node = nodes[0]
-    assert node is not None
-    assert isinstance(node.node, LeafNode)
-    nodes[0] = replace(node, node=replace(node.node, parent_hash=b"\x55" * 32))
+    assert isinstance(node, LeafNode)
+    nodes[0] = replace(node, parent_hash=b"\x55" * 32)
 
     assert refusal(rebuilt(world.tree, nodes)) == "V174"

@@ -119,7 +119,6 @@ def with_parent(tree: RatchetTree, index: int, **changes: object) -> RatchetTree
     """The tree with one parent's fields changed."""
     nodes = entries(tree)
     node = nodes[index]
-    assert node is not None
-    assert isinstance(node.node, ParentNode)
-    nodes[index] = replace(node, node=replace(node.node, **changes))  # type: ignore[arg-type]
+    assert isinstance(node, ParentNode)
+    nodes[index] = replace(node, **changes)  # type: ignore[arg-type]
     return rebuilt(tree, nodes)

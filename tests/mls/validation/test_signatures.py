@@ -26,7 +26,7 @@ def signed(forged: Iterable[int] = ()) -> list[Signed]:
         for index in range(COUNT)
     ]
     wrong = set(forged)
-    return [replace(each, content=b"else") if index in wrong else each for index, each in enumerate(right)]
+    return [each._replace(content=b"else") if index in wrong else each for index, each in enumerate(right)]
 
 
 @pytest.fixture(params=["here", "threads"])
