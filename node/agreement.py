@@ -226,6 +226,12 @@ class Agreement:
         voter = self.roster.voter_of(peer)
         if voter is not None:
             self._step(Heard(now, (voter,)))
+            self.reconsider()
+
+    def reconsider(self) -> None:
+        """Look again at candidates that were waiting for somebody to be heard."""
+        for known in self.candidacy.reconsider():
+            self._learn(known)
 
     def pursue_intents(self) -> None:
         """Build a candidate for what is wanted here, unless one of ours is under way in this epoch already."""

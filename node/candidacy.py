@@ -7,10 +7,11 @@ from node.building import Built
 from node.context import NodeContext, group_config
 from node.electorate import RuleError
 from node.holding import Holding
-from node.judgement import HEARD_FOR_ELECTION_S, Epoch, HardValid, Known, check_wrapper, judge_hard, judge_soft
+from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, stage
 from node.logs import logger, short
+from node.presence import NotNowError, UnheardError, check_presence
 from node.store_rows import CandidateRow
-from ordering import BundleId, Candidate, CandidateFacts, OrderingError
+from ordering import PLAIN_ORDINAL, BundleId, Candidate, CandidateFacts, OrderingError
 
 KNOWN_PER_AUTHOR_MAX: Final = 8
 """Candidates of one member kept in an epoch: it can crowd out its own only. An honest one makes two or three."""
@@ -78,7 +79,10 @@ class Candidacy:
         """Remember a candidate of ours; like every sender we run the receivers' checks first."""
         valid = judge_hard(self.epoch, built.candidate)
         self.own[built.id] = built
-        return self._remember(Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True))
+        known = Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True)
+        if built.candidate.ordinal != PLAIN_ORDINAL:  # which changes nothing that presence speaks for or against
+            self._judge_soft(known)
+        return self._remember(known)
 
     def recall(self, row: CandidateRow) -> Known | None:
         """A candidate found on our disk after a restart; None when it belongs elsewhere or is known."""
@@ -113,18 +117,30 @@ class Candidacy:
         self.known[known.id] = known
         return known
 
+    def reconsider(self) -> list[Known]:
+        """Those whose verdict hung on who was heard, and has changed."""
+        waiting = [known for known in self.known.values() if known.waits]
+        before = {known.id: known.soft for known in waiting}
+        for known in waiting:
+            self._judge_soft(known)
+        return [known for known in waiting if known.soft is not before[known.id]]
+
     def _judge_soft(self, known: Known) -> None:
+        """Our own view of a hard-valid candidate: does it open for us, and does who was heard speak for it."""
         if known.valid is None or not self._judges:
             return
+        known.waits = False
         try:
-            known.staged = judge_soft(known.valid, self.group, self.context.now_ms() // 1000, self._heard)
+            if not known.own and known.staged is None:
+                known.staged = stage(known.valid, self.group, self.context.now_ms() // 1000)
+            check_presence(self.context, known.valid)
             known.soft = True
         except (RuleError, MlsError) as error:
-            known.soft = False
-            log.info("candidate is soft-invalid", group=short(self.holding.group_id), reason=str(error))
-
-    def _heard(self, identity: bytes) -> bool:
-        return self.context.heard_within(identity.decode(), HEARD_FOR_ELECTION_S)
+            known.waits = isinstance(error, NotNowError)
+            known.soft = None if isinstance(error, UnheardError) else False
+            if known.soft_detail != str(error):
+                known.soft_detail = str(error)
+                log.info("candidate is soft-invalid", group=short(self.holding.group_id), reason=str(error))
 
 
 def is_candidate(reply: bytes, id: BundleId) -> bool:

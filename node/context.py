@@ -18,6 +18,9 @@ from node.transport import Transport
 HEARD_MAX: Final = 16_384
 """Peers whose last traffic is remembered; identities cost a stranger nothing."""
 
+GAP_S: Final = 60.0
+"""A running node looks at its clock every few seconds; a longer gap means that it was stopped."""
+
 
 class FeedSignal:
     """Wakes those who wait for the feed to grow."""
@@ -51,6 +54,8 @@ class NodeContext:
     started_s: float
     feed: FeedSignal
     heard_s: dict[PeerId, float] = field(default_factory=dict)  # the last authenticated traffic of each peer
+    listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
+    looked_s: float = float("-inf")  # when it was last seen that this process runs
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated
 
@@ -63,6 +68,21 @@ class NodeContext:
     def now_ms() -> int:
         """Unix milliseconds, for people and for rows."""
         return time.time_ns() // 1_000_000
+
+    def listen(self) -> None:
+        """Called again and again while the node runs: after a gap it was stopped, and heard nobody meanwhile."""
+        now_s = self.now_s()
+        if now_s - self.looked_s > GAP_S:
+            self.listening_since_s = now_s
+        self.looked_s = now_s
+
+    def listened_s(self) -> float:
+        """For how long this node has been able to hear others."""
+        return self.now_s() - max(self.listening_since_s, self.started_s)
+
+    def unheard_for(self, peer: PeerId, seconds: float) -> bool:
+        """Whether a peer was silent for that long while we listened."""
+        return self.listened_s() >= seconds and not self.heard_within(peer, seconds)
 
     def addresses(self) -> tuple[str, ...]:
         """Where others can reach us; each ends in `/p2p/<our peer id>`."""

@@ -14,7 +14,7 @@ from mls import Extension, ExtensionType, LeafNode, LeafNodeSource, PublicGroup,
 from node.errors import NodeError
 from node.identity import BindingError, valid_vote_key, verify_binding
 from node.peer_id import PeerId
-from ordering import Committee, OrderingError, Policy, Seat, VoterExtension, elect, possession_bytes
+from ordering import BenchEntry, Committee, OrderingError, Policy, Seat, VoterExtension, elect, possession_bytes
 
 POLICY_EXTENSION: Final = 0xF0C0
 VOTER_EXTENSION: Final = 0xF0C1
@@ -109,6 +109,26 @@ def voting_of(public: PublicGroup) -> Voting:
         raise RuleError(str(error)) from error
 
 
+def due_since(before: PublicGroup, leaf_index: int, former: LeafNode | None) -> int:
+    """The epoch since when a leaf that is renewed in this one counts as willing.
+
+    What it had, if it was eligible; else this one. So a benched leaf comes back by any commit or Update of its own:
+    its entry does not name it any more, and it has gone to the end of the order. `former` is the leaf it continues,
+    at `leaf_index` of `before`; None for a newcomer.
+    """
+    offer = None if former is None or not is_eligible(before, former) else voter_of(former)
+    if offer is None or BenchEntry(leaf_index, offer.since) in policy_of(before.extensions).bench:
+        return before.epoch
+    return offer.since
+
+
+def is_benched(public: PublicGroup, leaf_index: int) -> bool:
+    """Whether a willing leaf is passed over."""
+    leaf = public.leaf(leaf_index)
+    offer = None if leaf is None else voter_of(leaf)
+    return offer is not None and BenchEntry(leaf_index, offer.since) in policy_of(public.extensions).bench
+
+
 def check_leaves(before: PublicGroup, staged: PublicStaged) -> None:
     """What a commit may do to leaves and their offers to vote (hard validity); raises `RuleError`.
 
@@ -152,8 +172,7 @@ def _check_leaf(before: PublicGroup, leaf_index: int, leaf: LeafNode, former: Le
     if voter is None:
         return
     _check_offer(before, leaf_index, leaf, voter)
-    inherited = voter_of(former) if former is not None and is_eligible(before, former) else None
-    expected = before.epoch if inherited is None else inherited.since
+    expected = due_since(before, leaf_index, former)
     if voter.since != expected:
         raise RuleError(f"leaf {leaf_index}: willing since epoch {voter.since}, where {expected} is due")
 

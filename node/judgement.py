@@ -5,10 +5,10 @@ asked only of fresh values, and its answer is our own: do the tags verify, does 
 of the next committee's voters heard.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mls import Group, MlsError, ProposalType, PublicGroup, PublicStaged, Staged, peek, welcome_references
+from node.authority import UNCHANGED, PolicyChange, check_policy, check_removals
 from node.electorate import RuleError, Voting, check_leaves, voting_of
 from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
 
@@ -26,8 +26,8 @@ CHANGES = frozenset(
 )
 """What a commit may do here. A ReInit would end the group under the ordering, and a PSK is no member's to have."""
 
-HEARD_FOR_ELECTION_S = 600.0
-"""How long ago a voter of the next committee may have been heard for a fresh candidate to be good to us."""
+URGENT = frozenset((ProposalType.REMOVE, ProposalType.GROUP_CONTEXT_EXTENSIONS))
+"""What class 0 is made of; the group context only where it benches and amends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,15 @@ class HardValid:
     id: BundleId
     staged: PublicStaged
     voting: Voting  # of the epoch it would begin
+    policy: PolicyChange = UNCHANGED
 
     @property
     def proposal_class(self) -> ProposalClass:
-        """Class 0 when all it does is remove members; everything else waits its turn."""
+        """Class 0 when all it does is remove members or bench voters; everything else waits its turn."""
         types = self.staged.proposal_types
-        urgent = bool(types) and all(kind is ProposalType.REMOVE for kind in types)
+        benches = ProposalType.GROUP_CONTEXT_EXTENSIONS in types
+        amends = self.policy.is_amended or (benches and not self.policy.benched)
+        urgent = bool(types) and URGENT.issuperset(types) and not amends
         return ProposalClass.URGENT if urgent else ProposalClass.ORDINARY
 
 
@@ -67,6 +70,7 @@ class Known:
     staged: Staged | None = field(default=None, repr=False)  # our own view of it, once asked for
     soft: bool | None = None
     soft_detail: str = ""
+    waits: bool = False  # the soft verdict hangs on who was heard, and may change
     own: bool = False
 
     def facts(self, last_won: int) -> CandidateFacts:
@@ -105,9 +109,9 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
     voting = voting_of(staged.successor)
     if voting.committee.descriptor != bundle.descriptor:
         raise RuleError("the bundle announces another committee than the one its commit elects")
-    if voting.policy.rules != epoch.voting.policy.rules:
-        raise RuleError("the version of the ordering rules does not change inside a group")
-    return HardValid(candidate, candidate.id, staged, voting)
+    change = check_policy(epoch.public, epoch.voting, staged, voting)
+    check_removals(epoch.public, epoch.voting, staged, frozenset())
+    return HardValid(candidate, candidate.id, staged, voting, change)
 
 
 def check_wrapper(epoch: Epoch, candidate: Candidate) -> None:
@@ -125,18 +129,6 @@ def check_wrapper(epoch: Epoch, candidate: Candidate) -> None:
     sender = peek(candidate.bundle.commit).sender
     if sender is None or sender.leaf_index != candidate.author:
         raise RuleError("the candidate's author is not the committer")
-
-
-def judge_soft(known: HardValid, group: Group, now: int, heard: Callable[[bytes], bool]) -> Staged:
-    """Our own view of a hard-valid candidate; raises an `MlsError` or a `RuleError` for what we cannot go along with.
-
-    `now` is unix seconds; `heard(identity)` says whether a peer was heard within `HEARD_FOR_ELECTION_S`.
-    """
-    staged = stage(known, group, now)
-    committee = known.voting.committee
-    if sum(heard(seat.identity) for seat in committee.seats) < committee.quorum:
-        raise RuleError("too few of the voters it elects were heard lately")
-    return staged
 
 
 def stage(known: HardValid, group: Group, now: int, *, decided: bool = False) -> Staged:

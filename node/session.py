@@ -365,6 +365,7 @@ class Session:
 
     def _tick(self) -> None:
         now = self.context.now_s()
+        self.context.listen()
         if self.agreement.wake_at_s is not None and now >= self.agreement.wake_at_s:
             self.agreement.tick()
         self.catching_up.tick(now)

@@ -1,0 +1,39 @@
+"""Who was heard: the part of *soft* validity that depends on the clock, so that its answer may change in an epoch.
+
+Nothing hands the group to sleepers: a quorum of the committee that a candidate elects must have been heard lately.
+Nobody who is there is passed over: a voter that was heard within `ordering.bench_after_s` is not benched. Silence only
+counts while we listened: a node that has just started, or was stopped, has not heard anybody and says nothing about
+anybody.
+"""
+
+from typing import Final
+
+from node.context import NodeContext
+from node.electorate import RuleError, peer_of
+from node.judgement import HardValid
+
+HEARD_FOR_ELECTION_S: Final = 600.0
+"""How long ago a voter of the next committee may have been heard for a fresh candidate to be good to us."""
+
+
+class NotNowError(RuleError):
+    """A candidate that we cannot go along with now, and may later in this epoch."""
+
+
+class UnheardError(NotNowError):
+    """We do not listen for long enough to say no."""
+
+
+def check_presence(context: NodeContext, known: HardValid) -> None:
+    """Whether who was heard speaks for a candidate; raises `NotNowError`."""
+    committee = known.voting.committee
+    heard = sum(context.heard_within(seat.identity.decode(), HEARD_FOR_ELECTION_S) for seat in committee.seats)
+    if heard < committee.quorum:
+        text = f"of the {committee.size} voters it elects {heard} were heard lately, {committee.quorum} are needed"
+        raise NotNowError(text) if context.listened_s() >= HEARD_FOR_ELECTION_S else UnheardError(text)
+    after = known.staged.successor
+    for entry in known.policy.benched:
+        leaf = after.leaf(entry.leaf)
+        assert leaf is not None, "hard validity found an offer there"
+        if not context.unheard_for(peer_of(after, leaf), context.config.ordering.bench_after_s):
+            raise NotNowError(f"it benches leaf {entry.leaf}, which was heard lately")
