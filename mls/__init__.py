@@ -67,14 +67,16 @@ from mls.group_context import GroupContext
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage, KeyPackageBundle, create_key_package
 from mls.leaf_change import LeafChange
-from mls.observe import observe
+from mls.observe import Vouched, observe, vouched
 from mls.observer import Observer
 from mls.outside import group_context_of, propose_from_outside, propose_own_add
 from mls.padding import MultipleOf, Padding, PowerOfTwo, no_padding
 from mls.peek import (
+    Joiner,
     Peek,
     confirmed_transcript_hash,
     decode_key_package,
+    external_joiner,
     key_package_reference,
     peek,
     removal_count,
@@ -142,6 +144,7 @@ __all__ = [
     "HpkePrivateKey",
     "InvalidError",
     "Joined",
+    "Joiner",
     "KeyPackage",
     "KeyPackageBundle",
     "LeafChange",
@@ -182,6 +185,7 @@ __all__ = [
     "StaleHandshakeError",
     "UnknownEpochError",
     "UnopenableError",
+    "Vouched",
     "WireFormat",
     "X509Policy",
     "accelerate",
@@ -204,6 +208,7 @@ __all__ = [
     "ed25519_sign",
     "ed25519_verify",
     "external_join",
+    "external_joiner",
     "external_psk",
     "external_senders",
     "external_senders_extension",
@@ -233,6 +238,7 @@ __all__ = [
     "signer_from_pem",
     "suite",
     "supported_suites",
+    "vouched",
     "welcome_references",
     "x509",
     "x509_check",

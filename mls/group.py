@@ -237,6 +237,13 @@ class Group(GroupView):
         """
         return replace(self, state=self.state.following(present.state))
 
+    def resuming(self, former: "Group", now: int) -> Self:
+        """This group, entered anew by an external Commit, still opening what `former`, our last state of it, could.
+
+        For who could not follow a Commit and came back: messages of the epochs in between stay closed to us.
+        """
+        return replace(self, state=self.state.resuming(former.state, now))
+
     # --- taking it out again ---
 
     @classmethod

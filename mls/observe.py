@@ -9,7 +9,9 @@ from mls.errors import InvalidError
 from mls.extensions import (
     GROUP_CONTEXT_PLACE,
     GROUP_INFO_PLACE,
+    ExternalPub,
     check_extensions,
+    decode_known,
     find,
 )
 from mls.framing import MLSMessage
@@ -59,6 +61,27 @@ def observed(message: bytes, tree: bytes | None, config: GroupConfig) -> Observe
     check_group_info_signature(row, info, ratchet_tree)
     interim = interim_transcript_hash(row, context.confirmed_transcript_hash, info.confirmation_tag)
     return Observed(info, PublicGroup(context, ratchet_tree, interim))
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What a member says in a GroupInfo of an epoch that we follow by ourselves."""
+
+    signer: int  # leaf index
+    external_pub: bytes | None  # its word alone: nothing public shows which key is the right one
+
+
+def vouched(public: PublicGroup, message: bytes) -> Vouched:
+    """A GroupInfo of this very epoch, of the same history, signed by a member of it. Raises MalformedError or
+    InvalidError. The tree was checked when it came to be, so this is one signature; `observed` would check them all."""
+    info = decode_group_info(message)
+    check_group_info_extensions(info)
+    interim = interim_transcript_hash(public.suite, info.group_context.confirmed_transcript_hash, info.confirmation_tag)
+    if info.group_context != public.context or interim != public.interim_transcript_hash:
+        raise InvalidError("V188", "a GroupInfo of another epoch, or of another history")
+    check_group_info_signature(public.suite, info, public.tree)
+    given = find(info.extensions, ExtensionType.EXTERNAL_PUB)
+    return Vouched(info.signer, None if given is None else decode_known(given, ExternalPub).external_pub)
 
 
 def decode_group_info(message: bytes) -> GroupInfo:

@@ -45,7 +45,7 @@ class KeptEpoch:
 
 
 Past = tuple[PastEpoch, ...]
-"""Newest first, without gaps."""
+"""Newest first; without gaps, but for epochs that went by while we were outside (`GroupState.resuming`)."""
 
 
 def retained(past: Past, now: int, config: GroupConfig) -> Past:

@@ -8,8 +8,9 @@ from mls.errors import InvalidError
 from mls.framing import MLSMessage, PrivateMessage, PublicMessage, Sender
 from mls.group_info import GroupInfo
 from mls.key_packages import KeyPackage
-from mls.proposals import Commit, Proposal
-from mls.registry import ContentType, ProposalType, WireFormat
+from mls.proposals import Commit, Proposal, Remove
+from mls.registry import ContentType, ProposalType, SenderType, WireFormat
+from mls.tree.nodes import LeafNode
 from mls.welcome import Welcome
 
 
@@ -51,6 +52,32 @@ def peek(message: bytes) -> Peek:
             return Peek(decoded.wire_format, context.group_id, context.epoch)
         case _:
             return Peek(decoded.wire_format)
+
+
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """Who commits itself into a group."""
+
+    leaf: LeafNode  # the one it wants
+    replaces: int | None  # the leaf that it says was its own
+
+
+def external_joiner(commit: bytes) -> Joiner | None:
+    """The newcomer of an external Commit in a PublicMessage; None where it is a member's. Nothing is verified.
+
+    Raises MalformedError; InvalidError for what is no public Commit, or is an external one without a path.
+    """
+    body = MLSMessage.decode(commit).body
+    content = body.content.content if isinstance(body, PublicMessage) else None
+    if not isinstance(body, PublicMessage) or not isinstance(content, Commit):
+        raise InvalidError("V034", "a message that is no public Commit")
+    if body.content.sender.sender_type is not SenderType.NEW_MEMBER_COMMIT:
+        return None
+    if content.path is None:
+        raise InvalidError("V150", "an external Commit without a path")
+    listed = (each.body for each in content.proposals)
+    removed = (each.body.removed for each in listed if isinstance(each, Proposal) and isinstance(each.body, Remove))
+    return Joiner(content.path.leaf_node, next(removed, None))
 
 
 def removal_count(commit: bytes) -> int:

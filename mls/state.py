@@ -140,6 +140,29 @@ class GroupState:
             ],
         )
 
+    def resuming(self, former: Self, now: int) -> Self:
+        """This state, begun by a Commit of ours from outside, with what the state we had before can still open.
+
+        The epochs in between, of which we never had a secret, are missing from its past.
+        """
+        if former.public.group_id != self.public.group_id or former.public.epoch >= self.public.epoch:
+            raise MisuseError("not an earlier state of this group")
+        ended = PastEpoch(
+            former.public.context,
+            changes_between(former.public.tree, self.public.tree),
+            former.secrets.sender_data_secret,
+            former.secret_tree,
+            now,
+        )
+        return replace(
+            self,
+            past=retained((ended, *former.past), now, self.config),
+            resumption=((former.public.epoch, former.secrets.resumption_psk), *former.resumption)[
+                : self.config.resumption_psk_count
+            ],
+            first_epoch=former.first_epoch,
+        )
+
     def pruned(self, now: int) -> Self:
         """Without what has left the windows by now (V022, V048, V050); this very value where nothing has."""
         before = now - self.config.out_of_order_age_s
