@@ -27,8 +27,9 @@ from ordering import (
     VoteKind,
 )
 from tests.model.relation import NONE, Action, Ballot, Committee, Kind, Relation, Rule, Value, Voter, World
+from tests.sim.draw import draw
 from tests.sim.node import Node
-from tests.sim.plan import Plan, draw
+from tests.sim.plan import Plan
 from tests.sim.show import Tape
 from tests.sim.simulation import Simulation
 from tests.sim.watch import Violation

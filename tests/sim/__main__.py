@@ -1,81 +1,118 @@
-"""`python -m tests.sim`: run a range of seeds, or show one run step by step."""
+"""`python -m tests.sim`: play a range of schedules, or show one step by step."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
-from multiprocessing import Pool
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ordering import Model
-from tests.sim.plan import draw
+from tests.sim.draw import draw
+from tests.sim.plan import Fault
+from tests.sim.ranges import play_range
+from tests.sim.score import Score
 from tests.sim.show import Tape
-from tests.sim.simulation import Outcome, Simulation
+from tests.sim.simulation import Simulation
 
+COMMAND = "python -m tests.sim"
 MODELS = {"byzantine": Model.BYZANTINE, "crash": Model.CRASH}
 
 
-def play(job: tuple[int, dict[str, Any]]) -> Outcome:
-    """One seed, from its number to its outcome."""
-    seed, fixed = job
-    return Simulation(draw(seed, **fixed)).run()
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What is fixed for all seeds of a range, and the options that say so."""
+
+    hard: bool = False
+    without: tuple[Fault, ...] = ()
+    fixed: dict[str, Any] = field(default_factory=dict)
+    words: str = ""
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Drawing:
+        """As the command line has it."""
+        fixed: dict[str, Any] = {}
+        words = ["--hard"] if options.hard else []
+        if options.n is not None:
+            fixed["seated"] = options.n
+            words.append(f"--n {options.n}")
+        if options.model is not None:
+            fixed["model"] = MODELS[options.model]
+            words.append(f"--model {options.model}")
+        without = tuple(Fault(name) for name in options.without)
+        if options.only:
+            without = tuple(fault for fault in Fault if fault.value not in options.only)
+        words += [f"--without {fault.value}" for fault in without]
+        return cls(options.hard, without, fixed, " ".join(words))
+
+    def simulation(self, seed: int, tape: Tape | None = None) -> Simulation:
+        """The run of a seed."""
+        return Simulation(draw(seed, hard=self.hard, without=self.without, **self.fixed), tape)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def play_seed(drawing: Drawing, seed: int, score: Score) -> None:
+    """One drawn run."""
+    score.add(drawing.simulation(seed).run(), f"{COMMAND} --replay {seed} {drawing.words}".rstrip())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    options = _parser().parse_args(arguments)
+    drawing = Drawing.of(options)
+    if options.replay is not None:
+        return replay(drawing, options.replay, options.member)
+    if options.trace:
+        return trace(drawing, range(options.start, options.start + options.count))
+    score = play_range(partial(play_seed, drawing), options.start, options.count, options.jobs)
+    return report(score)
+
+
+def _parser() -> argparse.ArgumentParser:
+    faults = [fault.value for fault in Fault]
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--start", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=100, help="how many seeds")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--n", type=int, help="this many seats instead of a drawn number")
     parser.add_argument("--model", choices=sorted(MODELS), help="this fault model instead of a drawn one")
     parser.add_argument("--hard", action="store_true", help="long runs, bad weather, as many liars as there may be")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--without", action="append", default=[], choices=faults, metavar="FAULT", help="switch it off")
+    parser.add_argument(
+        "--only", action="append", default=[], choices=faults, metavar="FAULT", help=f"switch all others off: {faults}"
+    )
     parser.add_argument("--replay", type=int, metavar="SEED", help="show one run step by step")
     parser.add_argument("--member", type=int, help="with --replay: only this member's steps")
     parser.add_argument("--trace", action="store_true", help="print the hash of every run's trace")
-    options = parser.parse_args(arguments)
-    fixed: dict[str, Any] = {"hard": True} if options.hard else {}
-    if options.n is not None:
-        fixed["seated"] = options.n
-    if options.model is not None:
-        fixed["model"] = MODELS[options.model]
-    if options.replay is not None:
-        return replay(options.replay, fixed, options.member)
-    seeds = range(options.start, options.start + options.count)
-    if options.trace:
-        for seed in seeds:
-            tape = Tape()
-            Simulation(draw(seed, **fixed), tape).run()
-            print(seed, tape.line_count, tape.digest)
-        return 0
-    return run(seeds, fixed, options.jobs)
+    return parser
 
 
-def replay(seed: int, fixed: dict[str, Any], only: int | None) -> int:
+def replay(drawing: Drawing, seed: int, only: int | None) -> int:
     """Show one run."""
-    plan = draw(seed, **fixed)
-    print(f"seed {seed}: {plan}")
-    outcome = Simulation(plan, Tape(print, only=only)).run()
+    simulation = drawing.simulation(seed, Tape(print, only=only))
+    print(f"seed {seed}: {simulation.plan}")
+    outcome = simulation.run()
     print(f"seed {seed}: {outcome.reason or 'passed'}")
     return 0 if outcome.passed else 1
 
 
-def run(seeds: range, fixed: dict[str, Any], jobs: int) -> int:
-    """Run them all; failures as they come, the score last."""
-    failed = 0
-    views: Counter[int] = Counter()
-    work = [(seed, fixed) for seed in seeds]
-    with Pool(jobs) as pool:
-        for outcome in pool.imap(play, work, chunksize=8) if jobs > 1 else map(play, work):
-            views[max(0, outcome.views_after_healing)] += 1
-            if not outcome.passed:
-                failed += 1
-                print(f"seed {outcome.plan.seed}: {outcome.reason} [{outcome.plan}]", flush=True)
-    spread = ", ".join(f"{count} in {view}" for view, count in sorted(views.items()))
-    print(f"views after healing: {spread}")
-    print(f"{len(work) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+def trace(drawing: Drawing, seeds: range) -> int:
+    """The names of runs: two that do the same have the same."""
+    for seed in seeds:
+        tape = Tape()
+        drawing.simulation(seed, tape).run()
+        print(seed, tape.line_count, tape.digest)
+    return 0
+
+
+def report(score: Score) -> int:
+    """Failures first, the score last."""
+    for failure in score.failures:
+        print(failure)
+    for line in score.lines():
+        print(line)
+    return 1 if score.failures else 0
 
 
 if __name__ == "__main__":

@@ -76,10 +76,19 @@ class Bundles:
         if held is not None and node.sim.may_serve(node, source, id):
             node.post(source, Bytes(id, held[1]), node.sim.group.verdicts[id].bytes_s)
 
+    def _authentic(self, epoch: int, payload: Bytes) -> bool:
+        """Whether these are the bytes asked for, as their author signed them."""
+        group, candidate = self._node.sim.group, payload.candidate
+        if candidate is group.verdicts[payload.id].candidate:  # untouched
+            return True
+        if candidate.instance != self._node.instances[epoch].config.instance or candidate.id != payload.id:
+            return False
+        return group.verify_member(candidate.author, candidate.signed_bytes, candidate.signature)
+
     def take(self, payload: Bytes) -> int | None:
         """Bytes came; the epoch they were asked for, None if they were not."""
         wanted = self._wanted.pop(payload.id, None)
-        if wanted is None or payload.candidate.id != payload.id:
+        if wanted is None or not self._authentic(wanted[0], payload):
             return None
         self.staged[payload.id] = payload.candidate
         return wanted[0]

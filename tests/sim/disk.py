@@ -1,15 +1,21 @@
-"""What survives a crash of one member: rows, changed by whole transactions."""
+"""What survives a crash of one member: rows, changed by whole transactions.
+
+A transaction is written, then marked as whole; a sync makes it, and all before it, durable. Records (R12) and the
+member's own bytes are synced at once. What else is written is not: a crash takes any tail of it, and with it the
+transaction whose mark was not written yet, of which a part of the rows may be in the file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from random import Random
 
 from ordering import BundleId, Candidate, Decision, Freeze, Guard, InstanceRecord, Record
 from tests.sim.toy import GROUP_ID
 
 
 class Disk:
-    """Rows of one member. What was not committed when the process ended never was."""
+    """Rows of one member, as its process sees them; `lose` makes of them what the next one finds."""
 
     def __init__(self) -> None:
         self.boots = 0
@@ -19,6 +25,7 @@ class Disk:
         self.freezes: dict[int, Freeze] = {}
         self.candidates: dict[BundleId, tuple[int, Candidate]] = {}  # with the epoch
         self.applied: list[BundleId] = []  # the decided bundle of every epoch that was left
+        self._unsynced: list[list[BundleId]] = []  # transactions since the last sync: bytes of others, and only those
 
     def transaction(
         self,
@@ -26,8 +33,11 @@ class Disk:
         records: Iterable[Record],
         candidates: Iterable[tuple[BundleId, Candidate]] = (),
         applied: BundleId | None = None,
+        *,
+        sync: bool = True,
     ) -> None:
-        """All of it or none of it; the caller crashes before or after, never within."""
+        """All of it or none of it; the caller crashes before or after, or `lose`s it."""
+        written = []
         for record in records:
             if isinstance(record, InstanceRecord):
                 self.instances[epoch] = record
@@ -37,10 +47,28 @@ class Disk:
                 self.decisions[epoch] = record
             else:
                 self.freezes[epoch] = record
+            sync = True
         for id, candidate in candidates:
-            self.candidates.setdefault(id, (epoch, candidate))
+            if id not in self.candidates:
+                self.candidates[id] = (epoch, candidate)
+                written.append(id)
         if applied is not None and len(self.applied) == epoch:
             self.applied.append(applied)
+            sync = True
+        if sync:
+            self._unsynced.clear()
+        elif written:
+            self._unsynced.append(written)
+
+    def lose(self, chance: Random) -> int:
+        """The machine lost power: some of the last transactions that were not synced are gone. How many."""
+        kept = chance.randint(0, len(self._unsynced)) if self._unsynced else 0
+        lost = self._unsynced[kept:]
+        for ids in lost:
+            for id in ids:
+                del self.candidates[id]
+        self._unsynced.clear()
+        return len(lost)
 
     def records(self, epoch: int) -> list[Record]:
         """The rows of one instance, read back through their encodings."""

@@ -14,6 +14,10 @@ Tamper = Callable[[int, int, object], object | None]
 """`tamper(source, target, payload)`: what goes on its way instead; None for nothing. For directed schedules."""
 
 
+See = Callable[[int, int, object], bool]
+"""`see(source, target, payload)`: somebody in between; False when the payload ends there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Weather:
     """How links behave. Delays are uniform in a range, so messages overtake each other; a few are very late."""
@@ -38,6 +42,7 @@ class Network:
         self.weather = weather
         self.cuts: frozenset[tuple[int, int]] = frozenset()  # (source, destination); for membership tests only
         self.tamper: Tamper | None = None
+        self.see: See | None = None
         self.deliver: dict[int, Deliver] = {}
 
     def attach(self, member: int, deliver: Deliver) -> None:
@@ -73,6 +78,8 @@ class Network:
     def send(self, source: int, target: int, payload: object, extra_s: float = 0.0) -> None:
         """One payload on its way; `extra_s` is what its size costs."""
         if self.cuts and (source, target) in self.cuts:
+            return
+        if self.see is not None and not self.see(source, target, payload):
             return
         if self.tamper is not None:
             tampered = self.tamper(source, target, payload)

@@ -30,6 +30,7 @@ from ordering import (
     InstanceMessage,
     InstanceState,
     Learned,
+    MalformedError,
     Open,
     Persist,
     Received,
@@ -70,6 +71,8 @@ class Node:
         self.rate = rate  # how fast its monotonic clock goes
         self.disk = Disk()
         self.alive = False
+        self.slow_s = 0.0  # what it takes over each message
+        self._hung_until_s = 0.0
         self.step_count = 0
         self._forget()
 
@@ -100,10 +103,31 @@ class Node:
         self._booting = False
         self._drain()
 
-    def crash(self) -> None:
-        """The process ends here; what was not committed is lost."""
+    def crash(self, *, power: bool = False) -> None:
+        """The process ends here; what was not committed is lost, and with the power what was not synced."""
         self.alive = False
         self._forget()
+        if power:
+            self.disk.lose(self.sim.world.random)
+
+    def hang(self, seconds: float) -> None:
+        """The process is stopped, and goes on after a while; what came meanwhile waits."""
+        self._hung_until_s = self.sim.world.now_s + seconds
+
+    def jump(self, seconds: float) -> None:
+        """The machine was suspended: its clock is so far ahead of what the process thinks."""
+        self._clock_offset_s += seconds
+        if self.alive:
+            for epoch in self.instances:
+                self._push(epoch, Tick(self.clock_s))
+            self._drain()
+
+    def _hangs(self, action: Callable[..., None], *args: object) -> bool:
+        """Whether the process is stopped; then this happens when it goes on."""
+        if self.sim.world.now_s >= self._hung_until_s:
+            return False
+        self.sim.world.at(self._hung_until_s, action, *args)
+        return True
 
     @property
     def clock_s(self) -> float:
@@ -164,7 +188,13 @@ class Node:
 
     def deliver(self, source: int, payload: object) -> None:
         """A payload came over the link from this member."""
-        if not self.alive:
+        if self.slow_s:
+            self.sim.world.after(self.slow_s, self._take, source, payload)
+        else:
+            self._take(source, payload)
+
+    def _take(self, source: int, payload: object) -> None:
+        if not self.alive or self._hangs(self._take, source, payload):
             return
         if isinstance(payload, Want):
             self.bundles.serve(source, payload.id)
@@ -174,7 +204,10 @@ class Node:
                 self._learn(epoch, payload.id)
         else:
             if isinstance(payload, bytes):  # a run that goes through the codecs
-                decoded = decode_message(payload)
+                try:
+                    decoded = decode_message(payload)
+                except MalformedError:
+                    return
                 if not is_instance_message(decoded):
                     return
                 payload = decoded
@@ -202,14 +235,14 @@ class Node:
 
     def author(self, epoch: int, candidate: Candidate) -> None:
         """Its own commit is ready."""
-        if self.alive and self.epoch == epoch:
+        if self.alive and self.epoch == epoch and not self._hangs(self.author, epoch, candidate):
             self.bundles.staged[candidate.id] = candidate
             self._learn(epoch, candidate.id)
             self._drain()
 
     def tick(self, boot: int, epoch: int) -> None:
         """A timer rings, perhaps of a process that is no more."""
-        if not self.alive or boot != self.disk.boots:
+        if not self.alive or boot != self.disk.boots or self._hangs(self.tick, boot, epoch):
             return
         wake_s = self._wakes.pop(epoch, None)
         due_s = self.instances[epoch].wake_at_s
@@ -232,7 +265,7 @@ class Node:
             self._report(epoch, id, soft)
 
     def _judged(self, boot: int, epoch: int, id: BundleId) -> None:
-        if self.alive and boot == self.disk.boots:
+        if self.alive and boot == self.disk.boots and not self._hangs(self._judged, boot, epoch, id):
             self._report(epoch, id, self.sim.group.verdicts[id].soft(self.member))
             self._drain()
 
@@ -294,7 +327,8 @@ class Node:
         records = [effect.record for effect in effects if type(effect) is Persist]
         applied = next((effect.decision.id for effect in effects if type(effect) is Decided), None)
         self.sim.watch.committing(self, epoch, records, applied)
-        self.disk.transaction(epoch, records, self.bundles.staged.items(), applied)
+        own = any(candidate.author == self.member for candidate in self.bundles.staged.values())
+        self.disk.transaction(epoch, records, self.bundles.staged.items(), applied, sync=own)
         self.bundles.staged.clear()
         if applied is not None:
             self.sim.applied(self)

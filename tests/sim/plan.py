@@ -1,10 +1,10 @@
-"""What one seed stands for: the committee, the faults and when they end, the liars, the commits."""
+"""What one run stands for: the committee, the faults and when they end, the liars, the commits."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from enum import Enum
-from random import Random
 from typing import Any, Final
 
 from ordering import Model, Timing, fault_count, quorum_size
@@ -18,8 +18,35 @@ class Lie(Enum):
 
     SILENT = "silent"
     PICKY = "picky"  # a real machine that tells each of the others only half of what it says
-    TWINS = "twins"  # two real machines with one key, each shown to half of the others
-    MISCHIEF = "mischief"  # signs anything, equivocates, forges, replays, withholds
+    TWINS = "twins"  # two real machines with one key, each shown to half of the others: leaders and voters equivocate
+    MISCHIEF = "mischief"  # signs anything, equivocates, forges, replays
+
+
+class Fault(Enum):
+    """What may go wrong in a run. Each is a switch: `draw` with some of them left out."""
+
+    DELAY = "delay"
+    LOSS = "loss"
+    DUPLICATION = "duplication"
+    REORDERING = "reordering"  # some messages take seconds; a little of it is in every delay
+    PARTITION = "partition"
+    ONE_WAY = "one-way"  # links cut in one direction
+    CRASH = "crash"  # at any effect of any step
+    LOST_WRITES = "lost-writes"  # a crash takes with it what was written and not synced, and a torn transaction
+    DEAD = "dead"  # members that never come back
+    SLOW = "slow"  # voters that take their time over every message
+    HANG = "hang"  # processes that are stopped for a while, and go on
+    CLOCK_DRIFT = "clock-drift"
+    CLOCK_JUMP = "clock-jump"  # forward: a machine that was suspended
+    SILENT = "silent"
+    PICKY = "picky"
+    TWINS = "twins"
+    MISCHIEF = "mischief"
+    WITHHELD = "withheld"  # liars keep the bytes of their own commits from half of the others
+    PARTIAL = "partial"  # commits that open for some members only
+    REPLAY = "replay"  # across epochs and groups, as they were and with another instance written over theirs
+    FLOOD = "flood"
+    MUTATION = "mutation"  # bytes and fields of messages, of every kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +55,16 @@ class Cut:
 
     at_s: float
     pairs: tuple[tuple[int, int], ...]
+    one_way: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happens to one member: it hangs for so long, or its clock jumps so far."""
+
+    member: int
+    at_s: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +83,16 @@ class Plan:
     cuts: tuple[Cut, ...] = ()  # until healing
     liars: tuple[tuple[int, Lie], ...] = ()
     liars_stay: bool = False  # they go on after healing
+    withhold: bool = False
     dead: tuple[tuple[int, float], ...] = ()  # (member, when it goes for ever)
     crash_chance: float = 0.0  # per step that writes; a tenth of it for others
     crashes_max: int = 0  # per member
     down_s: float = 3.0  # at most
+    lost_writes: bool = False
+    slow: tuple[tuple[int, float], ...] = ()  # (member, what each message takes), until healing
+    hangs: tuple[Moment, ...] = ()  # until healing at the latest
+    jumps: tuple[Moment, ...] = ()
+    clock_drift: float = 0.0  # clocks run up to so much faster or slower
     commit_chance: float = 0.0  # per member and epoch; the steady member commits always
     commit_spread_s: float = 0.5
     steady: int | None = None  # honest, never gone; its commits open for everyone
@@ -57,8 +100,11 @@ class Plan:
     urgent_chance: float = 0.0
     bytes_s: float = 0.0  # transfers take up to this on top of the delay
     judge_s: float = 0.0  # the soft verdict comes so much after the bytes
-    clock_drift: float = 0.0  # clocks run up to so much faster or slower
+    replay_chance: float = 0.0  # per message, until healing, or for ever where the liars stay; so are the next two
+    flood_chance: float = 0.0
+    mutation_chance: float = 0.0
     through_codecs: bool = False  # every message is encoded and decoded
+    true_signatures: bool = False  # Ed25519 instead of the toy
 
     @property
     def members(self) -> int:
@@ -81,81 +127,81 @@ class Plan:
         faults = fault_count(self.seated, self.model)
         return 2 * faults + 6 if self.liars_stay else faults + 5
 
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What goes wrong in this run."""
+        lies = {lie.value for _, lie in self.liars}
+        present = {
+            Fault.DELAY: self.weather.delay_max_s > FAIR.delay_max_s or self.bytes_s > 0,
+            Fault.LOSS: self.weather.loss > 0,
+            Fault.DUPLICATION: self.weather.duplication > 0,
+            Fault.REORDERING: self.weather.late > 0,
+            Fault.PARTITION: any(not cut.one_way for cut in self.cuts),
+            Fault.ONE_WAY: any(cut.one_way for cut in self.cuts),
+            Fault.CRASH: self.crash_chance > 0,
+            Fault.LOST_WRITES: self.lost_writes and self.crash_chance > 0,
+            Fault.DEAD: bool(self.dead),
+            Fault.SLOW: bool(self.slow),
+            Fault.HANG: bool(self.hangs),
+            Fault.CLOCK_DRIFT: self.clock_drift > 0,
+            Fault.CLOCK_JUMP: bool(self.jumps),
+            Fault.SILENT: Lie.SILENT.value in lies,
+            Fault.PICKY: Lie.PICKY.value in lies,
+            Fault.TWINS: Lie.TWINS.value in lies,
+            Fault.MISCHIEF: Lie.MISCHIEF.value in lies,
+            Fault.WITHHELD: self.withhold and bool(self.liars),
+            Fault.PARTIAL: self.partial_chance > 0,
+            Fault.REPLAY: self.replay_chance > 0,
+            Fault.FLOOD: self.flood_chance > 0,
+            Fault.MUTATION: self.mutation_chance > 0,
+        }
+        return tuple(fault for fault in Fault if present[fault])
+
+    def without(self, faults: Collection[Fault]) -> Plan:
+        """The same run with these switched off."""
+        plan = self
+        for fault in faults:
+            plan = replace(plan, **_OFF[fault](plan))
+        return plan
+
     def __str__(self) -> str:
         liars = ",".join(f"{member}:{lie.value}" for member, lie in self.liars) or "none"
-        faults = f"cuts={len(self.cuts)} crashes<={self.crashes_max if self.crash_chance else 0} dead={len(self.dead)}"
         marks = f"{' staying' if self.liars_stay and self.liars else ''}{' rotating' if self.rotate else ''}"
         return (
             f"n={self.seated}+{self.followers} {self.model.name.lower()} epochs={self.epochs} "
-            f"heal={self.heal_at_s:.1f}s loss={self.weather.loss:.2f} {faults} liars={liars}{marks}"
+            f"heal={self.heal_at_s:.1f}s liars={liars}{marks}; {' '.join(fault.value for fault in self.faults)}"
         )
 
 
-def draw(seed: int, *, hard: bool = False, **fixed: Any) -> Plan:
-    """The plan of a seed; keyword arguments override single fields of it (`seated` is drawn around).
-
-    The hard ones have as many liars as there may be, and long, bad weather: slower, for runs over night.
-    """
-    chance = Random(f"plan {seed}")
-    seated = int(fixed.pop("seated", None) or chance.choices((1, 3, 4, 5, 7), (1, 3, 5, 2, 2))[0])
-    model = Model(fixed.pop("model", None) or chance.choices((Model.BYZANTINE, Model.CRASH), (3, 1))[0])
-    followers = chance.choices((0, 1), (3, 1))[0]
-    members = seated + followers
-    # Rotation hands seats to those who would not be counted as liars of one committee; keep them to honest groups.
-    faults = fault_count(seated, model)
-    liar_count = faults if hard else chance.randint(0, faults)
-    rotate = followers > 0 and liar_count == 0 and chance.random() < 0.5
-    liars = tuple((member, chance.choice(list(Lie))) for member in sorted(chance.sample(range(seated), liar_count)))
-    away_max = seated - quorum_size(seated, model) - liar_count
-    honest = [member for member in range(seated) if member not in [liar for liar, _ in liars]]
-    dead_count = chance.randint(0, away_max) if away_max > 0 and not rotate and chance.random() < 0.4 else 0
-    calm = chance.random() < 0.15 and not hard
-    heal_at_s = 0.0 if calm else chance.uniform(10.0, 60.0) if hard else chance.uniform(0.5, 7.0)
-    gone = sorted(chance.sample(honest, dead_count))
-    dead = tuple((member, chance.uniform(0.0, heal_at_s)) for member in gone)
-    weather = Weather(
-        delay_max_s=chance.choice((0.03, 0.15, 0.6)),
-        loss=chance.choice((0.3, 0.6, 0.8) if hard else (0.0, 0.1, 0.3, 0.45)),
-        duplication=chance.choice((0.0, 0.1)),
-        late=chance.choice((0.0, 0.03)),
-    )
-    plan = Plan(
-        seed=seed,
-        model=model,
-        seated=seated,
-        followers=followers,
-        rotate=rotate,
-        epochs=chance.choices((1, 2, 3), (5, 3, 1))[0],
-        weather=FAIR if calm else weather,
-        heal_at_s=heal_at_s,
-        cuts=() if calm else _draw_cuts(chance, members, heal_at_s, 12 if hard else 3),
-        liars=liars,
-        liars_stay=chance.random() < 0.5,
-        dead=dead,
-        crash_chance=0.0 if calm else chance.choice((0.0, 0.05, 0.2)),
-        crashes_max=chance.randint(1, 20 if hard else 4),
-        commit_chance=chance.choice((0.0, 0.3, 1.0)),
-        commit_spread_s=chance.choice((0.01, 0.5, 3.0)),
-        steady=chance.choice([member for member in honest if member not in gone]),
-        partial_chance=chance.choice((0.0, 0.0, 0.5)),
-        urgent_chance=chance.choice((0.0, 0.2)),
-        bytes_s=chance.choice((0.0, 0.0, 0.3, 1.5)),
-        judge_s=chance.choice((0.0, 0.01, 0.2)),
-        clock_drift=chance.choice((0.0, 0.02)),
-        through_codecs=chance.random() < 0.1,
-    )
-    return replace(plan, **fixed)
+def _calmer(plan: Plan, **weather: Any) -> dict[str, Any]:
+    return {"weather": replace(plan.weather, **weather)}
 
 
-def _draw_cuts(chance: Random, members: int, heal_at_s: float, count_max: int) -> tuple[Cut, ...]:
-    """Partitions into two or three, and single one-way links, one after the other."""
-    cuts = []
-    for _ in range(max(0, chance.randint(-1, count_max))):
-        everyone = range(members)
-        if chance.random() < 0.6:
-            side = [chance.randrange(chance.choice((2, 3))) for _ in everyone]
-            pairs = [(a, b) for a in everyone for b in everyone if side[a] != side[b]]
-        else:
-            pairs = [(a, b) for a in everyone for b in everyone if a != b and chance.random() < 0.3]
-        cuts.append(Cut(chance.uniform(0.0, heal_at_s), tuple(pairs)))
-    return tuple(sorted(cuts, key=lambda cut: cut.at_s))
+def _truer(plan: Plan, lie: Lie) -> dict[str, Any]:
+    return {"liars": tuple(liar for liar in plan.liars if liar[1] is not lie)}
+
+
+_OFF: Final[dict[Fault, Callable[[Plan], dict[str, Any]]]] = {
+    Fault.DELAY: lambda plan: {"bytes_s": 0.0, **_calmer(plan, delay_max_s=FAIR.delay_max_s)},
+    Fault.LOSS: lambda plan: _calmer(plan, loss=0.0),
+    Fault.DUPLICATION: lambda plan: _calmer(plan, duplication=0.0),
+    Fault.REORDERING: lambda plan: _calmer(plan, late=0.0),
+    Fault.PARTITION: lambda plan: {"cuts": tuple(cut for cut in plan.cuts if cut.one_way)},
+    Fault.ONE_WAY: lambda plan: {"cuts": tuple(cut for cut in plan.cuts if not cut.one_way)},
+    Fault.CRASH: lambda plan: {"crash_chance": 0.0},
+    Fault.LOST_WRITES: lambda plan: {"lost_writes": False},
+    Fault.DEAD: lambda plan: {"dead": ()},
+    Fault.SLOW: lambda plan: {"slow": ()},
+    Fault.HANG: lambda plan: {"hangs": ()},
+    Fault.CLOCK_DRIFT: lambda plan: {"clock_drift": 0.0},
+    Fault.CLOCK_JUMP: lambda plan: {"jumps": ()},
+    Fault.SILENT: lambda plan: _truer(plan, Lie.SILENT),
+    Fault.PICKY: lambda plan: _truer(plan, Lie.PICKY),
+    Fault.TWINS: lambda plan: _truer(plan, Lie.TWINS),
+    Fault.MISCHIEF: lambda plan: _truer(plan, Lie.MISCHIEF),
+    Fault.WITHHELD: lambda plan: {"withhold": False},
+    Fault.PARTIAL: lambda plan: {"partial_chance": 0.0},
+    Fault.REPLAY: lambda plan: {"replay_chance": 0.0},
+    Fault.FLOOD: lambda plan: {"flood_chance": 0.0},
+    Fault.MUTATION: lambda plan: {"mutation_chance": 0.0},
+}

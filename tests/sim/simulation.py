@@ -18,11 +18,12 @@ from ordering import (
     ProposalClass,
     verify_chain,
 )
+from tests.sim.adversary import Adversary
 from tests.sim.liars import Liar, liar
 from tests.sim.network import FAIR, Network
 from tests.sim.node import Node, Post
-from tests.sim.plan import Plan
-from tests.sim.toy import Group
+from tests.sim.plan import Moment, Plan
+from tests.sim.toy import Group, Keys, TrueKeys
 from tests.sim.watch import Violation, Watch
 from tests.sim.world import World
 
@@ -62,7 +63,8 @@ class Simulation:
         self.timing = plan.timing
         self.world = World(plan.seed)
         self.network = Network(self.world, plan.weather)
-        self.group = Group(plan.members, plan.seated, plan.model, rotate=plan.rotate)
+        keys = TrueKeys() if plan.true_signatures else Keys()
+        self.group = Group(plan.members, plan.seated, plan.model, rotate=plan.rotate, keys=keys)
         self.watch = Watch(self)
         self.stop_on_violation = True
         self.healed = False
@@ -85,6 +87,16 @@ class Simulation:
             self.world.at(cut.at_s, self._cut, cut.pairs)
         for member, at_s in plan.dead:
             self.world.at(at_s, self.kill, member)
+        for member, seconds in plan.slow:
+            if member in self.nodes:
+                self.nodes[member].slow_s = seconds
+        for moment in plan.hangs:
+            self.world.at(moment.at_s, self._hang, moment)
+        for moment in plan.jumps:
+            self.world.at(moment.at_s, self._jump, moment)
+        self.adversary = Adversary(self)
+        if plan.replay_chance or plan.flood_chance or plan.mutation_chance:
+            self.network.see = self.adversary.see
 
     def post_of(self, member: int) -> Post:
         """How a member sends."""
@@ -111,7 +123,7 @@ class Simulation:
         """End a member's process; it boots again after a while, at healing at the latest."""
         self.note(f"member {node.member} crashes {where}")
         self.network.detach(node.member)
-        node.crash()
+        node.crash(power=self.plan.lost_writes)
         if down_s is None:
             left_s = max(0.0, self.plan.heal_at_s - self.world.now_s)
             down_s = min(left_s, self.world.random.uniform(0.05, self.plan.down_s))
@@ -135,14 +147,27 @@ class Simulation:
             self.note(f"links cut: {' '.join(f'{a}>{b}' for a, b in pairs)}")
             self.network.cut(pairs)
 
+    def _hang(self, moment: Moment) -> None:
+        if moment.member in self.nodes and not self.healed:
+            self.note(f"member {moment.member} is stopped for {moment.seconds:.1f} s")
+            self.nodes[moment.member].hang(min(moment.seconds, self.plan.heal_at_s - self.world.now_s))
+
+    def _jump(self, moment: Moment) -> None:
+        if moment.member in self.nodes:
+            self.note(f"the clock of member {moment.member} jumps {moment.seconds:.1f} s ahead")
+            self.nodes[moment.member].jump(moment.seconds)
+
     def heal(self) -> None:
         """Everything works from now on; members that are to come back are back."""
         self.note("healed")
         self.healed = True
         self.network.heal(FAIR)
         for node in self.nodes.values():
+            node.slow_s = 0.0
             if not node.alive:
                 self.boot(node)
+        if not self.plan.liars_stay:
+            self.network.see = None
         self._views_at_healing = dict(self.watch.view_max)
         if not self.plan.liars_stay:
             for actor in self.liars.values():
@@ -298,7 +323,9 @@ class Simulation:
 
     def may_serve(self, node: Node, target: int, id: BundleId) -> bool:
         """Whether a holder gives the bytes: liars withhold their own from about half of the others."""
-        return node.honest or self.group.verdicts[id].candidate.author != node.member or (target + id[0]) % 2 == 0
+        if node.honest or not self.plan.withhold or self.group.verdicts[id].candidate.author != node.member:
+            return True
+        return (target + id[0]) % 2 == 0
 
     def note(self, text: str) -> None:
         """A line of the replay."""

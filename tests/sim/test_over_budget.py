@@ -8,8 +8,9 @@ from __future__ import annotations
 import pytest
 
 from ordering import FreezeReason, Timing
+from tests.sim.draw import draw
 from tests.sim.liars import Twins
-from tests.sim.plan import Lie, Plan, draw
+from tests.sim.plan import Lie, Plan
 from tests.sim.simulation import Simulation
 
 

@@ -1,49 +1,57 @@
-"""Two thousand drawn runs in every `make test`, in chunks that run side by side."""
+"""Twenty thousand drawn runs in every `make test`, in chunks that run side by side."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import pytest
 
 from ordering import Model
-from tests.sim.__main__ import main
-from tests.sim.plan import Lie, draw
-from tests.sim.simulation import Simulation
+from tests.sim.__main__ import Drawing, main, play_seed
+from tests.sim.draw import SIZES, draw
+from tests.sim.plan import Fault, Lie
+from tests.sim.ranges import play_range
 
-CHUNK = 250
-CHUNKS = 8
+CHUNK = 500
+CHUNKS = 40
 
 
 @pytest.mark.parametrize("start", range(0, CHUNKS * CHUNK, CHUNK))
 def test_no_promise_is_broken(start: int) -> None:
     """Agreement, validity, no double vote, nothing undone, progress after healing; failing seeds are named."""
-    failed = []
-    for seed in range(start, start + CHUNK):
-        outcome = Simulation(draw(seed)).run()
-        if not outcome.passed:
-            failed.append(f"seed {seed}: {outcome.reason} [{outcome.plan}]")
-    assert not failed, "\n".join(failed)
+    score = play_range(partial(play_seed, Drawing()), start, CHUNK)
+
+    assert score.runs == CHUNK
+    assert not score.failures, "\n".join(score.failures)
 
 
 def test_the_seeds_draw_every_kind_of_trouble() -> None:
     """A green run says something only about what was drawn."""
-    plans = [draw(seed) for seed in range(CHUNKS * CHUNK)]
+    plans = [draw(seed) for seed in range(3000)]
 
-    assert {plan.seated for plan in plans} == {1, 3, 4, 5, 7}
+    assert {plan.seated for plan in plans} == set(SIZES)
     assert {plan.model for plan in plans} == set(Model)
     assert {lie for plan in plans for _, lie in plan.liars} == set(Lie)
-    assert max(plan.weather.loss for plan in plans) > 0.3
-    for count in (
-        sum(bool(plan.cuts) for plan in plans),
-        sum(plan.crash_chance > 0 for plan in plans),
-        sum(bool(plan.liars) and plan.liars_stay for plan in plans),
-        sum(bool(plan.dead) for plan in plans),
-        sum(plan.epochs > 1 for plan in plans),
-        sum(plan.partial_chance > 0 for plan in plans),
-    ):
-        assert count > 150
+    for fault in Fault:
+        assert sum(fault in plan.faults for plan in plans) > 100, fault
+    assert sorted(len(plan.faults) for plan in plans)[len(plans) // 2] >= 8  # many at once
+    assert sum(plan.epochs > 1 for plan in plans) > 500
+    assert sum(bool(plan.liars) and plan.liars_stay for plan in plans) > 500
     for plan in plans:
         if plan.model is Model.CRASH:
             assert plan.liars == ()
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_has_a_switch(fault: Fault) -> None:
+    """`--without` takes it out and nothing else that was there; `--only` leaves no other."""
+    for plan in map(draw, range(300)):
+        left = plan.without((fault,)).faults
+        assert fault not in left
+        others = {other for other in plan.faults if other is not fault}
+        # What goes with it: a lie its bytes, a crash its lost writes.
+        assert others - set(left) <= {Fault.WITHHELD, Fault.LOST_WRITES}
+        assert set(plan.without([other for other in Fault if other is not fault]).faults) <= {fault}
 
 
 def test_the_command_ends_with_the_score(capsys: pytest.CaptureFixture[str]) -> None:

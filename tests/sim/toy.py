@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
+from mls import SignaturePrivateKey, ed25519_load, ed25519_sign, ed25519_verify
 from ordering import (
     Anchor,
     Bundle,
@@ -47,6 +49,28 @@ class Keys:
         return secret is not None and blake2b(message, key=secret, digest_size=64).digest() == signature
 
 
+class TrueKeys(Keys):
+    """Ed25519, as in the product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._private: dict[bytes, SignaturePrivateKey] = {}
+
+    def generate(self, name: str) -> bytes:
+        """A public key by this name."""
+        key = ed25519_load(blake2b(name.encode(), digest_size=32, person=b"seed").digest())
+        self._private[key.public] = key
+        return key.public
+
+    def signer(self, public: bytes) -> Callable[[bytes], bytes]:
+        """Signs as the holder of this key."""
+        return partial(ed25519_sign, self._private[public])
+
+    def verify(self, public: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether the holder of this key signed this."""
+        return ed25519_verify(public, message, signature)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The truth about one bundle, the same at every member but for whom it opens."""
@@ -70,12 +94,14 @@ class Group:
     With `rotate` the seats of epoch e go to members e, e+1, … of the circle, so that voters come and go.
     """
 
-    def __init__(self, members: int, seated: int, model: Model, *, rotate: bool = False) -> None:
+    def __init__(
+        self, members: int, seated: int, model: Model, *, rotate: bool = False, keys: Keys | None = None
+    ) -> None:
         self.members = members
         self.seated = seated
         self.model = model
         self.rotate = rotate
-        self.keys = Keys()
+        self.keys = keys or Keys()
         self.vote_keys = tuple(self.keys.generate(f"vote {member}") for member in range(members))
         self.leaf_keys = tuple(self.keys.generate(f"leaf {member}") for member in range(members))
         self.verdicts: dict[BundleId, Verdict] = {}
@@ -96,7 +122,7 @@ class Group:
                 Seat(member, b"member %d" % member, self.vote_keys[member], since=place)
                 for place, member in enumerate(order[: self.seated])
             ]
-            policy = Policy(model=self.model, size_max=7, pins=tuple(seat.identity for seat in seats))
+            policy = Policy(model=self.model, size_max=self.seated, pins=tuple(seat.identity for seat in seats))
             self._committees[epoch] = elect(policy, seats)
         return self._committees[epoch]
 

@@ -1,0 +1,87 @@
+"""What a range of schedules came to: how many of which kind, with which faults, and what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ordering import fault_count
+from tests.sim.simulation import Outcome
+
+FAILURES_SHOWN = 50
+
+
+@dataclass(slots=True)
+class Score:
+    """Counts that can be added up."""
+
+    runs: int = 0
+    steps: int = 0
+    failures: list[str] = field(default_factory=list)
+    sizes: Counter[int] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)  # runs that had it
+    dense: Counter[int] = field(default_factory=Counter)  # runs by how many kinds of fault they had
+    views: Counter[int] = field(default_factory=Counter)  # runs by the most views that an epoch took after healing
+    beyond: int = 0  # of the runs whose liars fell silent at healing, those that took more than f + 2
+
+    def add(self, outcome: Outcome, replay: str) -> None:
+        """One run; `replay` is the command that shows it."""
+        plan, views = outcome.plan, max(0, outcome.views_after_healing)
+        self.runs += 1
+        self.steps += outcome.steps
+        self.sizes[plan.seated] += 1
+        self.faults.update(fault.value for fault in plan.faults)
+        self.dense[len(plan.faults)] += 1
+        self.views[views] += 1
+        self.beyond += not plan.liars_stay and views > fault_count(plan.seated, plan.model) + 2
+        if outcome.reason is not None:
+            self.failures.append(f"{outcome.reason} [{plan}]\n    {replay}")
+
+    def merge(self, other: Score) -> None:
+        """Those of another range."""
+        self.runs += other.runs
+        self.steps += other.steps
+        self.failures += other.failures
+        self.beyond += other.beyond
+        for name in ("sizes", "faults", "dense", "views"):
+            getattr(self, name).update(getattr(other, name))
+
+    def lines(self) -> list[str]:
+        """In words."""
+        if not self.runs:
+            return ["nothing was run"]
+        median = next(count for count in sorted(self.dense) if _up_to(self.dense, count) * 2 >= self.runs)
+        return [
+            f"seats: {_spread(self.sizes)}",
+            f"faults: {_shares(self.faults, self.runs)}",
+            f"kinds of fault in one run: median {median}, most {max(self.dense)}",
+            f"views after healing: {_spread(self.views)}; beyond f + 2 with silent liars only: {self.beyond}",
+            f"{self.runs} runs, {self.steps} steps of the core",
+            f"{self.runs - len(self.failures)} passed, {len(self.failures)} failed",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Score:
+        """Out of a file, where numbers have become names."""
+        score = cls(data["runs"], data["steps"], list(data["failures"]), beyond=data["beyond"])
+        score.faults.update(data["faults"])
+        for name in ("sizes", "dense", "views"):
+            getattr(score, name).update({int(key): count for key, count in data[name].items()})
+        return score
+
+
+def _up_to(counts: Counter[int], most: int) -> int:
+    return sum(count for key, count in counts.items() if key <= most)
+
+
+def _spread(counts: Counter[int]) -> str:
+    return ", ".join(f"{key}: {count}" for key, count in sorted(counts.items()))
+
+
+def _shares(counts: Counter[str], runs: int) -> str:
+    return ", ".join(f"{key} {100 * count / runs:.0f} %" for key, count in counts.most_common())
