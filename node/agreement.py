@@ -29,6 +29,7 @@ from node.parking import Parking
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
 from node.planning import Plan, Settled, plan
+from node.presence import is_given_up
 from node.roster import Roster
 from node.store_writes import Transaction
 from ordering import (
@@ -75,6 +76,7 @@ from ordering import (
 
 DIRECT_MEMBERS_MAX: Final = 64  # up to here what concerns all members is told to each; beyond, the topic carries it
 STATUS_LABEL: Final = "Conclave Status"
+RETRY_S: Final = 10.0
 HEARD_AGAIN_S: Final = 1.0  # link traffic is reported to the instance at most this often per peer
 
 FROZEN_TEXT: Final = "two contradicting certificates: the members of this group no longer change"
@@ -229,9 +231,12 @@ class Agreement:
             self.reconsider()
 
     def reconsider(self) -> None:
-        """Look again at candidates that were waiting for somebody to be heard."""
+        """Look again at candidates, and at intents, that were waiting for somebody to be heard."""
         for known in self.candidacy.reconsider():
             self._learn(known)
+        if self.context.now_s() >= self._retry_at_s:
+            self._retry_at_s = float("inf")
+            self.pursue_intents()
 
     def pursue_intents(self) -> None:
         """Build a candidate for what is wanted here, unless one of ours is under way in this epoch already."""
@@ -391,7 +396,10 @@ class Agreement:
             known = self.candidacy.admit_own(built)
         except (MlsError, RuleError) as error:
             if len(wanted.intents) == 1:
-                self._settle((Settled(wanted.intents[0], FAILED, str(error)),))
+                if is_given_up(wanted.intents[0].kind, error):
+                    self._settle((Settled(wanted.intents[0], FAILED, str(error)),))
+                else:
+                    self._retry_at_s = self.context.now_s() + RETRY_S
                 return
             for intent in wanted.intents:
                 alone = plan(self.group, (intent,), may_opt_in=not self.holding.unconfirmed)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mls import Extension, Group, LeafChange, Proposal, Random, SignaturePrivateKey, ed25519_sign, own_capabilities
-from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, RuleError, voter_extension, voting_of
+from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, RuleError, is_benched, voter_extension, voting_of
 from node.judgement import CANDIDATE_LABEL
 from node.planning import Plan
 from ordering import (
@@ -39,14 +39,16 @@ def build_for_intents(
 ) -> Built:
     """A candidate that carries out a plan. Raises an `MlsError` or `RuleError` when the plan cannot be committed.
 
-    Opting in names the epoch that ends as the one we are willing since, so it is built anew in every epoch.
+    Opting in, and coming back from the bench, name the epoch that ends as the one we are willing since, so it is built
+    anew in every epoch.
     """
     change = None
-    if plan.opt_in or plan.opt_out:
+    returns = is_benched(group.public, group.own_leaf) and not plan.opt_out  # by any commit of its own
+    if plan.opt_in or plan.opt_out or returns:
         own = group.public.leaf(group.own_leaf)
         assert own is not None
         kept = tuple(each for each in own.extensions if each.extension_type != VOTER_EXTENSION)
-        offer = (offer_to_vote(group, vote_key),) if plan.opt_in else ()
+        offer = () if plan.opt_out else (offer_to_vote(group, vote_key),)
         change = LeafChange(extensions=kept + offer, capabilities=own_capabilities(PRIVATE_EXTENSIONS))
     intent_ids = tuple(intent.intent_id for intent in plan.intents)
     return _build(group, instance, INTENT_ORDINAL, plan.proposals, change, intent_ids, random, now)

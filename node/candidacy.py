@@ -9,7 +9,7 @@ from node.electorate import RuleError
 from node.holding import Holding
 from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, stage
 from node.logs import logger, short
-from node.presence import NotNowError, UnheardError, check_presence
+from node.presence import NotNowError, UnheardError, check_own, check_presence
 from node.store_rows import CandidateRow
 from ordering import PLAIN_ORDINAL, BundleId, Candidate, CandidateFacts, OrderingError
 
@@ -75,13 +75,16 @@ class Candidacy:
         self._judge_soft(known)
         return self._remember(known)
 
-    def admit_own(self, built: Built) -> Known:
-        """Remember a candidate of ours; like every sender we run the receivers' checks first."""
+    def admit_own(self, built: Built, *, is_new: bool = True) -> Known:
+        """Remember a candidate of ours; like every sender we run the receivers' checks first.
+
+        Raises a `RuleError`, `NotNowError` among them, or an `MlsError` for one that had better not be offered.
+        """
         valid = judge_hard(self.epoch, built.candidate)
+        if is_new and built.candidate.ordinal != PLAIN_ORDINAL:
+            check_own(self.context, valid)
         self.own[built.id] = built
         known = Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True)
-        if built.candidate.ordinal != PLAIN_ORDINAL:  # which changes nothing that presence speaks for or against
-            self._judge_soft(known)
         return self._remember(known)
 
     def recall(self, row: CandidateRow) -> Known | None:
@@ -92,7 +95,7 @@ class Candidacy:
         if row.successor is None:
             return self.admit(candidate)
         successor = Group.from_bytes(row.successor, group_config(self.context.config))
-        return self.admit_own(Built(candidate, candidate.id, successor, row.intent_ids))
+        return self.admit_own(Built(candidate, candidate.id, successor, row.intent_ids), is_new=False)
 
     def forget(self, holding: Holding) -> None:
         """The group is no more ours: keep no value of it, neither the epoch's nor those that candidates lead to."""
@@ -131,7 +134,7 @@ class Candidacy:
             return
         known.waits = False
         try:
-            if not known.own and known.staged is None:
+            if known.staged is None:
                 known.staged = stage(known.valid, self.group, self.context.now_ms() // 1000)
             check_presence(self.context, known.valid)
             known.soft = True

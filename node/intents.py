@@ -20,6 +20,8 @@ REMOVE: Final = "remove"
 UPDATE: Final = "update"
 OPT_IN: Final = "opt_in"
 OPT_OUT: Final = "opt_out"
+POLICY: Final = "policy"
+BENCH: Final = "bench"
 
 OPEN: Final = "open"
 DONE: Final = "done"  # our own commit carried it

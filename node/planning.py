@@ -10,12 +10,24 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-from mls import Group, KeyPackage, LeafNode, MlsError, Proposal, add, decode_key_package, remove
-from node.electorate import RuleError, peer_of, voter_of
-from node.intents import ADD, ALREADY, FAILED, OPT_IN, OPT_OUT, REMOVE, UPDATE, AddBody, RemoveBody
+from mls import (
+    Group,
+    KeyPackage,
+    LeafNode,
+    MlsError,
+    Proposal,
+    ProposalType,
+    add,
+    decode_key_package,
+    group_context_extensions,
+    remove,
+)
+from node.electorate import POLICY_EXTENSION, RuleError, peer_of, policy_extension, policy_of, voter_of
+from node.intents import ADD, ALREADY, BENCH, FAILED, OPT_IN, OPT_OUT, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
 from node.peer_id import PeerId
+from node.policies import BenchBody, PolicyBody, amended, check_wish, is_wanted, pruned
 from node.store_rows import IntentRow
-from ordering import OrderingError
+from ordering import OrderingError, Policy
 
 KEY_PACKAGES_READ_MAX: Final = 1024
 
@@ -55,6 +67,7 @@ class Take:
     touches: tuple[str, ...] = ()  # names that one change of a commit may touch; a second waits
     opt_in: bool = False
     opt_out: bool = False
+    policy: Policy | None = None  # the ordering policy from then on
 
 
 @dataclass(slots=True)
@@ -69,6 +82,7 @@ class Draft:
     touched: set[str] = field(default_factory=set)
     opt_in: bool = False
     opt_out: bool = False
+    policy: Policy | None = None
 
     @property
     def own(self) -> LeafNode | None:
@@ -80,7 +94,19 @@ class Draft:
         self.proposals += change.proposals
         self.touched.update(change.touches)
         self.opt_in, self.opt_out = self.opt_in or change.opt_in, self.opt_out or change.opt_out
+        self.policy = change.policy or self.policy
         self.intents.append(intent)
+
+    @property
+    def wanted_policy(self) -> Policy:
+        """The ordering policy as far as it is planned; that of the epoch if nothing of it changes."""
+        return self.policy or policy_of(self.group.public.extensions)
+
+    @property
+    def amends(self) -> bool:
+        """Whether more of the policy than its bench is planned to change."""
+        present = policy_of(self.group.public.extensions)
+        return self.wanted_policy.benching(()) != present.benching(())
 
 
 Rule = Callable[[Draft, bytes], Take | Fate]
@@ -108,6 +134,8 @@ def plan(group: Group, intents: Sequence[IntentRow], *, may_opt_in: bool) -> Pla
                 settled.append(Settled(intent, ALREADY))
             case Fate.WAITS:
                 pass
+    if draft.policy is not None:
+        draft.proposals.append(_context_with(draft.group, draft.policy))
     return Plan(tuple(draft.proposals), tuple(draft.intents), draft.opt_in, draft.opt_out, tuple(settled))
 
 
@@ -128,6 +156,8 @@ def _add(draft: Draft, data: bytes) -> Take | Fate:
     body = AddBody.decode(data)
     if body.peer in draft.members:
         return Fate.WAITS if body.peer in draft.touched else Fate.ALREADY
+    if draft.policy is not None:
+        return Fate.WAITS  # a commit that adds members leaves the policy alone
     package = _key_package(body.key_package)
     if peer_of(draft.group.public, package.leaf_node) != body.peer:
         raise RuleError("the key package that this peer gave is another peer's")
@@ -141,6 +171,8 @@ def _remove(draft: Draft, data: bytes) -> Take | Fate:
     leaf_index, _ = draft.members[peer]
     if leaf_index == draft.group.own_leaf:
         raise RuleError("a member cannot commit its own removal")
+    if draft.amends:
+        return Fate.WAITS  # together they would not go first
     return Take((remove(leaf_index),), (peer,))
 
 
@@ -160,12 +192,37 @@ def _opt_out(draft: Draft, data: bytes) -> Take | Fate:  # noqa: ARG001 - a rule
     return Fate.WAITS if draft.opt_in else Take(opt_out=True)
 
 
+def _policy(draft: Draft, data: bytes) -> Take | Fate:
+    wanted = amended(draft.wanted_policy, PolicyBody.decode(data))
+    if wanted == draft.wanted_policy:
+        return Fate.ALREADY if draft.policy is None else Fate.WAITS
+    check_wish(draft.group.public, draft.group.own_leaf, wanted)
+    return Fate.WAITS if draft.proposals or draft.policy is not None else Take(policy=wanted)
+
+
+def _bench(draft: Draft, data: bytes) -> Take | Fate:
+    entry = BenchBody.decode(data).entry
+    if not is_wanted(draft.group.public, entry):
+        return Fate.ALREADY
+    if draft.amends or any(each.proposal_type is ProposalType.ADD for each in draft.proposals):
+        return Fate.WAITS
+    return Take(policy=draft.wanted_policy.with_bench(entry))
+
+
+def _context_with(group: Group, policy: Policy) -> Proposal:
+    """The group's context with another policy, and the bench tidied."""
+    rest = (each for each in group.extensions if each.extension_type != POLICY_EXTENSION)
+    return group_context_extensions((*rest, policy_extension(pruned(policy, group.public))))
+
+
 KINDS: Final[Mapping[str, Rule]] = {
     ADD: _add,
     REMOVE: _remove,
     UPDATE: _update,
     OPT_IN: _opt_in,
     OPT_OUT: _opt_out,
+    POLICY: _policy,
+    BENCH: _bench,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from node.context import NodeContext
 from node.electorate import RuleError, peer_of
+from node.intents import BENCH, POLICY
 from node.judgement import HardValid
 
 HEARD_FOR_ELECTION_S: Final = 600.0
@@ -37,3 +38,22 @@ def check_presence(context: NodeContext, known: HardValid) -> None:
         assert leaf is not None, "hard validity found an offer there"
         if not context.unheard_for(peer_of(after, leaf), context.config.ordering.bench_after_s):
             raise NotNowError(f"it benches leaf {entry.leaf}, which was heard lately")
+
+
+def check_own(context: NodeContext, known: HardValid) -> None:
+    """The same of a candidate of ours, before it is offered; raises `NotNowError`.
+
+    Having just started is no reason to hold a change back, since the others judge it too; but who amends the policy,
+    perhaps alone, first hears those it hands the group to.
+    """
+    try:
+        check_presence(context, known)
+    except UnheardError:
+        if known.policy.is_amended:
+            raise
+
+
+def is_given_up(kind: str, error: Exception) -> bool:
+    """Whether an intent that could not be committed ends with that. Somebody missing may come; then it is tried again,
+    but not what was wanted because of who was there or was not."""
+    return not isinstance(error, NotNowError) or kind in (POLICY, BENCH)

@@ -377,6 +377,7 @@ class Session:
         if now >= self._next_sync_s:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
             self._epochs_not_compared = 0
+            self.agreement.reconsider()
             connected = self._connected_members()
             if connected:  # in turn, so that whoever has what we lack is asked soon
                 self._sync_turn += 1
