@@ -11,14 +11,16 @@ from node import feed
 from node.building import Built
 from node.candidacy import Candidacy
 from node.context import NodeContext
-from node.electorate import peer_of, voter_of
+from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
 from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decision, with_key, without_secrets
 from node.intents import ALREADY, DONE, FAILED
 from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
+from node.names import Names
 from node.peer_id import PeerId
 from node.planning import Plan, Settled, plan
+from node.policy_words import amendment
 from node.sealing import gossip_key
 from node.store_rows import DecisionRow, FeedRow, IntentRow
 from node.store_writes import Transaction
@@ -106,6 +108,8 @@ def write(
     transaction.drop_candidates(after.group_id, epoch)
     transaction.drop_ordering_records(after.group_id, epoch)
     transaction.append_feed(_decision_row(adoption, committee, rivals, now_ms))
+    if adoption.plan is not None and adoption.valid.policy.is_amended:
+        transaction.append_feed(notice_row(after, feed.GROUP, _policy_text(context, adoption), now_ms))
     for intent_id in () if adoption.own is None else adoption.own.intent_ids:
         intent = transaction.intent(intent_id)
         if intent is not None:
@@ -189,6 +193,17 @@ def _decision_row(adoption: Adoption, committee: Committee, rivals: int, now_ms:
     return FeedRow(group.group_id, feed.DECISION, decision.epoch + 1, committer, None, body.encode(), now_ms)
 
 
+def _policy_text(context: NodeContext, adoption: Adoption) -> str:
+    """Who changed how the group decides, and to what."""
+    group, names = adoption.before.group, Names.of(context)
+    assert group is not None
+    author = group.public.leaf(adoption.known.candidate.author)
+    assert author is not None
+    old, new = policy_of(group.extensions), adoption.valid.voting.policy
+    who = names.shown(peer_of(group.public, author))
+    return f"{who} changed how the group decides: {amendment(old, new, names)}"
+
+
 def _changes(valid: HardValid, group: Group, peers: dict[int, PeerId]) -> tuple[ChangeBody, ...]:
     """What the commit did, in the feed's words."""
     staged, after = valid.staged, valid.staged.successor
@@ -200,6 +215,11 @@ def _changes(valid: HardValid, group: Group, peers: dict[int, PeerId]) -> tuple[
         was_willing, is_willing = voter_of(before) is not None, voter_of(now) is not None
         if was_willing != is_willing:
             changes.append(ChangeBody("opt_in" if is_willing else "opt_out", committer, peers[committer]))
+        if is_benched(group.public, committer) and not is_benched(after, committer):
+            changes.append(ChangeBody("return", committer, peers[committer]))
+    changes += [ChangeBody("bench", entry.leaf, peers[entry.leaf]) for entry in valid.policy.benched]
+    if valid.policy.is_amended:
+        changes.append(ChangeBody("policy", committer, peers[committer]))
     if not changes:
         changes.append(ChangeBody("update", committer, peers[committer]))
     return tuple(changes)

@@ -94,6 +94,7 @@ class Agreement:
     candidacy: Candidacy
     confirmation: Confirmation
     roster: Roster
+    _retry_at_s: float = float("inf")  # when intents that nobody could go along with now are tried again
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
         self.context = context

@@ -19,7 +19,9 @@ _CHANGES: Final = {
     "update": "{} refreshed its keys",
     "opt_in": "{} is willing to vote",
     "opt_out": "{} does not vote any more",
-    "policy": "the policy was changed",
+    "policy": "{} changed how the group decides",
+    "bench": "{} is passed over as a voter until it comes back",
+    "return": "{} is back as a voter",
 }
 
 

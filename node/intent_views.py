@@ -42,6 +42,14 @@ _WORDS: Final = {  # (kind, state) -> what to say
     ("opt_out", "certified"): "this node does not vote any more",
     ("opt_out", "already"): "this node was no voter",
     ("opt_out", "refused"): "this node goes on as a voter",
+    ("policy", "pending"): "change how the group decides",
+    ("policy", "certified"): "changed how the group decides",
+    ("policy", "already"): "the group decides like that already",
+    ("policy", "refused"): "how the group decides was not changed",
+    ("bench", "pending"): "pass over {} as a voter until it comes back",
+    ("bench", "certified"): "{} is passed over as a voter until it comes back",
+    ("bench", "already"): "{} is back, gone, or passed over already",
+    ("bench", "refused"): "{} is not passed over",
 }
 
 

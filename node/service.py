@@ -20,11 +20,12 @@ from node.holding import Extra
 from node.intents import AddBody, RemoveBody
 from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
+from node.policies import PolicyBody, amended
 from node.session import Session
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow, IntentRow, PeerRow
 from node.version import VERSION
-from ordering import Model, OrderingError, Policy
+from ordering import Model, OrderingError, Policy, PolicyKind
 
 if TYPE_CHECKING:
     from node.daemon import Node
@@ -104,8 +105,10 @@ class NodeService:
             raise ApiError(ErrorCode.UNSUPPORTED, f"there is no cipher suite {suite} here", f"there are {listed}")
         if any(row.name.casefold() == request.name.casefold() for row in self._store.groups() if not row.removed):
             raise ApiError(ErrorCode.NAME_TAKEN, f"there is a group {request.name!r} here already", "name it otherwise")
-        model = Model.CRASH if request.model == "crash" else Model.BYZANTINE
-        policy = Policy(model=model, size_max=request.committee_max, delta_ms=config.ordering.delta_ms)
+        founding = Policy(delta_ms=config.ordering.delta_ms)
+        pins = (self._context.identity.peer_id, *self._pins(request.pins)) if request.policy == "pinned" else ()
+        wish = policy_wish(request.policy, pins or request.pins, request.model, request.committee_max)
+        policy = amended(founding, wish)
         session = await self._node.create_group(request.name, suite, policy)
         return self._detail(session.group_id)
 
@@ -152,6 +155,20 @@ class NodeService:
     async def group_opt_out(self, request: schema.ChangeRequest) -> schema.IntentResult:
         """Stop being a voter."""
         return await self._change(self._live(request.group), intents.OPT_OUT, b"", request)
+
+    async def group_policy(self, request: schema.GroupPolicyRequest) -> schema.IntentResult:
+        """Change how the group elects its voters."""
+        session = self._live(request.group)
+        group = session.holding.group
+        if group is None:
+            raise not_member()
+        wish = policy_wish(
+            request.policy, self._pins(request.pins), request.model, request.committee_max, request.delta_ms
+        )
+        return await self._change(session, intents.POLICY, wish.encode(), request)
+
+    def _pins(self, references: tuple[str, ...]) -> tuple[PeerId, ...]:
+        return tuple(dict.fromkeys(self._known_peer(reference) for reference in references))
 
     async def group_intent(self, request: schema.IntentRequest) -> schema.IntentResult:
         """How an earlier change is doing."""
@@ -363,6 +380,24 @@ async def answered(asked: Awaitable[T]) -> T:
     raise ApiError(
         ErrorCode.BUSY, f"the group did not answer for {ANSWER_S_MAX:.0f} s", "see what became of it: group show"
     )
+
+
+def policy_wish(
+    kind: schema.PolicyKind | None,
+    pins: tuple[str, ...],
+    model: schema.Model | None,
+    size_max: int | None,
+    delta_ms: int | None = None,
+) -> PolicyBody:
+    """What is wanted of the policy; `ApiError` for what makes no sense."""
+    models = {"crash": Model.CRASH, "byzantine": Model.BYZANTINE, None: None}
+    try:
+        wanted = None if kind is None else PolicyKind(kind)
+        return PolicyBody(wanted, tuple(dict.fromkeys(pins)), models[model], size_max, delta_ms)
+    except ValueError as error:
+        raise ApiError(
+            ErrorCode.BAD_REQUEST, str(error), "name the members that vote: --policy pinned --pin PEER ..."
+        ) from error
 
 
 def not_member() -> ApiError:

@@ -1,23 +1,26 @@
 """Groups and peers, as the local API shows them. Reads rows and sessions only, and never waits."""
 
+import shlex
 from collections.abc import Iterable
+from typing import Final, cast
 
 from msgspec.structs import asdict
 
 from node import feed
 from node.agreement import fingerprint
 from node.api import schema
-from node.api.words import survives
+from node.api.words import improves, survives
 from node.context import NodeContext
-from node.electorate import peer_of, policy_of, voter_of
+from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.health import Condition, Diagnosis, diagnose, silent_voters
 from node.holding import Extra
 from node.intent_views import pending_intent
 from node.names import Names
 from node.peer_id import PeerId
+from node.policy_words import model_word
 from node.session import Session
 from node.store_rows import GroupRow
-from ordering import Model
+from ordering import Committee, Model, Policy, survival
 
 
 def group_summary(context: NodeContext, row: GroupRow, session: Session | None) -> schema.GroupSummary:
@@ -38,6 +41,7 @@ def group_summary(context: NodeContext, row: GroupRow, session: Session | None) 
         voters_heard=0 if committee is None else committee.size - len(silent),
         is_member=not row.removed,
         is_voter=own_seat is not None,
+        survives="" if committee is None else _survives(committee, Names.of(context)),
         unread_count=context.store.unread_count(row.group_id, feed.MESSAGE, read, own),
         health=health.state,
         health_text=health.text,
@@ -57,7 +61,10 @@ def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -
             model="byzantine",
             committee_max=0,
             faults=0,
-            survives="",
+            policy="auto",
+            pins=(),
+            delta_ms=0,
+            survival=NO_SURVIVAL,
             view=0,
             awake=False,
             candidate_count=0,
@@ -69,24 +76,61 @@ def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -
         )
     names, instance = Names.of(context), session.agreement.instance
     committee, policy = instance.config.committee, policy_of(group.extensions)
-    sole = names.shown(committee.seats[0].identity.decode())
+    listed = tuple(members(context, session, names))
     return schema.GroupDetail(
         **summary,
         suite=int(group.suite.id),
         suite_name=group.suite.name,
-        model="crash" if policy.model is Model.CRASH else "byzantine",
+        model=cast(schema.Model, model_word(policy.model)),
         committee_max=policy.size_max,
         faults=committee.faults,
-        survives=survives(committee.size, committee.quorum, committee.faults, sole_voter=sole),
+        policy=policy.kind.value,
+        pins=tuple(pin.decode(errors="replace") for pin in policy.pins),
+        delta_ms=policy.delta_ms,
+        survival=_survival(committee, policy, summary["name"], listed),
         view=instance.view,
         awake=instance.awake_at_s is not None and instance.decision is None,
         candidate_count=sum(known.valid is not None for known in session.agreement.known.values()),
         epoch_fingerprint=fingerprint(group).hex(),
         decided_id=_decided_id(row),
         is_confirmed=not session.holding.unconfirmed,
-        members=tuple(members(context, session, names)),
+        members=listed,
         pending=tuple(
             pending_intent(context, session, intent, names) for intent in context.store.open_intents(row.group_id)
+        ),
+    )
+
+
+NO_SURVIVAL: Final = schema.Survival(
+    voters=0, quorum=0, offline_max=0, liars_max=0, forks_with=0, better_at=None, improvement=""
+)
+
+
+def _survives(committee: Committee, names: Names) -> str:
+    is_crash, sole = committee.model is Model.CRASH, committee.seats[0].identity.decode()
+    sole_voter = "this device" if sole == names.own else names.shown(sole)
+    return survives(committee.size, committee.quorum, committee.faults, is_crash=is_crash, sole_voter=sole_voter)
+
+
+def _survival(committee: Committee, policy: Policy, group: str, listed: tuple[schema.Member, ...]) -> schema.Survival:
+    numbers = survival(committee.size, committee.model)
+    willing = sum(member.is_willing and not member.is_benched for member in listed)
+    return schema.Survival(
+        voters=numbers.voters,
+        quorum=numbers.quorum,
+        offline_max=numbers.offline,
+        liars_max=numbers.liars,
+        forks_with=numbers.forks_with,
+        better_at=numbers.better_at,
+        improvement=improves(
+            shlex.quote(group),
+            voters=numbers.voters,
+            better_at=numbers.better_at,
+            willing=willing,
+            size_max=policy.size_max,
+            policy=policy.kind,
+            could=tuple(each.name or each.peer_id for each in listed if not each.is_willing),
+            is_crash=committee.model is Model.CRASH,
         ),
     )
 
@@ -108,6 +152,7 @@ def members(context: NodeContext, session: Session, names: Names) -> Iterable[sc
             name=names.of_peer(peer),
             is_self=is_self,
             is_willing=voter_of(leaf) is not None,
+            is_benched=is_benched(group.public, leaf_index),
             seat=committee.voter_of_leaf(leaf_index),
             is_connected=is_self or peer in connected,
             last_heard_s=0.0 if is_self else None if heard_s is None else max(0.0, now_s - heard_s),

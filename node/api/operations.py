@@ -98,6 +98,14 @@ GROUP_OPT_OUT = Operation(
     schema.IntentResult,
     "Stop being a voter.",
 )
+GROUP_POLICY = Operation(
+    "group_policy",
+    "POST",
+    "/v1/groups/{group}/policy",
+    schema.GroupPolicyRequest,
+    schema.IntentResult,
+    "Change how the group elects its voters.",
+)
 GROUP_INTENT = Operation(
     "group_intent",
     "GET",
@@ -163,6 +171,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_UPDATE,
     GROUP_OPT_IN,
     GROUP_OPT_OUT,
+    GROUP_POLICY,
     GROUP_INTENT,
     GROUP_SEND,
     GROUP_READ,

@@ -21,6 +21,9 @@ PageSize = Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX)]
 WaitS = Annotated[float, Meta(ge=0, le=WAIT_S_MAX)]
 
 Model = Literal["byzantine", "crash"]
+PolicyKind = Literal["auto", "pinned", "all"]
+Pins = Annotated[tuple[Reference, ...], Meta(max_length=31)]
+VotersMax = Annotated[int, Meta(ge=1, le=31)]
 Health = Literal[
     "ok",
     "unconfirmed",  # joined, but voters we elected ourselves have not answered yet
@@ -31,9 +34,9 @@ Health = Literal[
     "frozen",  # contradicting certificates: membership never changes again here
     "removed",  # no longer a member: what was received can be read
 ]
-IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "policy"]
+IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "policy", "bench"]
 IntentState = Literal["pending", "certified", "already", "refused"]
-ChangeKind = Literal["create", "add", "remove", "update", "opt_in", "opt_out", "policy"]
+ChangeKind = Literal["create", "add", "remove", "update", "opt_in", "opt_out", "policy", "bench", "return"]
 EventKind = Literal["message", "decision", "intent", "group", "health", "gap"]
 
 
@@ -70,8 +73,10 @@ class GroupCreateRequest(Request, frozen=True, kw_only=True):
 
     name: Name
     suite: Annotated[int, Meta(ge=1, le=0xFFFF)] | None = None  # RFC 9420 §17.1; absent: as configured
+    policy: PolicyKind = "auto"
+    pins: Pins = ()  # who may vote when pinned, by name or peer id; this node is pinned too
     model: Model = "byzantine"
-    committee_max: Annotated[int, Meta(ge=1, le=31)] = 7
+    committee_max: VotersMax = 7
 
 
 class GroupRequest(Request, frozen=True, kw_only=True):
@@ -100,6 +105,16 @@ class GroupRemoveRequest(ChangeRequest, frozen=True, kw_only=True):
     """Remove a member, by petname, by a prefix of its peer id, or by `#` and its leaf index."""
 
     member: Reference
+
+
+class GroupPolicyRequest(ChangeRequest, frozen=True, kw_only=True):
+    """Change how the group elects its voters; what is absent stays as it is."""
+
+    policy: PolicyKind | None = None
+    pins: Pins = ()  # all of them, by name or peer id; only with the pinned policy
+    model: Model | None = None
+    committee_max: VotersMax | None = None
+    delta_ms: Annotated[int, Meta(ge=10, le=60_000)] | None = None
 
 
 class GroupSendRequest(GroupRequest, frozen=True, kw_only=True):
@@ -196,6 +211,7 @@ class GroupSummary(Reply, frozen=True, kw_only=True):
     voters_heard: int  # seats heard lately, ourselves included
     is_member: bool
     is_voter: bool  # we hold a seat in this epoch
+    survives: str  # what the present committee survives, in words (node.api.words.survives)
     unread_count: int
     health: Health
     health_text: str  # one sentence
@@ -229,6 +245,7 @@ class Member(Reply, frozen=True, kw_only=True):
     name: str
     is_self: bool
     is_willing: bool  # opted in: may be elected
+    is_benched: bool  # willing, and passed over until it comes back
     seat: int | None  # index in this epoch's committee
     is_connected: bool
     last_heard_s: float | None  # ago; absent when never
@@ -244,6 +261,18 @@ class PendingIntent(Reply, frozen=True, kw_only=True):
     attempts: int  # candidates built for it so far
 
 
+class Survival(Reply, frozen=True, kw_only=True):
+    """What the present committee survives in numbers, and what would make it survive more, in words."""
+
+    voters: int
+    quorum: int
+    offline_max: int  # voters that may be away
+    liars_max: int  # of them, how many may lie instead
+    forks_with: int  # the least number of dishonest voters that could fork the group
+    better_at: int | None  # the next larger committee that survives more
+    improvement: str  # what to do for it; empty when nothing
+
+
 class GroupDetail(GroupSummary, frozen=True, kw_only=True):
     """Everything `group show` tells."""
 
@@ -252,7 +281,10 @@ class GroupDetail(GroupSummary, frozen=True, kw_only=True):
     model: Model
     committee_max: int
     faults: int  # f: how many voters may lie
-    survives: str  # what the present committee survives, in words (node.api.words.survives)
+    policy: PolicyKind
+    pins: tuple[str, ...]  # peer ids
+    delta_ms: int
+    survival: Survival
     view: int  # of the running instance
     awake: bool  # a change is being decided right now
     candidate_count: int

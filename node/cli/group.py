@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -57,16 +57,35 @@ def change(command: CommandT) -> CommandT:
     "--model", type=click.Choice(["byzantine", "crash"]), default="byzantine", show_default=True, help="May voters lie?"
 )
 @click.option(
-    "--voters", type=click.IntRange(1, 31), default=7, show_default=True, help="Largest size of the committee."
+    "--voters-max",
+    "--voters",
+    "voters_max",
+    type=click.IntRange(1, 31),
+    default=7,
+    show_default=True,
+    help="Largest size of the committee.",
 )
+@click.option(
+    "--policy",
+    type=click.Choice(["auto", "pinned", "all"]),
+    default="auto",
+    show_default=True,
+    help="Who votes: the eldest willing members, those pinned, or everyone willing.",
+)
+@click.option("--pin", "pins", metavar="PEER", multiple=True, help="May vote when pinned, beside this node. Repeat.")
 @common
-def create(name: str, suite: int | None, model: str, voters: int) -> None:
+def create(name: str, suite: int | None, model: str, voters_max: int, policy: str, pins: tuple[str, ...]) -> None:
     """Found a group of which this node is the only member."""
     from node.api import operations, schema
 
     given = context()
     request = schema.GroupCreateRequest(
-        name=name, suite=suite, model="crash" if model == "crash" else "byzantine", committee_max=voters
+        name=name,
+        suite=suite,
+        policy=cast("schema.PolicyKind", policy),
+        pins=pins,
+        model=cast("schema.Model", model),
+        committee_max=voters_max,
     )
     detail = given.call(operations.GROUP_CREATE, request)
     if given.is_json:
@@ -173,6 +192,49 @@ def opt_out(group: str, timeout: float, no_wait: bool) -> None:
 
 @group.command()
 @click.argument("group")
+@click.option(
+    "--policy",
+    type=click.Choice(["auto", "pinned", "all"]),
+    help="Who votes: the eldest willing members, those pinned, or everyone willing.",
+)
+@click.option("--pin", "pins", metavar="PEER", multiple=True, help="All who may vote when pinned. Repeat.")
+@click.option("--model", type=click.Choice(["byzantine", "crash"]), help="May voters lie?")
+@click.option("--voters-max", type=click.IntRange(1, 31), help="Largest size of the committee.")
+@click.option("--delta-ms", type=click.IntRange(10, 60_000), help="Expected longest delay between voters.")
+@change
+def policy(
+    group: str,
+    policy: str | None,
+    pins: tuple[str, ...],
+    model: str | None,
+    voters_max: int | None,
+    delta_ms: int | None,
+    timeout: float,
+    no_wait: bool,
+) -> None:
+    """Change how GROUP elects its voters.
+
+    Only a voter may, where members are pinned only one of those. What is not given stays as it is.
+    """
+    from node.api import operations, schema
+
+    if (policy, pins, model, voters_max, delta_ms) == (None, (), None, None, None):
+        raise click.UsageError("say what to change: --policy, --pin, --model, --voters-max or --delta-ms")
+    request = schema.GroupPolicyRequest(
+        group=group,
+        policy=cast("schema.PolicyKind | None", policy or ("pinned" if pins else None)),
+        pins=pins,
+        model=cast("schema.Model | None", model),
+        committee_max=voters_max,
+        delta_ms=delta_ms,
+        timeout_s=timeout,
+        wait=not no_wait,
+    )
+    finish(operations.GROUP_POLICY, request)
+
+
+@group.command()
+@click.argument("group")
 @click.argument("change_id", metavar="CHANGE")
 @change
 def wait(group: str, change_id: str, timeout: float, no_wait: bool) -> None:
@@ -231,7 +293,9 @@ def print_detail(detail: "GroupDetail") -> None:
             ("suite", f"{detail.suite} ({detail.suite_name})" if is_here else ""),
             ("health", detail.health_text + (f"; {detail.next_step}" if detail.next_step else "")),
             ("committee", committee if is_here else ""),
+            ("policy", policy_words(detail) if is_here else ""),
             ("survives", detail.survives),
+            ("better", detail.survival.improvement),
             ("deciding", f"view {detail.view}, {count(detail.candidate_count, 'candidate')}" if detail.awake else ""),
             ("unconfirmed", "" if detail.is_confirmed else "voters of our own choosing have not answered yet"),
         ]
@@ -243,9 +307,17 @@ def print_detail(detail: "GroupDetail") -> None:
         click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {tried}"))
 
 
+def policy_words(detail: "GroupDetail") -> str:
+    """How the group elects, in a line."""
+    names = {one.peer_id: one.name or one.peer_id for one in detail.members}
+    who = f" to {', '.join(names.get(pin, pin) for pin in detail.pins)}" if detail.pins else ""
+    return f"{detail.policy}{who}, {detail.model} model, at most {count(detail.committee_max, 'voter')}"
+
+
 def rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:
     """The members as rows."""
     for one in detail.members:
-        seat = f"voter {one.seat}" if one.seat is not None else ("willing" if one.is_willing else "")
+        idle = "benched" if one.is_benched else "willing" if one.is_willing else ""
+        seat = idle if one.seat is None else f"voter {one.seat}"
         heard = "never" if one.last_heard_s is None else f"{lasting(one.last_heard_s)} ago"
         yield (f"#{one.leaf_index}", one.name, one.peer_id, seat, "this node" if one.is_self else heard)

@@ -161,6 +161,8 @@ def print_groups(groups: "tuple[GroupSummary, ...]") -> None:
         ),
     )
     for one in groups:
+        if one.is_member and one.survives:
+            click.echo(safe(f"{one.name}: {one.survives}"))
         if one.health != "ok":
             click.echo(safe(f"{one.name}: {one.health_text}" + (f"; {one.next_step}" if one.next_step else "")))
 
