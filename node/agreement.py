@@ -588,7 +588,7 @@ class Agreement:
     # --- sending ---
 
     def _broadcast(self, message: InstanceMessage) -> None:
-        """Votes concern the voters; certificates and where we stand concern every member, Decisions who lacks them."""
+        """Votes concern the voters, Decisions the others; certificates and where we stand concern every member."""
         if isinstance(message, Decision) and self.instance.freeze is None:
             self._tell_followers(message)
             return
@@ -599,15 +599,8 @@ class Agreement:
             self.outward.append(Tell(self.roster.other_voters, frame))
 
     def _tell_followers(self, decision: Decision) -> None:
-        """Members without a seat learn it from f + 1 voters, its leader first: one of them is honest.
-
-        Voters have the votes that it consists of; who lacks some says in its next Status where it stands, and is told.
-        """
-        committee, own_voter = self._config.committee, self._config.own_voter
-        if own_voter is None or not self.roster.followers:
-            return
-        place = (own_voter - committee.leader(decision.epoch, decision.view)) % committee.size
-        if place <= self._config.faults:
+        """Voters have the votes that it consists of; who lacks some says in its next Status where it stands."""
+        if self.roster.followers:
             frame = Frame(self._tag, FrameKind.ORDERING, encode_message(decision))
             many = len(self.roster.followers) > DIRECT_MEMBERS_MAX
             self.outward.append(self._to_members(frame) if many else Tell(self.roster.followers, frame))
