@@ -274,7 +274,8 @@ class Struct:
         return bytes(writer)
 
     def write(self, writer: Writer) -> None:
-        type(self).pack(self, writer)
+        """Append this value's encoding."""
+        raise NotImplementedError  # `@struct` puts `pack` here
 
 
 class KeptStruct(Struct):
@@ -287,10 +288,8 @@ class KeptStruct(Struct):
     _encoding: bytes
 
     def encode(self) -> bytes:
-        try:
-            return self._encoding
-        except AttributeError:
-            return super().encode()
+        kept: bytes | None = getattr(self, "_encoding", None)
+        return super().encode() if kept is None else kept
 
 
 class SharedStruct(Struct):
@@ -316,7 +315,8 @@ def struct(cls: type[T]) -> type[T]:
     if issubclass(made, SharedStruct):
         unpack = wire_compile.compile_shared_reader(unpack, fields)
     made.unpack = staticmethod(unpack)
-    made.pack = staticmethod(wire_compile.compile_writer(fields, keep))
+    made.write = wire_compile.compile_writer(fields, keep)
+    made.pack = staticmethod(made.write)
     return cast(type[T], made)
 
 
