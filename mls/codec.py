@@ -266,12 +266,15 @@ class Struct:
 
     def encode(self) -> bytes:
         """This value's only encoding. Raises MisuseError where a field does not fit its declared type."""
+        return bytes(self._written())
+
+    def _written(self) -> Writer:
         writer = Writer()
         try:
             self.write(writer)
         except (OverflowError, TypeError, AttributeError, _struct.error) as error:
             raise MisuseError(f"a {type(self).__name__} with a field outside its declared type") from error
-        return bytes(writer)
+        return writer
 
     def write(self, writer: Writer) -> None:
         """Append this value's encoding."""
@@ -288,8 +291,9 @@ class KeptStruct(Struct):
     _encoding: bytes
 
     def encode(self) -> bytes:
-        kept: bytes | None = getattr(self, "_encoding", None)
-        return super().encode() if kept is None else kept
+        if getattr(self, "_encoding", None) is None:
+            self._written()  # and keeps it
+        return self._encoding
 
 
 class SharedStruct(Struct):

@@ -134,6 +134,7 @@ def compile_writer(fields: dict[str, WireType], keep: Keep | None = None) -> Cal
         source.put(f"f_{name} = value.{name}")
         each.emit_write(source, f"f_{name}")
     if keep is not None:
-        source.put(f"{source.bind(keep)}(value, bytes(out[begin:]))")
+        source.put("with memoryview(out) as written:")  # not to copy what may be a whole tree twice
+        source.put(f"    {source.bind(keep)}(value, bytes(written[begin:]))")
     source.put("return None")
     return source.function("pack(value, out)")
