@@ -28,7 +28,7 @@ from mls.proposals import (
 from mls.psks import external_psk, psk_id
 from mls.registry import CipherSuiteId, ExtensionType, SenderType, WireFormat
 from mls.tree.nodes import Extension, Lifetime
-from tests.mls.forge import Forger
+from tests.mls.forge import Forger, resigned_package
 from tests.mls.world import NOW, POLICY, Dice, Members
 
 TERMS = ReInit(b"the next", 1, CipherSuiteId(2), ())
@@ -146,6 +146,9 @@ def wrong_ones(world: Proposed) -> Sequence[bytes]:
     stranger = Members("mallory", "bob", seed="elsewhere")
     right = world.by("bob").proposal(Remove(world.leaf("dave")))
     late = world.client("henry").package(lifetime=Lifetime(NOW - 7200, NOW - 3600)).key_package
+    ivan = world.client("ivan")
+    leaf = ivan.package().key_package.leaf_node
+    silent = replace(leaf, capabilities=replace(leaf.capabilities, cipher_suites=(2,)))
     unheard_of = (Extension(ExtensionType(0xF123), b""),)
     return (
         b"no message",
@@ -158,6 +161,7 @@ def wrong_ones(world: Proposed) -> Sequence[bytes]:
         world.by("bob").proposal(Remove(world.leaf("dave")), Sender(SenderType.EXTERNAL, sender_index=0)),
         world.by("bob").proposal(Update(world["bob"].state.own_leaf_node)),
         world.by("bob").proposal(Add(late)),
+        world.by("bob").proposal(Add(resigned_package(ivan, ivan.package().key_package, silent))),
         world.by("bob").proposal(GroupContextExtensions(unheard_of)),
     )
 
