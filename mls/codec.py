@@ -266,15 +266,19 @@ class Struct:
 
     def encode(self) -> bytes:
         """This value's only encoding. Raises MisuseError where a field does not fit its declared type."""
+        return bytes(self._written())
+
+    def _written(self) -> Writer:
         writer = Writer()
         try:
             self.write(writer)
         except (OverflowError, TypeError, AttributeError, _struct.error) as error:
             raise MisuseError(f"a {type(self).__name__} with a field outside its declared type") from error
-        return bytes(writer)
+        return writer
 
     def write(self, writer: Writer) -> None:
-        type(self).pack(self, writer)
+        """Append this value's encoding."""
+        raise NotImplementedError  # `@struct` puts `pack` here
 
 
 class KeptStruct(Struct):
@@ -287,10 +291,9 @@ class KeptStruct(Struct):
     _encoding: bytes
 
     def encode(self) -> bytes:
-        try:
-            return self._encoding
-        except AttributeError:
-            return super().encode()
+        if getattr(self, "_encoding", None) is None:
+            self._written()  # and keeps it
+        return self._encoding
 
 
 class SharedStruct(Struct):
@@ -316,7 +319,8 @@ def struct(cls: type[T]) -> type[T]:
     if issubclass(made, SharedStruct):
         unpack = wire_compile.compile_shared_reader(unpack, fields)
     made.unpack = staticmethod(unpack)
-    made.pack = staticmethod(wire_compile.compile_writer(fields, keep))
+    made.write = wire_compile.compile_writer(fields, keep)
+    made.pack = staticmethod(made.write)
     return cast(type[T], made)
 
 

@@ -112,13 +112,21 @@ def external_senders_extension(senders: tuple[ExternalSender, ...]) -> Extension
     return Extension(ExtensionType.EXTERNAL_SENDERS, ExternalSenders(senders).encode())
 
 
-def check_extensions(extensions: Extensions, place: frozenset[int], where: str) -> None:
-    """Each type once (V008), known data decodes whole (V009), and nothing known stands where it may not (V010)."""
+def check_extensions(
+    extensions: Extensions, place: frozenset[int], where: str, *, pass_over_misplaced: bool = False
+) -> None:
+    """Each type once (V008), known data decodes whole (V009), and nothing known stands where it may not (V010).
+
+    `pass_over_misplaced` is for a GroupInfo: what does not belong there is as good as unknown (V018), and some engines
+    repeat the group context's extensions in it. In the other objects members have to judge alike.
+    """
     types = types_of(extensions)
     if len(types) != len(extensions):
         raise InvalidError("V008", f"{where} has two extensions of one type")
     for extension in extensions:
         if extension.extension_type in DEFAULT_EXTENSION_TYPES and extension.extension_type not in place:
+            if pass_over_misplaced:
+                continue
             raise InvalidError("V010", f"{where} has an extension of type {extension.extension_type:d}")
         known = _KNOWN.get(extension.extension_type)
         if known is not None:

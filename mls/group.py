@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from mls import application, commit, continuation, snapshot, stage
+from mls import application, choose, commit, continuation, snapshot, stage
 from mls import propose as proposing
 from mls.application import ApplicationMessage
 from mls.commit import CreatedCommit
@@ -131,6 +131,15 @@ class Group(GroupView):
         if successor is None:
             return Staged(None, checked.summary, removed=True)
         return Staged(type(self)(successor), checked.summary)
+
+    def choose(self, proposals: Sequence[bytes], now: int, *, psks: Psks = NO_PSKS) -> tuple[bytes, ...]:
+        """Those of this epoch's proposal messages, oldest first, that a commit of ours can refer to (§12.2).
+
+        All but those that are not right or not for us to carry out, and of rivals one: a removal rather than an Update,
+        the newest Update, anything rather than a ReInit (V131). Together they are right, whatever each of them was; the
+        policy of the group has its say when the commit is made.
+        """
+        return choose.choose(self.state, proposals, now, psks)
 
     def propose(
         self,

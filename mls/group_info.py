@@ -1,6 +1,8 @@
 """GroupInfo (RFC 9420 §12.4.3): a member's signed picture of an epoch, for those who are to join it."""
 
-from mls.codec import Opaque, Struct, Uint32, Vector, struct
+from dataclasses import replace
+
+from mls.codec import KeptStruct, Opaque, Uint32, Vector, struct, without_last_opaque
 from mls.crypto import CipherSuite, SignaturePrivateKey
 from mls.extensions import Extensions, ExternalPub
 from mls.group_context import GroupContext
@@ -12,25 +14,18 @@ GROUP_INFO_LABEL = "GroupInfoTBS"
 
 
 @struct
-class GroupInfoTBS(Struct):
-    group_context: GroupContext
-    extensions: Vector[Extension]
-    confirmation_tag: Opaque
-    signer: Uint32
-
-
-@struct
-class GroupInfo(Struct):
+class GroupInfo(KeptStruct):
     """The epoch, extensions such as the ratchet tree, the Commit's confirmation tag, and who signs for it."""
 
     group_context: GroupContext
     extensions: Vector[Extension]
     confirmation_tag: Opaque
     signer: Uint32
-    signature: Opaque
+    signature: Opaque = b""
 
     def to_be_signed(self) -> bytes:
-        return GroupInfoTBS(self.group_context, self.extensions, self.confirmation_tag, self.signer).encode()
+        """GroupInfoTBS: all of it up to its signature."""
+        return without_last_opaque(self.encode(), self.signature)
 
     def verify(self, suite: CipherSuite, signature_key: bytes) -> bool:
         """Whether that key signed it (V188)."""
@@ -45,9 +40,8 @@ def sign_group_info(
     confirmation_tag: bytes,
     leaf_index: int,
 ) -> GroupInfo:
-    content = GroupInfoTBS(context, extensions, confirmation_tag, leaf_index)
-    signature = suite.sign_with_label(signer, GROUP_INFO_LABEL, content.encode())
-    return GroupInfo(context, extensions, confirmation_tag, leaf_index, signature)
+    unsigned = GroupInfo(context, extensions, confirmation_tag, leaf_index)
+    return replace(unsigned, signature=suite.sign_with_label(signer, GROUP_INFO_LABEL, unsigned.to_be_signed()))
 
 
 def external_pub_extension(external_pub: bytes) -> Extension:

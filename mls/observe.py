@@ -130,7 +130,7 @@ def check_group_info_signature(row: CipherSuite, info: GroupInfo, tree: RatchetT
 
 def check_group_info_extensions(info: GroupInfo) -> None:
     """The extension lists of a GroupInfo and its context (V008 to V010, V018)."""
-    check_extensions(info.extensions, GROUP_INFO_PLACE, "a GroupInfo")
+    check_extensions(info.extensions, GROUP_INFO_PLACE, "a GroupInfo", pass_over_misplaced=True)
     check_extensions(info.group_context.extensions, GROUP_CONTEXT_PLACE, "a GroupContext")
 
 

@@ -67,7 +67,7 @@ def _opened(state: GroupState, checked: CheckedCommit, now: int, psks: Psks) -> 
     if checked.commit.path is not None:
         opened = open_path(
             checked.applied.tree,
-            keys.matching(checked.applied.tree),
+            keys,
             checked.committer,
             checked.commit.path,
             checked.path_context.encode(),

@@ -126,14 +126,15 @@ def compile_writer(fields: dict[str, WireType], keep: Keep | None = None) -> Cal
     """`pack(value, out)`, appending the encoding of `value` to `out`."""
     source = Source()
     if keep is not None:
-        with source.block("try:"):
-            source.put("out += value._encoding", "return None")
-        with source.block("except AttributeError:"):
-            source.put("begin = len(out)")
+        source.put("kept = getattr(value, '_encoding', None)")
+        with source.block("if kept is not None:"):
+            source.put("out += kept", "return None")
+        source.put("begin = len(out)")
     for name, each in fields.items():
         source.put(f"f_{name} = value.{name}")
         each.emit_write(source, f"f_{name}")
     if keep is not None:
-        source.put(f"{source.bind(keep)}(value, bytes(out[begin:]))")
+        source.put("with memoryview(out) as written:")  # not to copy what may be a whole tree twice
+        source.put(f"    {source.bind(keep)}(value, bytes(written[begin:]))")
     source.put("return None")
     return source.function("pack(value, out)")

@@ -1,6 +1,7 @@
 """What every test shares: the count of test vectors that ran, printed at the end of the run."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,8 +27,26 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many cases of each file ran, published and recorded."""
-    if _totals:
+    """Print how many cases of each file ran, published and recorded, and which scripts in which suites."""
+    cases = {name: count for name, count in _totals.items() if not name.startswith(vectors.SCRIPTS)}
+    if cases:
         terminalreporter.section("MLS vectors: cases run per file")
-        for name in sorted(_totals):
-            terminalreporter.write_line(f"{_totals[name]:6}  {name}")
+        for name in sorted(cases):
+            terminalreporter.write_line(f"{cases[name]:6}  {name}")
+    if len(cases) < len(_totals):
+        terminalreporter.section("interop-configs: scripts played per file, mode and cipher suite")
+        for line in _played():
+            terminalreporter.write_line(line)
+
+
+def _played() -> Iterator[str]:
+    """A table; a dot where a file was not played in a suite."""
+    counts: dict[str, Counter[str]] = {}
+    for name, count in _totals.items():
+        if name.startswith(vectors.SCRIPTS):
+            row, _, suite_id = name.removeprefix(vectors.SCRIPTS).rpartition("/")
+            counts.setdefault(row, Counter())[suite_id] += count
+    suites = sorted({suite_id for row in counts.values() for suite_id in row})
+    yield f"{'':32}" + "".join(f"{suite_id:>5}" for suite_id in suites)
+    for name in sorted(counts):
+        yield f"{name:32}" + "".join(f"{counts[name][suite_id] or '.':>5}" for suite_id in suites)

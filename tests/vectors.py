@@ -25,6 +25,9 @@ REQUIRED = os.environ.get("CONCLAVE_REQUIRE_VECTORS") == "1"
 cases_run: Counter[str] = Counter()
 """Cases finished in this process, by file; the run's last lines print it."""
 
+SCRIPTS = "interop-configs/"
+"""What the counts of played scripts begin with; after it file, mode and suite."""
+
 
 def official(name: str) -> list[dict[str, Any]]:
     """All cases of `official/<name>.json`; skips (or fails, when required) where the file is absent."""
@@ -74,6 +77,11 @@ def scripts(name: str) -> dict[str, list[dict[str, Any]]]:
 def ran(name: str, count: int = 1) -> None:
     """Record that `count` cases of a vector file have passed."""
     cases_run[name] += count
+
+
+def played(name: str, suite_id: int, mode: str) -> None:
+    """Record that one more script of a file has been played to its end, in that suite and way of sending."""
+    ran(f"{SCRIPTS}{name}/{mode}/{suite_id:04x}")
 
 
 def _found(path: Path, whose: str, variable: str) -> Any:

@@ -19,6 +19,9 @@ class DhGroup(Protocol):
     def load_private(self, raw: bytes) -> tuple[Any, bytes, bytes]:
         """(key object, canonical private bytes, public bytes)."""
 
+    def check_public(self, public: bytes) -> None:
+        """Raises ValueError unless the bytes are a public key."""
+
     def load_public(self, public: bytes) -> Any:
         """The key object; raises ValueError for a malformed one."""
 
@@ -54,6 +57,10 @@ class MontgomeryGroup:
     def load_private(self, raw: bytes) -> tuple[Any, bytes, bytes]:
         loaded = self.private_kind.from_private_bytes(raw)
         return loaded, raw, loaded.public_key().public_bytes_raw()
+
+    def check_public(self, public: bytes) -> None:
+        if len(public) != self.private_size:  # every string of that length is one (RFC 7748 §5)
+            raise ValueError("a public key of another length")
 
     def load_public(self, public: bytes) -> Any:
         return self.public_kind.from_public_bytes(public)
@@ -92,6 +99,9 @@ class NistGroup:
         loaded = ec.derive_private_key(int.from_bytes(raw, "big"), self.curve)
         public = loaded.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return loaded, raw.rjust(self.private_size, b"\0"), public
+
+    def check_public(self, public: bytes) -> None:
+        self.load_public(public)
 
     def load_public(self, public: bytes) -> Any:
         if len(public) != 1 + 2 * self.private_size or public[0] != 4:

@@ -49,7 +49,10 @@ class DhKem:
         return b"KEM" + self.hpke_id.to_bytes(2, "big")
 
     def check_public(self, public: bytes) -> None:
-        self._load_public(public, "V014")
+        try:
+            self.group.check_public(public)
+        except ValueError:
+            raise InvalidError("V014", f"no {self.name} public key") from None
 
     def load_private(self, raw: bytes) -> HpkePrivateKey:
         """A key from a snapshot or a vector, of ours: malformed bytes are a misuse."""
@@ -70,7 +73,7 @@ class DhKem:
         return HpkePrivateKey(self, *self.group.load_private(self.group.scalar(expand)))
 
     def encapsulate(self, public: bytes, random: Random) -> tuple[bytes, bytes]:
-        peer = self._load_public(public, "V213")
+        peer = self._load_public(public)
         ephemeral = self.generate(random)
         shared = agree(self.group, ephemeral.loaded, peer)
         return self._extract_and_expand(shared, ephemeral.public + public), ephemeral.public
@@ -78,14 +81,14 @@ class DhKem:
     def decapsulate(self, kem_output: bytes, private: HpkePrivateKey) -> bytes:
         if private.owner != self:
             raise MisuseError("a private key of another KEM")
-        shared = agree(self.group, private.loaded, self._load_public(kem_output, "V213"))
+        shared = agree(self.group, private.loaded, self._load_public(kem_output))
         return self._extract_and_expand(shared, kem_output + private.public)
 
-    def _load_public(self, public: bytes, rule: str) -> Any:
+    def _load_public(self, public: bytes) -> Any:
         try:
             return self.group.load_public(public)
         except ValueError:
-            raise InvalidError(rule, f"no {self.name} public key") from None
+            raise InvalidError("V213", f"no {self.name} public key") from None
 
     def _extract_and_expand(self, shared: bytes, kem_context: bytes) -> bytes:
         prk = self.kdf.labeled_extract(self._suite_id, b"", b"eae_prk", shared)

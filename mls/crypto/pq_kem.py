@@ -130,7 +130,7 @@ class HybridKem(SeedKem):
         size = self.ml_kem.public_size
         try:
             self.ml_kem.check_public(public[:size])
-            self.group.load_public(public[size:])
+            self.group.check_public(public[size:])
         except ValueError:
             raise InvalidError("V014", f"no {self.name} public key") from None
 

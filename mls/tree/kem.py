@@ -18,7 +18,8 @@ Hence two steps when sending (`create_path` then `FreshPath.seal`) and two when 
 secret, then `open_path`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mls.codec import Opaque, Struct, Vector, struct
@@ -26,7 +27,7 @@ from mls.crypto import CipherSuite, HPKECiphertext, HpkePrivateKey, Random, Sign
 from mls.errors import InvalidError, MisuseError, UnopenableError
 from mls.registry import LeafNodeSource
 from mls.tree.math import NodeIndex, common_ancestor, node_of_leaf
-from mls.tree.nodes import LeafNode
+from mls.tree.nodes import LeafNode, ParentNode
 from mls.tree.parent_hash import path_parents
 from mls.tree.private import TreeKeys
 from mls.tree.ratchet import PathStep, RatchetTree
@@ -154,11 +155,11 @@ def apply_path(tree: RatchetTree, sender: int, path: UpdatePath, excluding: Coll
     `tree` is the one after the commit's proposals (with room made, for an external joiner), `excluding` the leaf
     indices of members that the commit adds. Raises InvalidError for V154, V155, V014, V152 and V156.
     """
-    steps = tree.filtered_direct_path(sender)
+    steps, added = tree.filtered_direct_path(sender), sorted(excluding)
     if len(path.nodes) != len(steps):
         raise InvalidError("V154", f"a path of {len(path.nodes)} nodes where the tree asks for {len(steps)}")
     for step, node in zip(steps, path.nodes, strict=True):
-        wanted = len(reached(step.copath, excluding)) if excluding else step.copath.resolution_size
+        wanted = reached_size(step.copath, added)
         if len(node.encrypted_path_secret) != wanted:
             raise InvalidError("V155", f"{len(node.encrypted_path_secret)} ciphertexts for {wanted} recipients")
         tree.suite.check_hpke_public_key(node.encryption_key)
@@ -215,11 +216,11 @@ def open_path_secret(
     if position is None:
         raise MisuseError("a tree in which our own leaf is blank")
     sealed = path.nodes[position].encrypted_path_secret
-    for node, ciphertext in zip(reached(steps[position].copath, excluding), sealed, strict=True):
+    for place, node in reaching(steps[position].copath, keys.leaf_index, sorted(excluding)):
         key = keys.key_of(node)
         if key is not None:
             try:
-                return position, tree.suite.decrypt_with_label(key, PATH_LABEL, group_context, ciphertext)
+                return position, tree.suite.decrypt_with_label(key, PATH_LABEL, group_context, sealed[place])
             except InvalidError as error:
                 raise UnopenableError(error.detail, error.rule) from error
             except UnopenableError as error:
@@ -256,6 +257,32 @@ def reached(copath: Subtree, excluding: Collection[int]) -> tuple[Subtree, ...]:
     if not excluding:
         return resolution
     return tuple(node for node in resolution if node.height or node.leaf_index not in excluding)
+
+
+def reached_size(copath: Subtree, added: Sequence[int]) -> int:
+    """The size of `reached`, uncounted: every leaf just added, of the ascending `added`, is one of a resolution."""
+    below = bisect_left(added, copath.first_leaf + copath.leaf_count) - bisect_left(added, copath.first_leaf)
+    return copath.resolution_size - below
+
+
+def reaching(copath: Subtree, leaf_index: int, added: Sequence[int]) -> Iterator[tuple[int, Subtree]]:
+    """Where in `reached` stand the nodes whose keys a leaf below may hold: (position, node), of one or two.
+
+    They are the highest node over it that is not blank, and the leaf itself where it is unmerged there.
+    """
+    here, place = copath, 0
+    while here.height and here.content is None:
+        if leaf_index < here.split:
+            here = here.left
+        else:
+            place += reached_size(here.left, added)
+            here = here.right
+    if here.height or leaf_index not in added:
+        yield place, here
+    if isinstance(here.content, ParentNode):
+        unmerged = [each for each in here.content.unmerged_leaves if each not in added]
+        if leaf_index in unmerged:
+            yield place + 1 + unmerged.index(leaf_index), here.find(leaf_index)
 
 
 def _key(node: Subtree) -> bytes:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from mls.codec import Struct, Vector, struct, varint
 from mls.crypto import CipherSuite
 from mls.errors import InvalidError, MisuseError
-from mls.registry import NodeType
 from mls.tree.key_index import KeyIndex
 from mls.tree.math import LeafIndex, NodeIndex, least_power_of_two, node_count
 from mls.tree.nodes import LeafNode, Node, ParentNode
@@ -89,11 +88,13 @@ class RatchetTree:
 
     def encode(self) -> bytes:
         """The `ratchet_tree` vector, without the blanks at the end (V012)."""
-        nodes = self.root.nodes()
-        while nodes[-1].content is None:
-            nodes.pop()
-        entries = b"".join([_entry(node) for node in nodes])
-        return varint(len(entries)) + entries
+        pieces: list[bytes] = []
+        self.root.add_encoding(pieces)
+        left_out = node_count(self.leaf_count) - node_count(self.root.last_leaf() + 1)  # blanks, of one byte each
+        while left_out >= len(pieces[-1]):
+            left_out -= len(pieces.pop())
+        pieces[-1] = pieces[-1][: len(pieces[-1]) - left_out]
+        return b"".join((varint(sum(map(len, pieces))), *pieces))
 
     # --- looking ---
 
@@ -260,16 +261,6 @@ def _grown(nodes: Sequence[LeafNode | ParentNode | None]) -> Subtree:
         places = zip(range(first, width, apart), level[::2], level[1::2], strict=True)
         level = [Subtree(NodeIndex(index), contents[index], left, right) for index, left, right in places]
     return level[0]
-
-
-_BLANK, _LEAF, _PARENT = b"\x00", bytes((1, NodeType.LEAF)), bytes((1, NodeType.PARENT))
-
-
-def _entry(node: Subtree) -> bytes:
-    """The encoding of an `optional<Node>`, put together from those that leaves and parents remember."""
-    if node.content is None:
-        return _BLANK
-    return (_PARENT if node.height else _LEAF) + node.content.encode()
 
 
 def _with_unmerged(parent: ParentNode | None, leaf_index: int) -> ParentNode | None:

@@ -20,6 +20,10 @@ from mls.tree.nodes import LeafNode, ParentNode
 _LEAF_TAG, _PARENT_TAG = bytes((NodeType.LEAF,)), bytes((NodeType.PARENT,))
 _ABSENT, _PRESENT = b"\x00", b"\x01"
 
+PIECE_HEIGHT = 6
+"""Subtrees of this height remember their encoding. A Commit changes one of them and what is above it; the rest of a
+large tree's encoding is then put together from pieces of 64 leaves."""
+
 
 class CredentialTypes(NamedTuple):
     """Credential types among some members (RFC 9420 §13.3): every type in use has to be supported by all (V061)."""
@@ -36,6 +40,7 @@ class Subtree:
 
     __slots__ = (
         "_credential_types",
+        "_encoding",
         "_hash",
         "content",
         "height",
@@ -56,6 +61,7 @@ class Subtree:
         self.index, self.content = index, content
         self._hash: bytes | None = None
         self._credential_types: CredentialTypes | None = None
+        self._encoding: bytes | None = None
         if left is None or right is None:
             self.height = 0
             self.member_count = 0 if content is None else 1  # non-blank leaves
@@ -175,6 +181,13 @@ class Subtree:
             here = left if left.member_count < left.leaf_count else right
         return here.leaf_index
 
+    def last_leaf(self) -> int:
+        """The index of the rightmost leaf that is not blank; somebody has to be there."""
+        here = self
+        while here.height:
+            here = here.right if here.right.member_count else here.left
+        return here.leaf_index
+
     @property
     def credential_types(self) -> CredentialTypes:
         """What the members below use and what all of them support; computed once (V064, V065 without a scan)."""
@@ -196,6 +209,17 @@ class Subtree:
         if one == other:
             return one
         return CredentialTypes(one.in_use | other.in_use, one.supported & other.supported)
+
+    def add_encoding(self, pieces: list[bytes]) -> None:
+        """Append the entries of all nodes in array order (RFC 9420 §12.4.3.3), in pieces of some size."""
+        if self.height > PIECE_HEIGHT:
+            self.left.add_encoding(pieces)
+            pieces.append(_entry(self))
+            self.right.add_encoding(pieces)
+            return
+        if self._encoding is None:
+            self._encoding = b"".join([_entry(node) for node in self.nodes()])
+        pieces.append(self._encoding)
 
     # --- changing, by making anew ---
 
@@ -277,6 +301,13 @@ def blank_subtree(index: NodeIndex, height: int) -> Subtree:
     left = blank_subtree(NodeIndex(index - offset), height - 1)
     right = blank_subtree(NodeIndex(index + offset), height - 1)
     return Subtree(index, None, left, right)
+
+
+def _entry(node: Subtree) -> bytes:
+    """The encoding of an `optional<Node>`, put together from those that leaves and parents remember."""
+    if node.content is None:
+        return _ABSENT
+    return _PRESENT + (_PARENT_TAG if node.height else _LEAF_TAG) + node.content.encode()
 
 
 def _leaf_hash(suite: CipherSuite, leaf_index: int, leaf: LeafNode | None) -> bytes:

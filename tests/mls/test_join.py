@@ -9,6 +9,7 @@ import pytest
 from mls.config import GroupConfig
 from mls.entry import join, open_welcome
 from mls.errors import InvalidError, MalformedError, MlsError, UnopenableError
+from mls.extensions import RequiredCapabilities
 from mls.framing import MLSMessage, frame
 from mls.group import Group
 from mls.group_info import GroupInfo, sign_group_info, tree_extension
@@ -235,9 +236,34 @@ def test_v008_a_group_info_with_two_trees(invitation: Invitation) -> None:
     invitation.refused("V008", invitation.changed(lambda info: replace(info, extensions=info.extensions * 2)))
 
 
-def test_v010_a_group_info_with_an_extension_of_another_object(invitation: Invitation) -> None:
-    extra = Extension(ExtensionType.APPLICATION_ID, b"\x00")
-    invitation.refused("V010", invitation.changed(lambda info: replace(info, extensions=(*info.extensions, extra))))
+@pytest.mark.parametrize(
+    "extra",
+    [
+        Extension(ExtensionType.APPLICATION_ID, b"\x00"),
+        Extension(ExtensionType.REQUIRED_CAPABILITIES, RequiredCapabilities((0xF00F,), (), ()).encode()),
+        Extension(ExtensionType.EXTERNAL_SENDERS, b"\x05abc"),
+    ],
+    ids=["a leaf's", "the group context's", "undecodable"],
+)
+def test_v018_what_belongs_elsewhere_is_passed_over_in_a_group_info(invitation: Invitation, extra: Extension) -> None:
+    """Some engines repeat the group context's extensions there. What counts is what stands in the context."""
+    welcome = invitation.changed(lambda info: replace(info, extensions=(*info.extensions, extra)))
+    carol = join(welcome, [invitation.bundle], tree=None, now=NOW)
+    assert carol.context == invitation.after.context
+    twice = invitation.changed(lambda info: replace(info, extensions=(*info.extensions, extra, extra)))
+    invitation.refused("V008", twice)
+
+
+def test_v010_a_group_context_with_an_extension_of_another_object(invitation: Invitation) -> None:
+    """The confirmation tag is over the context as it was, but nobody gets as far as that."""
+
+    def edit(info: GroupInfo) -> GroupInfo:
+        extra = Extension(ExtensionType.APPLICATION_ID, b"\x00")
+        return replace(
+            info, group_context=replace(info.group_context, extensions=(*info.group_context.extensions, extra))
+        )
+
+    invitation.refused("V010", invitation.changed(edit))
 
 
 def test_v012_a_tree_with_a_blank_at_its_end(invitation: Invitation) -> None:

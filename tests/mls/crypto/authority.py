@@ -74,6 +74,7 @@ class Authority:
         since: int = NOW - DAY,
         until: int = NOW + 30 * DAY,
         extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+        serial: int | None = None,
     ) -> Issued:
         """A certificate for an end entity; `names` are URIs, and its first is the subject's common name too."""
         key = key or KEYS[scheme]()
@@ -81,17 +82,32 @@ class Authority:
         alternative = [(x509.SubjectAlternativeName(uris), False)] if uris else []
         everything = [(x509.BasicConstraints(False, None), True), *alternative, *extensions]
         subject = names[0] if names else "nobody"
-        return Issued(self._signed(subject, key, since, until, everything), key)
+        return Issued(self._signed(subject, key, since, until, everything, serial), key)
+
+    def reissue(self, issued: Issued, old: bytes, new: bytes) -> bytes:
+        """DER of what this authority issued, with these bytes of it exchanged for as many others, and signed anew."""
+        content = issued.certificate.tbs_certificate_bytes
+        assert len(old) == len(new)
+        assert content.count(old) == 1
+        content = content.replace(old, new)
+        signature = self._key.sign(content, ec.ECDSA(hashes.SHA256()))
+        return _der(0x30, content + _ECDSA_WITH_SHA256 + _der(0x03, b"\0" + signature))
 
     def _signed(
-        self, subject: str, key: Any, since: int, until: int, extensions: Sequence[tuple[x509.ExtensionType, bool]]
+        self,
+        subject: str,
+        key: Any,
+        since: int,
+        until: int,
+        extensions: Sequence[tuple[x509.ExtensionType, bool]],
+        serial: int | None = None,
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
             .subject_name(_named(subject))
             .issuer_name(_named(self.name))
             .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(serial or x509.random_serial_number())
             .not_valid_before(datetime.fromtimestamp(since, UTC))
             .not_valid_after(datetime.fromtimestamp(until, UTC))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -110,6 +126,14 @@ _AUTHORITY = (
     (x509.BasicConstraints(True, None), True),
     (key_usage(digital_signature=False, key_cert_sign=True), True),
 )
+
+
+_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    size = len(content).to_bytes(2, "big") if len(content) > 0xFF else len(content).to_bytes(1, "big")
+    return bytes([tag]) + (bytes([0x80 + len(size)]) if len(content) > 0x7F else b"") + size + content
 
 
 def _named(common_name: str) -> x509.Name:

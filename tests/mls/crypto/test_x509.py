@@ -72,6 +72,44 @@ def test_v051_an_entry_is_one_der_certificate_and_nothing_else(root: Authority) 
         refused("V051", [alice.der, entry], key)
 
 
+@pytest.mark.parametrize("serial", [b"\x00", b"\xff", b"\x80"], ids=["zero", "minus one", "minus 128"])
+@pytest.mark.filterwarnings("ignore:.*serial number")
+def test_v051_a_certificate_whose_serial_number_is_not_positive(root: Authority, serial: bytes) -> None:
+    """Some libraries read it and some do not (RFC 5280 §4.1.2.2): members would disagree. Ours only warns."""
+    alice = root.issue("alice", serial=7)
+    key, head = alice.signer(1).public, bytes.fromhex("a003020102 0201")  # the version before it, its tag and size
+    reissued = root.reissue(alice, head + b"\x07", head + b"\x08")
+    check_certificates(ED25519, [reissued], key)
+    assert TrustStore([root.der]).validates([reissued], NOW)
+    refused("V051", [root.reissue(alice, head + b"\x07", head + serial)], key)
+    refused("V051", [alice.der, root.reissue(alice, head + b"\x07", head + serial)], key)
+
+
+URI = b"\x86\x09mls:alice"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        URI.replace(b"c", b"\xff"),
+        URI.replace(b"\x86", b"\x87"),
+        URI.replace(b"\x86", b"\xa3"),
+        URI.replace(b"\x09", b"\x0a"),
+    ],
+    ids=["not in ASCII", "an address of nine bytes", "of a kind that is not read", "too short"],
+)
+def test_v051_names_that_cannot_be_read(root: Authority, name: bytes) -> None:
+    """The certificate is one, and signed by its authority; whom it names nobody can say, so no chain of it holds."""
+    alice = root.issue("alice")
+    unreadable = root.reissue(alice, URI, name)
+    check_certificates(ED25519, [unreadable], alice.signer(1).public)
+    with pytest.raises(InvalidError) as wrong:
+        presented_names(unreadable)
+    assert wrong.value.rule == "V051"
+    assert not TrustStore([root.der]).validates([unreadable], NOW)
+    assert presented_names(root.reissue(alice, URI, URI.replace(b"c", b"k"))) == {PresentedName("uri", "mls:alike")}
+
+
 def test_v051_no_byte_of_a_certificate_makes_the_library_raise_something_else(root: Authority) -> None:
     """Whatever is flipped, the answer is one of ours; and no chain holds for what its authority did not sign."""
     alice = root.issue("alice")

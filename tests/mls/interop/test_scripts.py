@@ -1,4 +1,8 @@
-"""The scripts of the working group's test runner, played by clients in this process and by servers over gRPC."""
+"""The scripts of the working group's test runner, played by clients in this process and by servers over gRPC.
+
+In every suite and with handshake messages of both kinds. That holds for the long script and over gRPC too where it is
+asked for (`CONCLAVE_INTEROP=all`, as `.ci/run` does), else for a part; the run's last lines say what was played.
+"""
 
 import os
 import time
@@ -7,24 +11,27 @@ from contextlib import ExitStack
 
 import pytest
 
-from mls import supported_suites
+from mls import DEFAULT_PROFILE, InvalidError, supported_suites
 from mls.interop import Client
-from mls.interop.kept import RFC9420_SUITES
 from mls.interop.service import serve
+from tests.mls.interop.once import each_check_once
 from tests.mls.interop.remote import connected
 from tests.mls.interop.script import Play
-from tests.vectors import ran, scripts
+from tests.vectors import played, scripts
 
 EVERYTHING = os.environ.get("CONCLAVE_INTEROP") == "all"
-"""Every suite, post-quantum ones too, and the long script: an hour or two rather than half a minute."""
+"""Minutes rather than half a minute."""
 
 FILES = ("application", "branch", "commit", "external_join", "external_proposals", "reinit", "welcome_join")
 LONG = "deep_random"
-HERE = tuple(int(each) for each in supported_suites()) if EVERYTHING else (1, 3)
-OVER_GRPC = tuple(int(each) for each in RFC9420_SUITES) if EVERYTHING else (1, 3)
+SUITES = tuple(int(each) for each in supported_suites())
+DEFAULT = int(DEFAULT_PROFILE.cipher_suite("MLS_128_MLKEM768X25519_AES128GCM_SHA256_ED25519"))
+OVER_GRPC = SUITES if EVERYTHING else (1, 2, DEFAULT)
+ALWAYS_LONG = ((1, True), (DEFAULT, False))
+"""The long script where nobody asks for more: one classic suite with PrivateMessages, the default with public ones."""
 
-in_both_modes = pytest.mark.parametrize("encrypted", [False, True], ids=["public", "private"])
-when_asked = pytest.mark.skipif(not EVERYTHING, reason="the long script takes minutes (set CONCLAVE_INTEROP=all)")
+modes = pytest.mark.parametrize("encrypted", [False, True], ids=["public", "private"])
+when_asked = pytest.mark.skipif(not EVERYTHING, reason="minutes in all: played by CONCLAVE_INTEROP=all, and in .ci/run")
 
 
 def new_client() -> Client:
@@ -43,41 +50,68 @@ def servers() -> Iterator[Sequence[Client]]:
         yield remotes
 
 
-def play(file: str, cast: Sequence[Client], suite_id: int, encrypted: bool) -> None:
+def play(file: str, cast: Sequence[Client], suite_id: int, encrypted: bool, where: str = "") -> None:
     for name, script in scripts(file).items():
         try:
             Play(cast, suite_id, encrypted).run(script)
         except AssertionError as error:
             raise AssertionError(f"{file}/{name}: {error}") from error
-        ran(f"interop-configs/{file}")
+        played(f"{where}{file}", suite_id, "private" if encrypted else "public")
 
 
-@in_both_modes
-@pytest.mark.parametrize("suite_id", HERE)
+@modes
+@pytest.mark.parametrize("suite_id", SUITES, ids=hex)
 @pytest.mark.parametrize("file", FILES)
 def test_clients_in_one_process_play_the_scripts(file: str, suite_id: int, encrypted: bool) -> None:
     play(file, [new_client(), new_client()], suite_id, encrypted)
 
 
-@in_both_modes
-@pytest.mark.parametrize("suite_id", OVER_GRPC)
+@modes
+@pytest.mark.parametrize("suite_id", OVER_GRPC, ids=hex)
 @pytest.mark.parametrize("file", FILES)
 def test_clients_behind_grpc_play_the_scripts(
     file: str, suite_id: int, encrypted: bool, servers: Sequence[Client]
 ) -> None:
-    play(file, servers, suite_id, encrypted)
+    play(file, servers, suite_id, encrypted, "gRPC ")
 
 
-@when_asked
-@in_both_modes
-@pytest.mark.parametrize("suite_id", HERE)
+@pytest.mark.parametrize(
+    ("suite_id", "encrypted"),
+    [
+        pytest.param(
+            suite_id,
+            encrypted,
+            marks=() if (suite_id, encrypted) in ALWAYS_LONG else when_asked,
+            id=f"{suite_id:#x}-{'private' if encrypted else 'public'}",
+        )
+        for suite_id in SUITES
+        for encrypted in (False, True)
+    ],
+)
 def test_clients_in_one_process_play_the_long_script(suite_id: int, encrypted: bool) -> None:
     """1,670 steps: a group that grows, shrinks and updates in 90 commits, with eleven external joins."""
-    play(LONG, [new_client(), new_client()], suite_id, encrypted)
+    with each_check_once():
+        play(LONG, [new_client(), new_client()], suite_id, encrypted)
 
 
 @when_asked
-@in_both_modes
-def test_clients_behind_grpc_play_the_long_script(encrypted: bool, servers: Sequence[Client]) -> None:
-    """In one suite: the transport does not know them apart."""
-    play(LONG, servers, 1, encrypted)
+@modes
+@pytest.mark.parametrize("suite_id", [1, 2, DEFAULT], ids=hex)
+def test_clients_behind_grpc_play_the_long_script(suite_id: int, encrypted: bool, servers: Sequence[Client]) -> None:
+    with each_check_once():
+        play(LONG, servers, suite_id, encrypted, "gRPC ")
+
+
+def test_a_check_made_once_is_still_made() -> None:
+    """What the long script saves on is the second look at the same bytes, not the first."""
+    with each_check_once():
+        client = new_client()
+        row = client.bundle(client.suite_id(1), b"alice").suite
+        signer = row.generate_signature_key(os.urandom)
+        signature = row.sign_with_label(signer, "a label", b"said")
+        for _ in range(2):
+            assert row.verify_with_label(signer.public, "a label", b"said", signature)
+            assert not row.verify_with_label(signer.public, "a label", b"sold", signature)
+            assert not row.verify_with_label(signer.public, "another", b"said", signature)
+            with pytest.raises(InvalidError, match="V014"):
+                row.check_signature_public_key(b"short")

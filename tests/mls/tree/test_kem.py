@@ -1,5 +1,6 @@
 """TreeKEM against the published vectors, and what a member refuses in another's path."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,9 @@ from mls.tree.kem import (
     join_path,
     open_path,
     open_path_secret,
+    reached,
+    reached_size,
+    reaching,
 )
 from mls.tree.math import NodeIndex
 from mls.tree.private import TreeKeys
@@ -145,6 +149,31 @@ def test_members_just_added_get_no_ciphertext() -> None:
         apply_path(world.tree, 0, path, added)
     assert refused.value.rule == "V155"
     apply_path(world.tree, 0, path)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_ones_own_ciphertext_stands_is_found_without_a_list(seed: int) -> None:
+    """In trees with blanks and unmerged leaves, for newcomers left out and for none: as in the list itself."""
+    rng, world = random.Random(seed), World(11, seed=seed)
+    for committer in rng.sample(range(11), 4):
+        world.commit(committer)
+    for leaf_index in rng.sample(range(11), 3):
+        world.remove(leaf_index)
+    added = frozenset(world.add() for _ in range(5))
+    assert any(node.resolution_size > 1 for node in world.tree.root.nodes())
+    for copath in world.tree.root.nodes():
+        for excluding in (added, frozenset[int]()):
+            places = list(enumerate(reached(copath, excluding)))
+            assert reached_size(copath, sorted(excluding)) == len(places)
+            for leaf_index in range(copath.first_leaf, copath.first_leaf + copath.leaf_count):
+                if world.tree.leaf(leaf_index) is None:
+                    continue
+                above = [
+                    (place, node)
+                    for place, node in places
+                    if node.first_leaf <= leaf_index < node.first_leaf + node.leaf_count
+                ]
+                assert list(reaching(copath, leaf_index, sorted(excluding))) == above
 
 
 def test_a_key_of_the_tree_is_refused() -> None:

@@ -12,7 +12,7 @@ from mls.registry import CredentialType
 from mls.tree import math
 from mls.tree.math import NodeIndex
 from mls.tree.nodes import Credential, LeafNode, ParentNode
-from mls.tree.ratchet import RatchetTree
+from mls.tree.ratchet import RatchetTree, RatchetTreeNodes
 from mls.tree.verify import check_tree
 from tests.mls.tree.world import World, entries, make_leaf, rebuilt, seeded
 
@@ -30,6 +30,14 @@ def a_tree(count: int) -> RatchetTree:
     for leaf in rest:
         tree, _ = tree.add(leaf)
     return tree
+
+
+def vector(tree: RatchetTree) -> bytes:
+    """The `ratchet_tree` vector, node by node."""
+    contents = [node.content for node in tree.root.nodes()]
+    while contents[-1] is None:
+        contents.pop()
+    return RatchetTreeNodes(tuple(contents)).encode()
 
 
 def places(tree: RatchetTree) -> list[int]:
@@ -154,6 +162,19 @@ class TestDecoding:
 
         assert tree.leaf_count == 8
         assert [tree.leaf(index) is None for index in range(8)] == [False] * 5 + [True] * 3
+
+    @pytest.mark.parametrize("count", [1, 2, 64, 65, 66, 127, 130, 200])
+    def test_a_tree_in_pieces_is_encoded_as_the_whole_vector(self, count: int) -> None:
+        """V012: a large tree's encoding is put together from pieces, blanks left out at its end."""
+        tree = a_tree(count)
+        while tree.member_count > max(0, count - 70):
+            assert tree.encode() == vector(tree)
+            assert RatchetTree.decode(SUITE, tree.encode()) == tree
+            if tree.member_count == 1:
+                break
+            renewed = tree.update(0, make_leaf(SUITE, "renewed", seeded(9))[0])
+            assert renewed.encode() == vector(renewed) != tree.encode()
+            tree = tree.remove(max(places(tree)))
 
     def test_a_parent_at_the_end_is_refused(self) -> None:
         """V226."""
