@@ -4,7 +4,6 @@ import pytest
 
 from node.api.errors import ApiError, ErrorCode
 from node.api.select import Named, pick
-from node.api.words import survives
 
 BOOKS = Named("0d0dffee00112233", "book club")
 CHESS = Named("0d0dabcd00112233", "Chess")
@@ -74,19 +73,3 @@ def test_members_are_meant_by_leaf_too() -> None:
     assert caught.value.code is ErrorCode.MEMBER_AMBIGUOUS
     with pytest.raises(ApiError, match="no member '#1'"):
         pick("member", "#1", (ALICE, BOB))
-
-
-@pytest.mark.parametrize(
-    ("size", "quorum", "faults", "words"),
-    [
-        (0, 0, 0, "cannot change"),
-        (1, 1, 0, "alone decides"),
-        (3, 2, 0, "1 voter may be offline; one that lies can split the group; with four voters one may lie"),
-        (4, 3, 1, "of 4 voters 3 must agree; 1 voter may be offline; 1 voter may lie"),
-        (7, 5, 2, "2 voters may be offline; 2 voters may lie"),
-        (2, 2, 0, "none may be offline"),
-    ],
-)
-def test_what_a_committee_survives_is_said_in_words(size: int, quorum: int, faults: int, words: str) -> None:
-    """The table of ordering.md, for people."""
-    assert words in survives(size, quorum, faults)

@@ -32,6 +32,9 @@ REQUESTS: dict[str, schema.Request] = {
     "group_update": schema.ChangeRequest(group="book club"),
     "group_opt_in": schema.ChangeRequest(group="book club"),
     "group_opt_out": schema.ChangeRequest(group="book club", timeout_s=0),
+    "group_policy": schema.GroupPolicyRequest(
+        group="book club", policy="pinned", pins=("bob",), model="crash", committee_max=4, delta_ms=100
+    ),
     "group_intent": schema.IntentRequest(group="book club", intent_id="1111", wait=False, timeout_s=1.5),
     "group_send": schema.GroupSendRequest(group="book club", text='"quoted"\n\u2028 ü \U0001f512'),
     "group_read": schema.GroupReadRequest(group="book club", after_seq=7, limit=2),

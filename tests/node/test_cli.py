@@ -200,6 +200,16 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
     (("group", "update", "g", "--no-wait"), "group_update", schema.ChangeRequest(group="g", wait=False)),
     (("group", "opt-in", "g"), "group_opt_in", schema.ChangeRequest(group="g")),
     (("group", "opt-out", "g"), "group_opt_out", schema.ChangeRequest(group="g")),
+    (
+        ("group", "policy", "g", "--pin", "bob", "--pin", "cyn", "--model", "crash", "--voters-max", "5"),
+        "group_policy",
+        schema.GroupPolicyRequest(group="g", policy="pinned", pins=("bob", "cyn"), model="crash", committee_max=5),
+    ),
+    (
+        ("group", "policy", "g", "--policy", "all", "--delta-ms", "50"),
+        "group_policy",
+        schema.GroupPolicyRequest(group="g", policy="all", delta_ms=50),
+    ),
     (("group", "wait", "g", "11"), "group_intent", schema.IntentRequest(group="g", intent_id="11")),
     (("group", "send", "g", "two", "words"), "group_send", schema.GroupSendRequest(group="g", text="two words")),
     (("group", "read", "g"), "group_read", schema.GroupReadRequest(group="g", limit=1000)),
