@@ -29,12 +29,13 @@ from node.parking import Parking
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
 from node.planning import Plan, Settled, plan
-from node.presence import is_given_up
+from node.presence import NotNowError, is_given_up
 from node.roster import Roster
 from node.store_writes import Transaction
 from ordering import (
     INTENT_ORDINAL,
     Abstained,
+    BenchEntry,
     Broadcast,
     BuildOwn,
     BundleId,
@@ -94,6 +95,7 @@ class Agreement:
     candidacy: Candidacy
     confirmation: Confirmation
     roster: Roster
+    sleepers: tuple[BenchEntry, ...] = ()  # whom a change of ours would elect, and who keep it waiting
     _retry_at_s: float = float("inf")  # when intents that nobody could go along with now are tried again
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
@@ -237,6 +239,7 @@ class Agreement:
             self._learn(known)
         if self.context.now_s() >= self._retry_at_s:
             self._retry_at_s = float("inf")
+            self.sleepers = ()
             self.pursue_intents()
 
     def pursue_intents(self) -> None:
@@ -401,6 +404,7 @@ class Agreement:
                     self._settle((Settled(wanted.intents[0], FAILED, str(error)),))
                 else:
                     self._retry_at_s = self.context.now_s() + RETRY_S
+                    self.sleepers = error.sleepers if isinstance(error, NotNowError) else ()
                 return
             for intent in wanted.intents:
                 alone = plan(self.group, (intent,), may_opt_in=not self.holding.unconfirmed)

@@ -11,6 +11,7 @@ from node.health import silent_voters
 from node.intents import AddBody, RemoveBody
 from node.names import Names
 from node.peer_id import PeerId
+from node.policies import BenchBody
 from node.session import Session
 from node.store_rows import IntentRow
 
@@ -96,6 +97,8 @@ def subject(row: IntentRow) -> PeerId:
     """Whom an intent is about; empty when it is about ourselves."""
     if row.kind == intents.ADD:
         return AddBody.decode(row.body).peer
+    if row.kind == intents.BENCH:
+        return f"leaf {BenchBody.decode(row.body).entry.leaf}"
     return RemoveBody.decode(row.body).peer if row.kind == intents.REMOVE else ""
 
 

@@ -12,13 +12,18 @@ from node.context import NodeContext
 from node.electorate import RuleError, peer_of
 from node.intents import BENCH, POLICY
 from node.judgement import HardValid
+from ordering import BenchEntry
 
 HEARD_FOR_ELECTION_S: Final = 600.0
 """How long ago a voter of the next committee may have been heard for a fresh candidate to be good to us."""
 
 
 class NotNowError(RuleError):
-    """A candidate that we cannot go along with now, and may later in this epoch."""
+    """A candidate that we cannot go along with now, and may later in this epoch; `sleepers` are why, if they are."""
+
+    def __init__(self, text: str, sleepers: tuple[BenchEntry, ...] = ()) -> None:
+        super().__init__(text)
+        self.sleepers = sleepers
 
 
 class UnheardError(NotNowError):
@@ -28,10 +33,15 @@ class UnheardError(NotNowError):
 def check_presence(context: NodeContext, known: HardValid) -> None:
     """Whether who was heard speaks for a candidate; raises `NotNowError`."""
     committee = known.voting.committee
-    heard = sum(context.heard_within(seat.identity.decode(), HEARD_FOR_ELECTION_S) for seat in committee.seats)
+    silent = [
+        seat for seat in committee.seats if not context.heard_within(seat.identity.decode(), HEARD_FOR_ELECTION_S)
+    ]
+    heard = committee.size - len(silent)
     if heard < committee.quorum:
+        sleepers = tuple(BenchEntry(seat.leaf, seat.since) for seat in silent)
         text = f"of the {committee.size} voters it elects {heard} were heard lately, {committee.quorum} are needed"
-        raise NotNowError(text) if context.listened_s() >= HEARD_FOR_ELECTION_S else UnheardError(text)
+        kind = NotNowError if context.listened_s() >= HEARD_FOR_ELECTION_S else UnheardError
+        raise kind(text, sleepers)
     after = known.staged.successor
     for entry in known.policy.benched:
         leaf = after.leaf(entry.leaf)

@@ -15,17 +15,17 @@ from node import chain_file, feed, feed_views, intent_views, intents, views
 from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.select import Named, matches, pick
-from node.electorate import RuleError
+from node.electorate import RuleError, voter_of
 from node.holding import Extra
 from node.intents import AddBody, RemoveBody
 from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
-from node.policies import PolicyBody, amended
+from node.policies import BenchBody, PolicyBody, amended
 from node.session import Session
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow, IntentRow, PeerRow
 from node.version import VERSION
-from ordering import Model, OrderingError, Policy, PolicyKind
+from ordering import BenchEntry, Model, OrderingError, Policy, PolicyKind
 
 if TYPE_CHECKING:
     from node.daemon import Node
@@ -133,11 +133,7 @@ class NodeService:
     async def group_remove(self, request: schema.GroupRemoveRequest) -> schema.IntentResult:
         """Remove a member: by its name here, its id, or its leaf."""
         session = self._live(request.group)
-        named = [
-            Named(member.peer_id, member.name, member.leaf_index)
-            for member in views.members(self._context, session, self._names())
-        ]
-        peer = pick("member", request.member, named).id
+        peer = self._member(session, request.member).peer_id
         if peer == self._context.identity.peer_id:
             raise ApiError(
                 ErrorCode.REFUSED, "a member cannot commit its own removal", "ask another member to remove this node"
@@ -166,6 +162,26 @@ class NodeService:
             request.policy, self._pins(request.pins), request.model, request.committee_max, request.delta_ms
         )
         return await self._change(session, intents.POLICY, wish.encode(), request)
+
+    async def group_bench(self, request: schema.GroupMemberRequest) -> schema.IntentResult:
+        """Pass over a voter that is gone."""
+        session = self._live(request.group)
+        group = session.holding.group
+        if group is None:
+            raise not_member()
+        leaf_index = self._member(session, request.member).leaf_index
+        leaf = group.public.leaf(leaf_index)
+        offer = None if leaf is None else voter_of(leaf)
+        if offer is None:
+            raise ApiError(ErrorCode.REFUSED, "that member does not vote", "`conclave group show` lists who does")
+        body = BenchBody(BenchEntry(leaf_index, offer.since))
+        return await self._change(session, intents.BENCH, body.encode(), request)
+
+    def _member(self, session: Session, reference: str) -> schema.Member:
+        """The member a person means: by its name here, its id, or its leaf."""
+        listed = {one.peer_id: one for one in views.members(self._context, session, self._names())}
+        named = [Named(one.peer_id, one.name, one.leaf_index) for one in listed.values()]
+        return listed[pick("member", reference, named).id]
 
     def _pins(self, references: tuple[str, ...]) -> tuple[PeerId, ...]:
         return tuple(dict.fromkeys(self._known_peer(reference) for reference in references))

@@ -16,11 +16,12 @@ import trio
 from mls import MlsError
 from node.agreement import Agreement, fingerprint
 from node.api.errors import ApiError, ErrorCode
+from node.benching import period_s, wishes
 from node.catching_up import CatchingUp
 from node.context import NodeContext
 from node.conversation import Conversation
 from node.electorate import RuleError, voter_of
-from node.holding import CUT_OFF, FROZEN, Holding
+from node.holding import CUT_OFF, FROZEN, OK, Holding
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN, OPT_OUT
 from node.introductions import Introductions, introduce, take_introductions
 from node.logs import logger, short
@@ -130,6 +131,7 @@ class Session:
         self._nursery: trio.Nursery | None = None
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._next_sync_s = 0.0
+        self._next_bench_s = 0.0
         self._epochs_not_compared = 0
         self._sync_turn = self._chance.randrange(1 << 16)
         self._introduced_s = float("-inf")
@@ -378,6 +380,7 @@ class Session:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
             self._epochs_not_compared = 0
             self.agreement.reconsider()
+            self._keep_bench(now)
             connected = self._connected_members()
             if connected:  # in turn, so that whoever has what we lack is asked soon
                 self._sync_turn += 1
@@ -447,6 +450,18 @@ class Session:
             return  # the user has said otherwise, or it is under way
         if len(store.open_intents(self.group_id)) < OPEN_INTENTS_MAX:
             self._submit(OPT_IN, b"")
+
+    def _keep_bench(self, now_s: float) -> None:
+        """Bench who does not come back, and come back from the bench ourselves."""
+        group = self.holding.group
+        if now_s < self._next_bench_s or group is None or self.holding.health != OK or self.holding.unconfirmed:
+            return
+        self._next_bench_s = now_s + period_s(self.context)
+        waiting = [(intent.kind, intent.body) for intent in self.context.store.open_intents(self.group_id)]
+        for kind, body in wishes(self.context, group, self.agreement.sleepers):
+            if (kind, body) not in waiting and len(waiting) < OPEN_INTENTS_MAX:
+                log.info("wanted by itself", group=short(self.group_id), kind=kind)
+                self._submit(kind, body)
 
     # --- the world ---
 

@@ -106,6 +106,14 @@ GROUP_POLICY = Operation(
     schema.IntentResult,
     "Change how the group elects its voters.",
 )
+GROUP_BENCH = Operation(
+    "group_bench",
+    "POST",
+    "/v1/groups/{group}/bench",
+    schema.GroupMemberRequest,
+    schema.IntentResult,
+    "Pass over a voter that is gone, until it comes back.",
+)
 GROUP_INTENT = Operation(
     "group_intent",
     "GET",
@@ -172,6 +180,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_OPT_IN,
     GROUP_OPT_OUT,
     GROUP_POLICY,
+    GROUP_BENCH,
     GROUP_INTENT,
     GROUP_SEND,
     GROUP_READ,

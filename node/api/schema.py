@@ -107,6 +107,12 @@ class GroupRemoveRequest(ChangeRequest, frozen=True, kw_only=True):
     member: Reference
 
 
+class GroupMemberRequest(ChangeRequest, frozen=True, kw_only=True):
+    """Something about one member, named as for its removal."""
+
+    member: Reference
+
+
 class GroupPolicyRequest(ChangeRequest, frozen=True, kw_only=True):
     """Change how the group elects its voters; what is absent stays as it is."""
 

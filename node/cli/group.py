@@ -192,6 +192,21 @@ def opt_out(group: str, timeout: float, no_wait: bool) -> None:
 
 @group.command()
 @click.argument("group")
+@click.argument("member")
+@change
+def bench(group: str, member: str, timeout: float, no_wait: bool) -> None:
+    """Pass over a voter that is gone, until it comes back by itself.
+
+    MEMBER as for `remove`. The voters agree only if they have not heard it for long (setting ordering.bench_after_s).
+    """
+    from node.api import operations, schema
+
+    request = schema.GroupMemberRequest(group=group, member=member, timeout_s=timeout, wait=not no_wait)
+    finish(operations.GROUP_BENCH, request)
+
+
+@group.command()
+@click.argument("group")
 @click.option(
     "--policy",
     type=click.Choice(["auto", "pinned", "all"]),

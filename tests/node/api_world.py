@@ -155,6 +155,7 @@ REPLIES: dict[str, schema.Reply] = {
     "group_opt_in": INTENT,
     "group_opt_out": INTENT,
     "group_policy": INTENT,
+    "group_bench": INTENT,
     "group_intent": INTENT,
     "group_send": schema.SendResult(message_id="ab" * 32, seq=5, epoch=3),
     "group_read": schema.MessagePage(messages=(MESSAGE,), last_seq=4, has_more=False),
