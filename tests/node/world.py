@@ -9,7 +9,8 @@ import trio
 from node.config import Config, NodeSection, OrderingSection
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
-from node.intents import ADD, DONE, OPT_IN, REMOVE, UPDATE, AddBody, RemoveBody
+from node.intents import ADD, DONE, OPT_IN, OPT_OUT, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
+from node.policies import PolicyBody
 from node.session import Session
 from node.setup import create_node, open_key, read_identity
 from node.store import Store, open_store
@@ -17,7 +18,7 @@ from node.store_rows import IntentRow
 from node.transport import Transport
 from node.transport_memory import Conditions, MemoryNetwork, open_memory_network
 from node.vault import KeyFile
-from ordering import Policy
+from ordering import Committee, Policy
 
 SUITE = 1
 
@@ -30,7 +31,7 @@ class Member:
         self.name = name
         self.config = Config(
             node=NodeSection(data_dir=str(world.folder / name), name=name, always_on=always_on),
-            ordering=OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=1000),
+            ordering=world.ordering,
         )
         data_dir = DataDir(self.config.data_dir)
         if not data_dir.store_path.exists():
@@ -124,6 +125,24 @@ class Member:
     async def opt_in(self) -> IntentRow:
         return await self.change(OPT_IN)
 
+    async def opt_out(self) -> IntentRow:
+        return await self.change(OPT_OUT)
+
+    async def amend(self, wish: PolicyBody) -> IntentRow:
+        """Change the ordering policy."""
+        return await self.change(POLICY, wish.encode())
+
+    @property
+    def committee(self) -> Committee:
+        """That of the epoch this node stands in."""
+        return self.session.agreement.instance.config.committee
+
+    @property
+    def voters(self) -> list[str]:
+        """Who is seated, by name."""
+        names = {other.peer_id: other.name for other in self.world.members.values()}
+        return [names[seat.identity.decode()] for seat in self.committee.seats]
+
 
 class World:
     """The members and the network between them."""
@@ -133,6 +152,7 @@ class World:
         self.network = network
         self.nursery = nursery
         self.members: dict[str, Member] = {}
+        self.ordering = OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=1000)
 
     async def member(self, name: str, *, always_on: bool = True, alone: bool = False) -> Member:
         """A new node, running."""
