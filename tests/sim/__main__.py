@@ -16,6 +16,7 @@ from tests.sim.ranges import play_range
 from tests.sim.score import Score
 from tests.sim.show import Tape
 from tests.sim.simulation import Simulation
+from tests.sim.twins import EXHAUSTIVE, Schedule, TwinRun, play_number
 
 COMMAND = "python -m tests.sim"
 MODELS = {"byzantine": Model.BYZANTINE, "crash": Model.CRASH}
@@ -57,12 +58,22 @@ def play_seed(drawing: Drawing, seed: int, score: Score) -> None:
     score.add(drawing.simulation(seed).run(), f"{COMMAND} --replay {seed} {drawing.words}".rstrip())
 
 
+def play_twins(number: int, score: Score) -> None:
+    """One sample, or all schedules of a root."""
+    for played in play_number(number):
+        score.add(played.outcome, f"{COMMAND} --schedule {played.run.schedule.name}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     options = _parser().parse_args(arguments)
     drawing = Drawing.of(options)
     if options.replay is not None:
         return replay(drawing, options.replay, options.member)
+    if options.schedule is not None:
+        return show(TwinRun(Schedule.of(options.schedule), Tape(print, only=options.member)))
+    if options.twins:
+        return report(play_range(play_twins, options.start, options.count, options.jobs, chunk=1))
     if options.trace:
         return trace(drawing, range(options.start, options.start + options.count))
     score = play_range(partial(play_seed, drawing), options.start, options.count, options.jobs)
@@ -84,16 +95,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--replay", type=int, metavar="SEED", help="show one run step by step")
     parser.add_argument("--member", type=int, help="with --replay: only this member's steps")
+    parser.add_argument(
+        "--twins",
+        action="store_true",
+        help=f"voters with a copy: numbers below {EXHAUSTIVE} are all schedules of four, the others samples of more",
+    )
+    parser.add_argument("--schedule", help="show one schedule of --twins, as a failure names it")
     parser.add_argument("--trace", action="store_true", help="print the hash of every run's trace")
     return parser
 
 
 def replay(drawing: Drawing, seed: int, only: int | None) -> int:
     """Show one run."""
-    simulation = drawing.simulation(seed, Tape(print, only=only))
-    print(f"seed {seed}: {simulation.plan}")
+    return show(drawing.simulation(seed, Tape(print, only=only)))
+
+
+def show(simulation: Simulation) -> int:
+    """Play a run whose tape prints."""
+    print(simulation.schedule if isinstance(simulation, TwinRun) else f"seed {simulation.plan.seed}: {simulation.plan}")
     outcome = simulation.run()
-    print(f"seed {seed}: {outcome.reason or 'passed'}")
+    print(outcome.reason or "passed")
     return 0 if outcome.passed else 1
 
 

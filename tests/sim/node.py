@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from msgspec.structs import replace
+
 from ordering import (
     INTENT_ORDINAL,
     PARKED_MESSAGES_PER_PEER_MAX,
@@ -25,6 +27,7 @@ from ordering import (
     EvidenceFound,
     Fetch,
     Frozen,
+    Guard,
     Input,
     InstanceConfig,
     InstanceMessage,
@@ -37,6 +40,7 @@ from ordering import (
     Send,
     Status,
     Tick,
+    Transition,
     create,
     decode_message,
     encode_message,
@@ -55,6 +59,19 @@ Post = Callable[[int, object, float], None]
 """`post(target member, payload, extra seconds)`"""
 
 BUILD_S: Final = 0.01
+
+
+def brazen(transition: Transition) -> Transition:
+    """A liar does not abstain because it was shown what its other face said."""
+    state = transition.state
+    if not state.guard.abstain_below:
+        return transition
+    guard = replace(state.guard, abstain_below=0)
+    effects = tuple(
+        Persist(guard) if type(effect) is Persist and type(effect.record) is Guard else effect
+        for effect in transition.effects
+    )
+    return Transition(replace(state, guard=guard), effects)
 
 
 class Node:
@@ -254,6 +271,11 @@ class Node:
         self._push(epoch, Tick(self.clock_s))
         self._drain()
 
+    def give(self, event: Input) -> None:
+        """An input for the instance of the epoch it stands in."""
+        self._push(self.epoch, event)
+        self._drain()
+
     def _learn(self, epoch: int, id: BundleId) -> None:
         """Report what is known of a bundle whose bytes are here; the soft verdict may take a moment."""
         verdict = self.sim.group.verdicts[id]
@@ -290,6 +312,8 @@ class Node:
     def _step(self, epoch: int, event: Input) -> None:
         before = self.instances[epoch]
         transition = step(before, event)
+        if not self.honest:
+            transition = brazen(transition)
         effects = transition.effects
         self.step_count += 1
         self.sim.watch.stepped(self, epoch, before, event, transition)
