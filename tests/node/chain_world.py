@@ -28,8 +28,8 @@ from node.electorate import PRIVATE_EXTENSIONS, peer_of, policy_extension, voter
 from node.feed import ChangeBody, DecisionBody
 from node.holding import REMOVED, Extra, Holding, after_decision
 from node.identity import Identity
-from node.intents import Plan
 from node.judgement import CANDIDATE_LABEL
+from node.planning import Plan
 from node.store import Store
 from node.store_rows import DecisionRow, FeedRow, GuardRow
 from ordering import (

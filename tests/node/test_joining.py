@@ -30,10 +30,11 @@ from node.electorate import PRIVATE_EXTENSIONS, RuleError, policy_extension, vot
 from node.feed import GROUP, NoticeBody
 from node.holding import ABSTAINING, CUT_OFF, UNCONFIRMED
 from node.identity import Identity
-from node.intents import DONE, UPDATE, Plan
+from node.intents import DONE, UPDATE
 from node.joining import REFUSALS, WelcomeRefusedError, join_by_welcome
 from node.judgement import CANDIDATE_LABEL, Epoch, judge_hard
 from node.peer_messages import WelcomeDelivery
+from node.planning import Plan
 from node.store_rows import KEY_PACKAGE_CLAIMED, KEY_PACKAGE_ONE_TIME, KeyPackageRow
 from ordering import (
     Bundle,
