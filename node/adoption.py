@@ -6,8 +6,8 @@ what became of our intents, the Welcomes to deliver, and the news for the feed.
 
 from dataclasses import dataclass
 
-from mls import Group, InvalidError, UnopenableError
-from node import feed
+from mls import Group, InvalidError, PublicGroup, UnopenableError
+from node import cut_off, feed
 from node.building import Built
 from node.candidacy import Candidacy
 from node.context import NodeContext
@@ -27,7 +27,6 @@ from node.store_writes import Transaction
 from node.welcoming import welcome_rows
 from ordering import Committee, Decision
 
-CUT_OFF_TEXT = "the last change could not be opened by this node; another member has to remove and re-add it"
 REMOVED_TEXT = "this node was removed from the group; what was received can still be read"
 
 log = logger("adoption")
@@ -59,23 +58,28 @@ def prepare(context: NodeContext, holding: Holding, candidacy: Candidacy, decisi
     known = candidacy.known[decision.id]
     own = candidacy.own.get(decision.id)
     assert known.valid is not None
-    assert holding.group is not None
-    try:
-        successor = _successor(context, holding.group, known, own)
-    except (UnopenableError, InvalidError) as error:  # a false tag is as good as a secret that does not open
-        log.error("cut off", group=short(holding.group_id), epoch=decision.epoch, reason=str(error))
-        return Adoption(decision, known, holding, holding.with_changes(health=CUT_OFF), None, None)
-    staged, present = known.valid.staged, holding.group.public
-    gone = tuple(peer_of(present, leaf) for index, leaf in present.leaves() if index in staged.removes)
+    assert holding.public is not None
+    successor = _successor(context, holding, known, own)
+    staged, present = known.valid.staged, holding.public
+    gone = (
+        ()
+        if known.valid.is_resync
+        else tuple(peer_of(present, leaf) for index, leaf in present.leaves() if index in staged.removes)
+    )
     extra = after_decision(
         holding.extra, decided=decision.id, committer=staged.committer, epoch=decision.epoch, gone=gone
     )
     if successor is None:
-        after = holding.with_changes(group=None, extra=without_secrets(extra), health=REMOVED, removed=True)
+        after = holding.with_changes(
+            group=None, followed=None, extra=without_secrets(extra), health=REMOVED, removed=True
+        )
+        return Adoption(decision, known, holding, after, own, None)
+    if isinstance(successor, PublicGroup):
+        after = holding.with_changes(followed=successor, epoch=successor.epoch, extra=extra, health=CUT_OFF)
         return Adoption(decision, known, holding, after, own, None)
     extra = with_key(extra, successor.epoch, gossip_key(successor))
     health = UNCONFIRMED if holding.unconfirmed else OK
-    after = holding.with_changes(group=successor, epoch=successor.epoch, extra=extra, health=health)
+    after = holding.with_changes(group=successor, followed=None, epoch=successor.epoch, extra=extra, health=health)
     done = () if own is None else own.intent_ids
     left = [intent for intent in context.store.open_intents(holding.group_id) if intent.intent_id not in done]
     wanted = plan(successor, left, may_opt_in=not holding.unconfirmed)
@@ -97,9 +101,6 @@ def write(
     before, after, decision = adoption.before, adoption.after, adoption.decision
     now_ms = context.now_ms()
     after.put(transaction)
-    if after.health == CUT_OFF:
-        transaction.append_feed(notice_row(after, feed.HEALTH, CUT_OFF_TEXT, now_ms))
-        return
     epoch = decision.epoch + 1
     candidate = adoption.known.candidate
     transaction.put_decision(
@@ -114,12 +115,14 @@ def write(
         intent = transaction.intent(intent_id)
         if intent is not None:
             write_end(transaction, after, intent, DONE, epoch, now_ms, candidate_id=decision.id)
-    if adoption.plan is None:
+    if (news := cut_off.news(before, after)) is not None:
+        transaction.append_feed(notice_row(after, feed.HEALTH, news, now_ms))
+    if after.removed:
         transaction.append_feed(notice_row(after, feed.GROUP, REMOVED_TEXT, now_ms))
         for intent in transaction.open_intents(after.group_id):
             write_end(transaction, after, intent, FAILED, epoch, now_ms, error="we were removed from the group")
         return
-    for settled in adoption.plan.settled:
+    for settled in () if adoption.plan is None else adoption.plan.settled:
         write_settled(transaction, after, settled, epoch, now_ms)
     for row in welcome_rows(before, decision, candidate, adoption.valid.staged, rank, now_ms):
         transaction.put_outbox(row)
@@ -162,27 +165,42 @@ def notice_row(holding: Holding, kind: str, text: str, now_ms: int) -> FeedRow:
     return FeedRow(holding.group_id, kind, holding.epoch, None, None, NoticeBody(text).encode(), now_ms)
 
 
-def _successor(context: NodeContext, group: Group, known: Known, own: Built | None) -> Group | None:
-    """Our own successor was computed when the commit was made; another's by staging it. None: we are removed."""
-    if own is not None:
-        return own.successor.following(group)
+def _successor(context: NodeContext, holding: Holding, known: Known, own: Built | None) -> Group | PublicGroup | None:
+    """What a decided commit leads us to: the next epoch, its public half when we are cut off, None when removed.
+
+    Our own successor was computed when the commit was made; another's by staging it. A false tag is as good as a
+    secret that does not open: whoever decided could do without.
+    """
     assert known.valid is not None
-    staged = known.staged or stage(known.valid, group, context.now_ms() // 1000, decided=True)
-    return None if staged.successor is None else staged.successor.following(group)
+    assert holding.group is not None
+    now, peer = context.now_ms() // 1000, context.identity.peer_id
+    if own is not None and holding.is_cut_off:
+        return own.successor.resuming(holding.group, now)
+    if own is not None:
+        return own.successor.following(holding.group)
+    if holding.is_cut_off:
+        return cut_off.followed(known.valid.staged, peer)
+    try:
+        staged = known.staged or stage(known.valid, holding.group, now, decided=True)
+    except (UnopenableError, InvalidError) as error:
+        log.error("cut off", group=short(holding.group_id), epoch=holding.epoch, reason=str(error))
+        return cut_off.followed(known.valid.staged, peer)
+    if staged.successor is None:
+        return cut_off.followed(known.valid.staged, peer)
+    return staged.successor.following(holding.group)
 
 
 def _decision_row(adoption: Adoption, committee: Committee, rivals: int, now_ms: int) -> FeedRow:
-    decision, known = adoption.decision, adoption.known
-    group = adoption.before.group
-    assert group is not None
-    peers = {leaf_index: peer_of(group.public, leaf) for leaf_index, leaf in group.public.leaves()}
-    committer = peers[known.candidate.author]
+    decision, known, present = adoption.decision, adoption.known, adoption.before.public
+    assert present is not None
+    peers = {leaf_index: peer_of(present, leaf) for leaf_index, leaf in present.leaves()}
+    committer = peers[known.member]
     body = DecisionBody(
         candidate_id=decision.id,
         committer_leaf=known.candidate.author,
         committer=committer,
         is_own=known.own,
-        changes=_changes(adoption.valid, group, peers),
+        changes=_changes(adoption.valid, present, peers),
         view=decision.view,
         voters=tuple(peers[committee.seats[voter].leaf] for voter, _ in decision.certificate.signatures),
         quorum=committee.quorum,
@@ -190,32 +208,34 @@ def _decision_row(adoption: Adoption, committee: Committee, rivals: int, now_ms:
         latency_ms=now_ms - known.first_heard_ms,
         rivals=rivals,
     )
-    return FeedRow(group.group_id, feed.DECISION, decision.epoch + 1, committer, None, body.encode(), now_ms)
+    return FeedRow(present.group_id, feed.DECISION, decision.epoch + 1, committer, None, body.encode(), now_ms)
 
 
 def _policy_text(context: NodeContext, adoption: Adoption) -> str:
     """Who changed how the group decides, and to what."""
-    group, names = adoption.before.group, Names.of(context)
-    assert group is not None
-    author = group.public.leaf(adoption.known.candidate.author)
+    public, names = adoption.before.public, Names.of(context)
+    assert public is not None
+    author = public.leaf(adoption.known.member)
     assert author is not None
-    old, new = policy_of(group.extensions), adoption.valid.voting.policy
-    who = names.shown(peer_of(group.public, author))
+    old, new = policy_of(public.extensions), adoption.valid.voting.policy
+    who = names.shown(peer_of(public, author))
     return f"{who} changed how the group decides: {amendment(old, new, names)}"
 
 
-def _changes(valid: HardValid, group: Group, peers: dict[int, PeerId]) -> tuple[ChangeBody, ...]:
+def _changes(valid: HardValid, present: PublicGroup, peers: dict[int, PeerId]) -> tuple[ChangeBody, ...]:
     """What the commit did, in the feed's words."""
     staged, after = valid.staged, valid.staged.successor
+    if valid.replaced is not None:
+        return (ChangeBody("resync", staged.committer, peers[valid.replaced]),)
     changes = [ChangeBody("add", each.leaf_index, peer_of(after, each.leaf)) for each in staged.adds]
     changes += [ChangeBody("remove", leaf_index, peers[leaf_index]) for leaf_index in staged.removes]
     committer = staged.committer
-    before, now = group.public.leaf(committer), after.leaf(committer)
+    before, now = present.leaf(committer), after.leaf(committer)
     if before is not None and now is not None:
         was_willing, is_willing = voter_of(before) is not None, voter_of(now) is not None
         if was_willing != is_willing:
             changes.append(ChangeBody("opt_in" if is_willing else "opt_out", committer, peers[committer]))
-        if is_benched(group.public, committer) and not is_benched(after, committer):
+        if is_benched(present, committer) and not is_benched(after, committer):
             changes.append(ChangeBody("return", committer, peers[committer]))
     changes += [ChangeBody("bench", entry.leaf, peers[entry.leaf]) for entry in valid.policy.benched]
     if valid.policy.is_amended:

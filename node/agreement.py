@@ -10,19 +10,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from mls import Group, MlsError, ed25519_sign, ed25519_verify
-from node import adoption, feed
+from mls import Group, MlsError, PublicGroup, ed25519_sign, ed25519_verify
+from node import adoption, cut_off, feed
 from node.adoption import Adoption, notice_row
 from node.building import build_for_intents, build_plain
 from node.candidacy import Candidacy, is_candidate
 from node.confirmation import Confirmation
 from node.context import NodeContext
+from node.cut_off import NO_FINGERPRINT
 from node.electorate import RuleError, Voting, voting_of
-from node.holding import ABSTAINING, CUT_OFF, FROZEN, OK, Holding
+from node.holding import ABSTAINING, FROZEN, OK, Holding
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED
 from node.judgement import Epoch, Known
 from node.logs import logger, short
+from node.names import Names
 from node.ordering_records import put_record, stored_decision, stored_guard, stored_records
 from node.outward import Ask, Outward, Publish, Tell
 from node.parking import Parking
@@ -30,6 +32,7 @@ from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
 from node.planning import Plan, Settled, plan
 from node.presence import NotNowError, is_given_up
+from node.resync import Resync
 from node.roster import Roster
 from node.store_writes import Transaction
 from ordering import (
@@ -108,20 +111,40 @@ class Agreement:
         )  # called after each epoch is entered, and when we are confirmed
         self._tag = group_tag(holding.group_id)
         self._vote_key = holding.vote_key
+        self._resync: Resync | None = None  # while we are cut off
+        self._group_info: bytes = b""
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
         self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
         self._stepping = False
-        self._begin(voting_of(self.group.public))
+        self._begin(voting_of(self.public))
         self._restore()
 
     # --- what it is ---
 
     @property
     def group(self) -> Group:
-        """The group value of the certified epoch."""
+        """The group value of the certified epoch; while cut off that of the last one we could open."""
         assert self.holding.group is not None, "a removed group has no agreement"
         return self.holding.group
+
+    @property
+    def public(self) -> PublicGroup:
+        """The certified epoch as the public sees it."""
+        assert self.holding.public is not None, "a removed group has no agreement"
+        return self.holding.public
+
+    @property
+    def own_leaf(self) -> int:
+        """Where we stand in the tree of this epoch."""
+        return self._config.own_leaf
+
+    @property
+    def group_info(self) -> bytes:
+        """For a member that lost the secrets of this epoch; made once."""
+        if not self._group_info:
+            self._group_info = self.group.group_info(inline_tree=False, external_pub=True)
+        return self._group_info
 
     @property
     def is_over(self) -> bool:
@@ -136,8 +159,11 @@ class Agreement:
     @property
     def wake_at_s(self) -> float | None:
         """When `tick` is due."""
-        at: float | None = self.instance.wake_at_s
-        return None if self.is_frozen else at
+        if self.is_frozen:
+            return None
+        due = [] if self._resync is None else [self._resync.next_round_s]
+        due += [] if self.instance.wake_at_s is None else [self.instance.wake_at_s]
+        return min(due, default=None)
 
     @property
     def epoch(self) -> Epoch:
@@ -193,7 +219,7 @@ class Agreement:
         if candidate.instance != self.instance.config.instance:
             self.parking.park(self._share_of(peer), peer, candidate.instance, FrameKind.CANDIDATE, body)
             return
-        has_room = self._is_named(candidate.id) or self.candidacy.has_room(candidate.author)
+        has_room = self._is_named(candidate.id) or self.candidacy.has_room(candidate)
         if candidate.id not in self.known and has_room and self.candidacy.is_authentic(candidate):
             self._take(candidate)
 
@@ -214,6 +240,8 @@ class Agreement:
 
     def tick(self) -> None:
         """`wake_at_s` has come."""
+        if self._resync is not None:
+            self._resync.tick()
         self._step(Tick(self.context.now_s()))
 
     def speak(self) -> None:
@@ -246,6 +274,8 @@ class Agreement:
         """Build a candidate for what is wanted here, unless one of ours is under way in this epoch already."""
         if self.is_over or self.is_frozen or self.instance.freeze is not None or self.instance.decision is not None:
             return
+        if self.holding.is_cut_off:
+            return  # they wait; what we can commit now brings us back
         if self.candidacy.has_own(INTENT_ORDINAL):
             return
         intents = self.context.store.open_intents(self.holding.group_id)
@@ -261,27 +291,34 @@ class Agreement:
 
     def _begin(self, voting: Voting) -> None:
         """Set up the epoch that `holding` stands in; its instance is opened by the caller."""
-        holding, group = self.holding, self.group
-        self.roster = Roster(self.context.identity.peer_id, group.public, voting.committee)
+        holding, public = self.holding, self.public
+        self.roster = Roster(self.context.identity.peer_id, public, voting.committee)
+        self._group_info = b""  # made when somebody asks
+        if self._resync is not None:
+            self._resync.end()
+        own_leaf: int | None = self.group.own_leaf
+        if holding.is_cut_off:
+            own_leaf = self.roster.leaf_of(self.context.identity.peer_id)
+        assert own_leaf is not None, "who has no leaf any more is removed, not cut off"
         self._asking: set[BundleId] = set()  # one question at a time for each bundle, however slow those asked are
         self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
         self._fragments: set[int] = set()  # whose fingerprint was not ours
         self.confirmation = Confirmation(voting.committee, len(self.roster), holding.extra.welcomed_by)
-        own_voter = voting.committee.voter_of_leaf(group.own_leaf)
+        own_voter = voting.committee.voter_of_leaf(own_leaf)
         if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
             own_voter = None  # a key we do not hold; nothing can be signed with it
         settings = self.context.config.ordering
         self._config = InstanceConfig(
             group_id=holding.group_id,
-            epoch=group.epoch,
+            epoch=holding.epoch,
             prev=holding.extra.prev,
             committee=voting.committee,
             own_voter=own_voter,
-            own_leaf=group.own_leaf,
+            own_leaf=own_leaf,
             sign=self._sign_vote if own_voter is not None else self._sign_status,
             verify=ed25519_verify,
             verify_member=self._verify_member,
-            fingerprint=fingerprint(group),
+            fingerprint=NO_FINGERPRINT if holding.is_cut_off else fingerprint(self.group),
             boot=self.context.boot,
             timing=Timing(
                 delta_s=voting.policy.delta_ms / 1000,
@@ -290,8 +327,24 @@ class Agreement:
                 collect_max_s=settings.collection_window_ms / 1000,
             ),
         )
-        epoch = Epoch(group.public, self._config.instance, voting)
+        epoch = Epoch(public, self._config.instance, voting)
         self.candidacy = Candidacy(self.context, holding, epoch, judges=own_voter is not None)
+        self._resync = self._way_back() if holding.is_cut_off else None
+
+    def _way_back(self) -> Resync:
+        """How we come back into the group from this epoch; resyncs made before a restart are found on the disk."""
+        rows = self.context.store.candidates(self.holding.group_id, self.holding.epoch)
+        made = sum(row.successor is not None for row in rows)
+        return Resync(
+            self.context,
+            self.epoch,
+            self.own_leaf,
+            self._vote_key,
+            self.roster,
+            made=made,
+            ask=self.outward.append,
+            offer=lambda built: self._offer(self.candidacy.admit_own(built)),
+        )
 
     def _restore(self) -> None:
         """Go on where the disk says we were: own votes, own candidates, a Decision whose bytes were missing."""
@@ -314,7 +367,7 @@ class Agreement:
         seats = self.instance.config.committee.seats
         carried = {seats[voter].leaf: at for voter, at in self.instance.heard.items()}
         self.parking.close(self.instance.config.instance)
-        voting = voting_of(self.group.public)
+        voting = voting_of(self.public)
         self._begin(voting)
         heard = tuple(
             (voter, carried[seat.leaf])
@@ -421,7 +474,12 @@ class Agreement:
         self._announce(known, place)
 
     def _offer_plain(self) -> None:
-        """R3: the plain commit a step asked for; durable in a transaction of its own, reported as the next input."""
+        """R3: the plain commit a step asked for; durable in a transaction of its own, reported as the next input.
+
+        Of a cut-off node it is its resync, which is under way.
+        """
+        if self.holding.is_cut_off:
+            return
         now = self.context.now_ms() // 1000
         try:
             known = self.candidacy.admit_own(build_plain(self.group, self.epoch.instance, self.context.random, now))
@@ -496,11 +554,10 @@ class Agreement:
         self.context.feed.grew()
         if self.is_over:
             self._forget()
-        elif self.holding.health != CUT_OFF:
+        else:
             self._enter()
         self.on_epoch()
-        if self.holding.health != CUT_OFF:
-            self.pursue_intents()
+        self.pursue_intents()
 
     def _forget(self) -> None:
         """We were removed: the group's secrets leave the memory as they have left the disk."""
@@ -569,12 +626,27 @@ class Agreement:
             self._seen_leaves.add(status.leaf)
             if status.voter is None:
                 self.speak()
-        if status.fingerprint != self._config.fingerprint:
+        if status.fingerprint == NO_FINGERPRINT:
+            self._note_cut_off(status.leaf)
+        elif self.holding.is_cut_off:
+            pass  # we have none to compare
+        elif status.fingerprint != self._config.fingerprint:
             self._note_fragment(status.leaf)
         elif self.holding.unconfirmed and self.confirmation.count(status):
             self._change_health(OK, "the group is confirmed", unconfirmed=False)
             self.on_epoch()
             self.pursue_intents()
+
+    def _note_cut_off(self, leaf_index: int) -> None:
+        """A member says that it could not open the change that began this epoch: told once in it."""
+        leaf = self.public.leaf(leaf_index)
+        if leaf_index in self._fragments or leaf is None:
+            return
+        self._fragments.add(leaf_index)
+        text = cut_off.seen(leaf_index, Names.of(self.context).shown(claimed_peer(leaf.credential.identity)))
+        with self.context.store.transaction() as transaction:
+            transaction.append_feed(notice_row(self.holding, feed.HEALTH, text, self.context.now_ms()))
+        self.context.feed.grew()
 
     def _note_fragment(self, leaf_index: int) -> None:
         """A member of this very epoch holds other secrets than we do: it, or we, cannot read what the other says."""
@@ -611,7 +683,9 @@ class Agreement:
 
     def _to_members(self, frame: Frame) -> Outward:
         peers = self.roster.others
-        return Tell(peers, frame) if len(peers) <= DIRECT_MEMBERS_MAX else Publish(frame, self.holding.epoch)
+        if len(peers) <= DIRECT_MEMBERS_MAX:
+            return Tell(peers, frame)
+        return Tell(self.roster.other_voters, frame) if self.holding.is_cut_off else Publish(frame, self.holding.epoch)
 
     def _tell(self, peers: tuple[PeerId, ...], message: InstanceMessage) -> None:
         self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, encode_message(message))))
@@ -646,10 +720,10 @@ class Agreement:
         return self.group.sign(STATUS_LABEL, message)
 
     def _verify_member(self, leaf_index: int, message: bytes, signature: bytes) -> bool:
-        leaf = self.group.public.leaf(leaf_index)
+        leaf = self.public.leaf(leaf_index)
         if leaf is None:
             return False
-        return self.group.suite.verify_with_label(leaf.signature_key, STATUS_LABEL, message, signature)
+        return self.public.suite.verify_with_label(leaf.signature_key, STATUS_LABEL, message, signature)
 
 
 def fingerprint(group: Group) -> bytes:

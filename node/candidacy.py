@@ -7,7 +7,7 @@ from node.building import Built
 from node.context import NodeContext, group_config
 from node.electorate import RuleError
 from node.holding import Holding
-from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, stage
+from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, member_of, stage
 from node.logs import logger, short
 from node.presence import NotNowError, UnheardError, check_own, check_presence
 from node.store_rows import CandidateRow
@@ -38,9 +38,13 @@ class Candidacy:
         assert self.holding.group is not None
         return self.holding.group
 
-    def has_room(self, author: int) -> bool:
-        """Whether another candidate of this member is taken in unasked."""
-        return sum(1 for known in self.known.values() if known.candidate.author == author) < KNOWN_PER_AUTHOR_MAX
+    def has_room(self, candidate: Candidate) -> bool:
+        """Whether another candidate of its member is taken in unasked."""
+        try:
+            member = member_of(candidate)
+        except MlsError:
+            return False
+        return sum(1 for known in self.known.values() if known.member == member) < KNOWN_PER_AUTHOR_MAX
 
     @property
     def rival_count(self) -> int:
@@ -53,7 +57,7 @@ class Candidacy:
 
     def facts(self, known: Known) -> CandidateFacts:
         """What the instance is told of a candidate."""
-        return known.facts(self.holding.extra.last_won(known.candidate.author))
+        return known.facts(self.holding.extra.last_won(known.member))
 
     def is_authentic(self, candidate: Candidate) -> bool:
         """Whether its committer itself offers it. What is not, is dropped unremembered."""
@@ -71,7 +75,7 @@ class Candidacy:
             valid = judge_hard(self.epoch, candidate)
         except (RuleError, MlsError, OrderingError) as error:
             log.info("candidate is hard-invalid", group=short(self.holding.group_id), reason=str(error))
-        known = Known(candidate, candidate.id, valid, self.context.now_ms())
+        known = Known(candidate, candidate.id, valid, self.context.now_ms(), member_of(candidate))
         self._judge_soft(known)
         return self._remember(known)
 
@@ -81,10 +85,11 @@ class Candidacy:
         Raises a `RuleError`, `NotNowError` among them, or an `MlsError` for one that had better not be offered.
         """
         valid = judge_hard(self.epoch, built.candidate)
-        if is_new and built.candidate.ordinal != PLAIN_ORDINAL:
+        if is_new and built.candidate.ordinal != PLAIN_ORDINAL and not valid.is_resync:
             check_own(self.context, valid)
         self.own[built.id] = built
-        known = Known(built.candidate, built.id, valid, self.context.now_ms(), soft=True, own=True)
+        member = member_of(built.candidate)
+        known = Known(built.candidate, built.id, valid, self.context.now_ms(), member, soft=True, own=True)
         return self._remember(known)
 
     def recall(self, row: CandidateRow) -> Known | None:
@@ -131,6 +136,10 @@ class Candidacy:
     def _judge_soft(self, known: Known) -> None:
         """Our own view of a hard-valid candidate: does it open for us, and does who was heard speak for it."""
         if known.valid is None or not self._judges:
+            return
+        if self.holding.is_cut_off:  # we could open nothing; see `ordering.CandidateFacts`
+            seated = self.epoch.voting.committee.voter_of_leaf(known.member) is not None
+            known.soft = True if known.valid.is_resync and seated else None
             return
         known.waits = False
         try:

@@ -194,7 +194,8 @@ def faults_of(candidate: Candidate, group_id: bytes, epoch: int) -> Iterator[str
         yield "the decided commit is of another group or epoch"
     if commit.authenticated_data != candidate.instance:
         yield "the decided commit was made for another instance"
-    if commit.sender is not None and commit.sender.leaf_index != candidate.author:
+    committer = None if commit.sender is None else commit.sender.leaf_index  # none where a member came back by it
+    if committer is not None and committer != candidate.author:
         yield "the decided commit is by another leaf than the candidate's author"
 
 

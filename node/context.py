@@ -9,6 +9,7 @@ import trio
 
 from mls import GroupConfig, MultipleOf
 from node.addresses import reachable
+from node.admission import ADMISSION
 from node.config import Config
 from node.identity import Identity
 from node.peer_id import PeerId
@@ -107,4 +108,4 @@ def group_config(config: Config) -> GroupConfig:
 
     That every leaf names its peer is checked where leaves enter: by `electorate.check_leaves` and `joining`.
     """
-    return GroupConfig(padding=MultipleOf(max(1, config.group.padding)))
+    return GroupConfig(padding=MultipleOf(max(1, config.group.padding)), policy=ADMISSION)

@@ -12,6 +12,7 @@ from typing import Final
 from mls import FutureEpochError, MlsError, UnopenableError, sha256
 from node import feed
 from node.agreement import Agreement
+from node.api.errors import ApiError, ErrorCode
 from node.feed import MessageBody, Note
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish
@@ -61,6 +62,12 @@ class Conversation:
         """Seal, make durable, and let go. The ratchet step is on disk before the ciphertext leaves."""
         agreement, context = self.agreement, self.context
         holding, group, now_ms = agreement.holding, agreement.group, context.now_ms()
+        if holding.is_cut_off:
+            raise ApiError(
+                ErrorCode.BUSY,
+                "this node could not open the last change of the group and has no key to speak with",
+                "it comes back by itself: try again in a moment",
+            )
         successor, message = group.seal(Note(now_ms, text).encode(), context.random)
         message_id = sha256(message)
         after = holding.with_changes(group=successor)
@@ -116,6 +123,9 @@ class Conversation:
             successor, opened = agreement.group.open(message, now_ms // 1000)
             note = Note.decode(opened.plaintext)
         except FutureEpochError as error:
+            if error.epoch <= holding.epoch:  # we are in that epoch, cut off from its secrets
+                self._give_up(message_id)
+                return
             with context.store.transaction() as transaction:
                 transaction.park(ParkedRow(holding.group_id, error.epoch, message_id, message))
             return
@@ -261,9 +271,11 @@ class Conversation:
     """Set by the session: a peer stands in a later epoch."""
 
     def _epochs(self, epoch: int) -> range:
-        """The epochs we compare: recent ones in which we were a member."""
-        joined = self.agreement.holding.extra.anchor.epoch
-        return range(max(joined, epoch - SYNC_EPOCHS + 1), epoch + 1)
+        """The epochs we compare: recent ones in which we were a member, and whose messages we may be able to open."""
+        holding = self.agreement.holding
+        joined = holding.extra.anchor.epoch
+        last = self.agreement.group.epoch if holding.is_cut_off else epoch
+        return range(max(joined, epoch - SYNC_EPOCHS + 1), last + 1)
 
 
 def decodes_as(kind: type[Wire]) -> Callable[[bytes], bool]:

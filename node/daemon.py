@@ -32,6 +32,7 @@ from node.peer_messages import (
     BUNDLE_PROTOCOL,
     CANDIDATE_PROTOCOL,
     CHAIN_PROTOCOL,
+    GROUP_INFO_PROTOCOL,
     KEY_PACKAGE_PROTOCOL,
     MESSAGES_PROTOCOL,
     SYNC_PROTOCOL,
@@ -40,13 +41,14 @@ from node.peer_messages import (
     CandidateRequest,
     ChainQuestion,
     Frame,
+    GroupInfoRequest,
     KeyPackageRequest,
     MessagesRequest,
     Sealed,
     SyncRequest,
     group_tag,
 )
-from node.serving import bundle_of, candidate_of, chain_of
+from node.serving import bundle_of, candidate_of, chain_of, group_info_of
 from node.session import FrameIn, HintIn, PeerIn, Session
 from node.setup import read_identity
 from node.store import Store, open_store
@@ -141,6 +143,7 @@ class Node:
             (CANDIDATE_PROTOCOL, self._candidate),
             (BUNDLE_PROTOCOL, self._bundle),
             (CHAIN_PROTOCOL, self._chain),
+            (GROUP_INFO_PROTOCOL, self._group_info),
             (SYNC_PROTOCOL, self._sync),
             (MESSAGES_PROTOCOL, self._messages),
         ):
@@ -176,7 +179,9 @@ class Node:
                     return
                 began_s = self.context.now_s()
                 try:
-                    session = Session(self.context, Holding.from_row(row, group_config(self.context.config)))
+                    session = Session(
+                        self.context, Holding.load(self.context.store, row, group_config(self.context.config))
+                    )
                     self.sessions[group_id] = session
                     task_status.started()
                     task_status = trio.TASK_STATUS_IGNORED
@@ -250,6 +255,10 @@ class Node:
     async def _bundle(self, peer: PeerId, payload: bytes) -> bytes:
         request = BundleRequest.decode(payload)
         return bundle_of(self._session(request.tag, peer), peer, request.epoch)
+
+    async def _group_info(self, peer: PeerId, payload: bytes) -> bytes:
+        request = GroupInfoRequest.decode(payload)
+        return group_info_of(self._session(request.tag, peer), peer, request.epoch)
 
     async def _chain(self, peer: PeerId, payload: bytes) -> bytes:
         question = ChainQuestion.decode(payload)

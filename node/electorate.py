@@ -142,8 +142,10 @@ def check_leaves(before: PublicGroup, staged: PublicStaged) -> None:
     former = dict(before.leaves())
     for leaf_index, leaf in after.leaves():
         if leaf_index in touched:
+            comes_back = staged.is_external and leaf_index == staged.committer
             added = any(addition.leaf_index == leaf_index for addition in staged.adds)
-            _check_leaf(before, leaf_index, leaf, None if added else former.get(leaf_index))
+            continued = staged.removes[0] if comes_back and staged.removes else leaf_index
+            _check_leaf(before, continued, leaf, None if added else former.get(continued))
     _check_distinct(after)
 
 

@@ -22,6 +22,7 @@ _CHANGES: Final = {
     "policy": "{} changed how the group decides",
     "bench": "{} is passed over as a voter until it comes back",
     "return": "{} is back as a voter",
+    "resync": "{} came back with new keys",
 }
 
 

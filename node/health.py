@@ -55,8 +55,8 @@ def diagnose(now: Condition) -> Diagnosis:
     if now.stored == CUT_OFF:
         return Diagnosis(
             "cut_off",
-            "the last change of the group could not be opened by this node",
-            f"ask another member to remove {now.own} and to add it again",
+            "this node could not open the last change of the group: it votes on, and comes back by itself",
+            "stay online; if this lasts, its voters are away, or lie: see who is silent",
         )
     if now.is_behind:
         return Diagnosis(

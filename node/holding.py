@@ -9,8 +9,10 @@ from typing import Annotated, ClassVar, Final, Self
 
 from msgspec import Meta
 
-from mls import Group, GroupConfig, SignaturePrivateKey, ed25519_load
+from mls import Group, GroupConfig, PublicGroup, SignaturePrivateKey, ed25519_load
+from node.ordering_records import FOLLOWED
 from node.peer_id import PeerId
+from node.store_reads import StoreReads
 from node.store_rows import GroupRow
 from node.store_writes import Transaction
 from ordering import Anchor, BundleId, Wire
@@ -83,18 +85,38 @@ class Holding:
     group_id: bytes
     name: str = field(repr=False)
     epoch: int
-    group: Group | None = field(repr=False)  # None once removed
+    group: Group | None = field(repr=False)  # None once removed; while cut off the last value that we could open
     extra: Extra = field(repr=False)
     health: str = OK
     unconfirmed: bool = False
     removed: bool = False
+    followed: PublicGroup | None = field(default=None, repr=False)  # while cut off: the epoch we stand in
 
     @classmethod
-    def from_row(cls, row: GroupRow, config: GroupConfig) -> Self:
+    def from_row(cls, row: GroupRow, config: GroupConfig, followed: bytes | None = None) -> Self:
         """The holding a row describes. Raises what `Group.from_bytes` and `Extra.decode` raise for damaged bytes."""
         group = None if row.snapshot is None else Group.from_bytes(row.snapshot, config)
         extra = Extra.decode(row.extra)
-        return cls(row.group_id, row.name, row.epoch, group, extra, row.health, row.unconfirmed, row.removed)
+        public = None if followed is None else PublicGroup.from_bytes(followed)
+        return cls(row.group_id, row.name, row.epoch, group, extra, row.health, row.unconfirmed, row.removed, public)
+
+    @classmethod
+    def load(cls, store: StoreReads, row: GroupRow, config: GroupConfig) -> Self:
+        """The same, with what stands beside the row when we are cut off."""
+        records = dict(store.ordering_records(row.group_id, row.epoch))
+        return cls.from_row(row, config, None if row.removed else records.get(FOLLOWED))
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether we have no secret of the epoch we stand in: a commit was decided that we could not open."""
+        return self.followed is not None
+
+    @property
+    def public(self) -> PublicGroup | None:
+        """The epoch we stand in as the public sees it; None once removed."""
+        if self.followed is not None:
+            return self.followed
+        return None if self.group is None else self.group.public
 
     def with_changes(self, **changes: object) -> "Holding":
         """A copy with some fields changed, to be put and then adopted."""
@@ -114,6 +136,8 @@ class Holding:
                 extra=self.extra.encode(),
             )
         )
+        if self.followed is not None:
+            transaction.put_ordering_record(self.group_id, self.epoch, FOLLOWED, self.followed.to_bytes())
 
     @property
     def vote_key(self) -> SignaturePrivateKey:

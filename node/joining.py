@@ -36,7 +36,7 @@ from node.electorate import (
     voting_of,
 )
 from node.feed import GROUP, NoticeBody
-from node.holding import CUT_OFF, OK, UNCONFIRMED, Extra, Holding, with_key
+from node.holding import OK, UNCONFIRMED, Extra, Holding, with_key
 from node.judgement import CANDIDATE_LABEL
 from node.peer_messages import WelcomeDelivery
 from node.sealing import gossip_key
@@ -118,15 +118,15 @@ def _is_in(context: NodeContext, decision: Decision) -> bool:
     """Whether we stand in or beyond the epoch that this Decision begins; raises `WelcomeRefusedError`.
 
     A group that we are in is never entered anew by a Welcome, which anybody can make up: what ends our epoch, our own
-    removal too, comes by its chain, and the Welcome is brought again until then. Only who is cut off cannot follow the
-    chain. Nor does a Welcome lead back behind what we saw decided.
+    removal too, comes by its chain, which we follow even when cut off, and the Welcome is brought again until then. Nor
+    does a Welcome lead back behind what we saw decided.
     """
     present = context.store.group(decision.group_id)
     if present is None:
         return False
     if not present.removed and present.epoch > decision.epoch:
         return True
-    if not present.removed and present.health != CUT_OFF:
+    if not present.removed:
         raise WelcomeRefusedError("we are a member of this group, and have not seen that this changed")
     seen = context.store.decision(decision.group_id, decision.epoch)
     if decision.epoch < present.epoch or (seen is not None and seen.candidate_id != decision.id):

@@ -7,7 +7,18 @@ of the next committee's voters heard.
 
 from dataclasses import dataclass, field
 
-from mls import Group, MlsError, ProposalType, PublicGroup, PublicStaged, Staged, peek, welcome_references
+from mls import (
+    Group,
+    MlsError,
+    ProposalType,
+    PublicGroup,
+    PublicStaged,
+    Staged,
+    external_joiner,
+    peek,
+    welcome_references,
+)
+from node.admission import ADMISSION, check_resync, comes_back, place_of
 from node.authority import UNCHANGED, PolicyChange, check_policy, check_removals
 from node.electorate import RuleError, Voting, check_leaves, voting_of
 from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
@@ -48,6 +59,22 @@ class HardValid:
     staged: PublicStaged
     voting: Voting  # of the epoch it would begin
     policy: PolicyChange = UNCHANGED
+    replaced: int | None = None  # by a resync: the leaf that its member had
+
+    @property
+    def is_resync(self) -> bool:
+        """Whether a member comes back by it."""
+        return self.replaced is not None
+
+    def class_after(self, last_won: int) -> ProposalClass:
+        """Its class, when its member's commit last ended that epoch.
+
+        A resync is urgent; but whose own commit began this epoch was not cut off by it, and gets no precedence.
+        """
+        if self.is_resync:
+            ended = self.staged.successor.epoch - 1
+            return ProposalClass.URGENT if last_won < ended - 1 else ProposalClass.ORDINARY
+        return self.proposal_class
 
     @property
     def proposal_class(self) -> ProposalClass:
@@ -67,6 +94,7 @@ class Known:
     id: BundleId
     valid: HardValid | None  # None: hard-invalid; kept only as long as somebody may propose it
     first_heard_ms: int
+    member: int  # the leaf of the member whose commit it is: its author, or the leaf that a resync replaces
     staged: Staged | None = field(default=None, repr=False)  # our own view of it, once asked for
     soft: bool | None = None
     soft_detail: str = ""
@@ -77,13 +105,14 @@ class Known:
         """The same in the ordering layer's words."""
         return CandidateFacts(
             id=self.id,
-            committer=self.candidate.author,
+            committer=self.member,
             ordinal=self.candidate.ordinal,
-            proposal_class=ProposalClass.ORDINARY if self.valid is None else self.valid.proposal_class,
+            proposal_class=ProposalClass.ORDINARY if self.valid is None else self.valid.class_after(last_won),
             last_won=last_won,
             hard=self.valid is not None,
             soft=self.soft,
             available=True,
+            resync=self.valid is not None and self.valid.is_resync,
         )
 
 
@@ -94,11 +123,15 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
         raise RuleError("the candidate is of another instance")
     if bundle.evidence:
         raise RuleError("bundles that evict by evidence are not known to this version")
-    check_wrapper(epoch, candidate)
-    staged = epoch.public.check_commit(bundle.commit, bundle.proposals)
+    member = check_wrapper(epoch, candidate)
+    staged = epoch.public.check_commit(bundle.commit, bundle.proposals, policy=ADMISSION)
     if staged.authenticated_data != epoch.instance:
         raise RuleError("the commit was made for another instance")
-    if staged.is_external or not CHANGES.issuperset(staged.proposal_types):
+    if staged.committer != candidate.author:
+        raise RuleError("the candidate's author is not the committer")
+    if staged.is_external:
+        check_resync(staged, member)
+    elif not CHANGES.issuperset(staged.proposal_types):
         raise RuleError("a change that this version does not make by ordered commits")
     if not staged.has_path:
         raise RuleError("the commit has no path")
@@ -111,24 +144,43 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
         raise RuleError("the bundle announces another committee than the one its commit elects")
     change = check_policy(epoch.public, epoch.voting, staged, voting)
     check_removals(epoch.public, epoch.voting, staged, frozenset())
-    return HardValid(candidate, candidate.id, staged, voting, change)
+    return HardValid(candidate, candidate.id, staged, voting, change, member if staged.is_external else None)
 
 
-def check_wrapper(epoch: Epoch, candidate: Candidate) -> None:
-    """That the committer itself offers the bundle; raises `RuleError` or an `MlsError`.
+def check_wrapper(epoch: Epoch, candidate: Candidate) -> int:
+    """That the committer itself offers the bundle; raises `RuleError` or an `MlsError`. The leaf of that member.
 
     The id is the bundle's alone, so a bundle that comes under another name or signature says nothing about the id: who
     brings it is at fault, and it must not be remembered.
     """
+    member, key = _author(epoch, candidate)
+    suite = epoch.public.suite
+    if not suite.verify_with_label(key, CANDIDATE_LABEL, candidate.signed_bytes, candidate.signature):
+        raise RuleError("the candidate is not signed by its author")
+    return member
+
+
+def member_of(candidate: Candidate) -> int:
+    """Whose candidate it claims to be, cheaply and unverified; raises an `MlsError` for what is no public commit."""
+    joiner = external_joiner(candidate.bundle.commit)
+    return candidate.author if joiner is None or joiner.replaces is None else joiner.replaces
+
+
+def _author(epoch: Epoch, candidate: Candidate) -> tuple[int, bytes]:
+    """The member whose candidate it is, and the leaf key that signs for it; a resync is signed by its new leaf's."""
+    back = comes_back(epoch.public, candidate.bundle.commit)
+    if back is not None:
+        replaced, leaf = back
+        if candidate.author != place_of(epoch.public, replaced):
+            raise RuleError("the candidate's author is not the leaf that its commit creates")
+        return replaced, leaf.signature_key
     author = epoch.public.leaf(candidate.author)
     if author is None:
         raise RuleError(f"the candidate's author, leaf {candidate.author}, is not a member")
-    suite = epoch.public.suite
-    if not suite.verify_with_label(author.signature_key, CANDIDATE_LABEL, candidate.signed_bytes, candidate.signature):
-        raise RuleError("the candidate is not signed by its author")
     sender = peek(candidate.bundle.commit).sender
     if sender is None or sender.leaf_index != candidate.author:
         raise RuleError("the candidate's author is not the committer")
+    return candidate.author, author.signature_key
 
 
 def stage(known: HardValid, group: Group, now: int, *, decided: bool = False) -> Staged:

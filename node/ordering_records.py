@@ -7,6 +7,7 @@ from ordering import Decision, Freeze, Guard, InstanceRecord, Record
 
 INSTANCE = "instance"
 FREEZE = "freeze"
+FOLLOWED = "followed"  # the public state of an epoch whose secrets we do not have: `Holding.followed`
 
 
 def put_record(
@@ -35,7 +36,8 @@ def stored_guard(store: Store, group_id: bytes, epoch: int) -> Guard:
 def stored_records(store: Store, group_id: bytes, epoch: int) -> tuple[Record, ...]:
     """What a restart goes on from; a Decision among it is one whose bundle was not here yet when we stopped."""
     kinds: dict[str, type[InstanceRecord] | type[Freeze]] = {INSTANCE: InstanceRecord, FREEZE: Freeze}
-    records: list[Record] = [kinds[key].decode(body) for key, body in store.ordering_records(group_id, epoch)]
+    rows = store.ordering_records(group_id, epoch)
+    records: list[Record] = [kinds[key].decode(body) for key, body in rows if key in kinds]
     decision = stored_decision(store, group_id, epoch)
     return tuple(records) if decision is None else (*records, decision)
 

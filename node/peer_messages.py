@@ -29,6 +29,7 @@ SYNC_PROTOCOL: Final = "/conclave/sync/1"
 MESSAGES_PROTOCOL: Final = "/conclave/messages/1"
 CHAIN_PROTOCOL: Final = "/conclave/chain/1"
 BUNDLE_PROTOCOL: Final = "/conclave/bundle/1"
+GROUP_INFO_PROTOCOL: Final = "/conclave/group-info/1"
 
 Tag = Annotated[bytes, Meta(min_length=TAG_SIZE, max_length=TAG_SIZE)]
 Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
@@ -112,6 +113,15 @@ class ChainQuestion(Wire, frozen=True):
 
 class BundleRequest(Wire, frozen=True):
     """The candidate that ended this epoch, please."""
+
+    SIZE_MAX: ClassVar[int] = 128
+
+    tag: Tag
+    epoch: Epoch
+
+
+class GroupInfoRequest(Wire, frozen=True):
+    """The GroupInfo of this epoch with its external key, please; its tree I have. The answer is an MLSMessage."""
 
     SIZE_MAX: ClassVar[int] = 128
 

@@ -37,6 +37,15 @@ def bundle_of(session: Session, peer: PeerId, epoch: int) -> bytes:
     return row.candidate
 
 
+def group_info_of(session: Session, peer: PeerId, epoch: int) -> bytes:
+    """A GroupInfo of the present epoch for a member that has lost its secrets; made once for all who ask."""
+    holding = session.holding
+    able = holding.group is not None and not holding.is_cut_off and not session.agreement.is_frozen
+    if not able or epoch != holding.epoch or peer not in session.agreement.roster:
+        raise RefusedError("no GroupInfo for you here")
+    return session.agreement.group_info
+
+
 def chain_of(session: Session, peer: PeerId, question: bytes) -> bytes:
     """The decided log from an epoch on, up to the last epoch that concerns the asker."""
     request = ChainRequest.decode(question)

@@ -21,7 +21,7 @@ from node.catching_up import CatchingUp
 from node.context import NodeContext
 from node.conversation import Conversation
 from node.electorate import RuleError, voter_of
-from node.holding import CUT_OFF, FROZEN, OK, Holding
+from node.holding import FROZEN, OK, Holding
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN, OPT_OUT
 from node.introductions import Introductions, introduce, take_introductions
 from node.logs import logger, short
@@ -156,8 +156,9 @@ class Session:
         return self.agreement.holding
 
     def fingerprint(self) -> bytes:
-        """Of the present epoch; empty once removed."""
-        return b"" if self.holding.group is None else fingerprint(self.holding.group)
+        """Of the present epoch; empty once removed, and while cut off."""
+        group = None if self.holding.is_cut_off else self.holding.group
+        return b"" if group is None else fingerprint(group)
 
     # --- local callers ---
 
@@ -193,7 +194,7 @@ class Session:
 
     def _submit(self, kind: str, body: bytes) -> IntentRow:
         self._must_be_member()
-        if self.holding.health in (FROZEN, CUT_OFF):
+        if self.holding.health == FROZEN:
             raise ApiError(ErrorCode.FROZEN, "the members of this group cannot be changed from here any more")
         store = self.context.store
         if len(store.open_intents(self.group_id)) >= OPEN_INTENTS_MAX:
@@ -439,8 +440,8 @@ class Session:
         group = self.holding.group
         if not self.context.config.node.always_on or self.holding.unconfirmed or group is None:
             return
-        if self.holding.health in (FROZEN, CUT_OFF):
-            return  # its members no longer change; what is said in it goes on
+        if self.holding.health == FROZEN or self.holding.is_cut_off:
+            return  # its members no longer change, or we are about to come back to it
         own = group.public.leaf(group.own_leaf)
         if own is None or voter_of(own) is not None:
             return

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mls import Group, GroupConfig, MlsError
+from mls import Group, GroupConfig, MlsError, PublicGroup
 from node.agreement import fingerprint
 from node.api.errors import ApiError, ErrorCode
 from node.api.schema import VerifyReport
@@ -21,6 +21,7 @@ from node.chain_walk import Problems, Walk
 from node.data_dir import DataDir
 from node.electorate import RuleError, voting_of
 from node.holding import Extra
+from node.ordering_records import FOLLOWED
 from node.store import open_store
 from node.store_reads import PAGE_SIZE_MAX, StoreReads
 from node.store_rows import DecisionRow, GroupRow, GuardRow
@@ -70,7 +71,7 @@ def check_stored(store: StoreReads, row: GroupRow) -> VerifyReport:
     if extra is not None and extra.prev != walk.expected.prev:
         problems.add(head_epoch, "the group's state builds on another bundle than the last one decided")
     check_guard(store, row, walk, problems, decided_to=head_epoch + 1 if ahead else head_epoch)
-    shown = check_value(row, walk, problems)
+    shown = check_value(store, row, walk, problems)
     check_freeze(store, row, problems)
     return walk.report(row.name, shown)
 
@@ -119,24 +120,29 @@ def check_own_votes(body: bytes, row: GroupRow, guard: GuardRow | None, problems
         problems.add(row.epoch, f"the guard is behind our own votes in view {record.view}")
 
 
-def check_value(row: GroupRow, walk: Walk, problems: Problems) -> str:
-    """The group value is of this epoch and elects the committee the chain announced; returns its fingerprint."""
+def check_value(store: StoreReads, row: GroupRow, walk: Walk, problems: Problems) -> str:
+    """The group value is of this epoch and elects the committee the chain announced; returns its fingerprint.
+
+    Of an epoch that we were cut off from there is only the public half, and no fingerprint.
+    """
     if row.removed:
         return ""
     if row.snapshot is None:
         problems.add(row.epoch, "the group's value is not stored")
         return ""
+    followed = dict(store.ordering_records(row.group_id, row.epoch)).get(FOLLOWED)
     try:
         group = Group.from_bytes(row.snapshot, GroupConfig())
-        descriptor = voting_of(group.public).committee.descriptor
+        public = group.public if followed is None else PublicGroup.from_bytes(followed)
+        descriptor = voting_of(public).committee.descriptor
     except (MlsError, RuleError) as error:
         problems.add(row.epoch, f"the stored group value cannot be used: {error}")
         return ""
-    if (group.group_id, group.epoch) != (row.group_id, row.epoch):
-        problems.add(row.epoch, f"the stored group value is of another group, or of epoch {group.epoch}")
+    if (public.group_id, public.epoch) != (row.group_id, row.epoch):
+        problems.add(row.epoch, f"the stored group value is of another group, or of epoch {public.epoch}")
     elif walk.expected.descriptor is not None and descriptor != walk.expected.descriptor:
         problems.add(row.epoch, "the tree elects another committee than the last decision announced")
-    return fingerprint(group).hex()
+    return fingerprint(group).hex() if followed is None else ""
 
 
 def check_freeze(store: StoreReads, row: GroupRow, problems: Problems) -> None:

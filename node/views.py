@@ -7,7 +7,6 @@ from typing import Final, cast
 from msgspec.structs import asdict
 
 from node import feed
-from node.agreement import fingerprint
 from node.api import schema
 from node.api.words import improves, survives
 from node.context import NodeContext
@@ -25,17 +24,17 @@ from ordering import Committee, Model, Policy, survival
 
 def group_summary(context: NodeContext, row: GroupRow, session: Session | None) -> schema.GroupSummary:
     """One group in one line."""
-    group = None if session is None or row.removed else session.holding.group
-    committee = None if session is None or group is None else session.agreement.instance.config.committee
+    public = None if session is None or row.removed else session.holding.public
+    committee = None if session is None or public is None else session.agreement.instance.config.committee
     silent = () if committee is None else tuple(silent_voters(context, committee))
-    own_seat = None if committee is None or group is None else committee.voter_of_leaf(group.own_leaf)
+    own_seat = None if committee is None or session is None else committee.voter_of_leaf(session.agreement.own_leaf)
     health = diagnosis(context, row, session, silent)
     own, read = context.identity.peer_id, read_to(context, row.group_id)
     return schema.GroupSummary(
         group_id=row.group_id.hex(),
         name=row.name,
         epoch=row.epoch,
-        member_count=0 if group is None else sum(1 for _ in group.public.leaves()),
+        member_count=0 if public is None else sum(1 for _ in public.leaves()),
         committee_size=0 if committee is None else committee.size,
         quorum=0 if committee is None else committee.quorum,
         voters_heard=0 if committee is None else committee.size - len(silent),
@@ -52,8 +51,8 @@ def group_summary(context: NodeContext, row: GroupRow, session: Session | None) 
 def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -> schema.GroupDetail:
     """Everything about one group; for one we are not in any more, what is left of it."""
     summary = asdict(group_summary(context, row, session))
-    group = None if session is None else session.holding.group
-    if session is None or group is None:
+    public = None if session is None else session.holding.public
+    if session is None or public is None:
         return schema.GroupDetail(
             **summary,
             suite=0,
@@ -75,12 +74,12 @@ def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -
             pending=(),
         )
     names, instance = Names.of(context), session.agreement.instance
-    committee, policy = instance.config.committee, policy_of(group.extensions)
+    committee, policy = instance.config.committee, policy_of(public.extensions)
     listed = tuple(members(context, session, names))
     return schema.GroupDetail(
         **summary,
-        suite=int(group.suite.id),
-        suite_name=group.suite.name,
+        suite=int(public.suite.id),
+        suite_name=public.suite.name,
         model=cast(schema.Model, model_word(policy.model)),
         committee_max=policy.size_max,
         faults=committee.faults,
@@ -91,7 +90,7 @@ def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -
         view=instance.view,
         awake=instance.awake_at_s is not None and instance.decision is None,
         candidate_count=sum(known.valid is not None for known in session.agreement.known.values()),
-        epoch_fingerprint=fingerprint(group).hex(),
+        epoch_fingerprint=session.fingerprint().hex(),
         decided_id=_decided_id(row),
         is_confirmed=not session.holding.unconfirmed,
         members=listed,
@@ -137,14 +136,14 @@ def _survival(committee: Committee, policy: Policy, group: str, listed: tuple[sc
 
 def members(context: NodeContext, session: Session, names: Names) -> Iterable[schema.Member]:
     """The leaves of a group, in order."""
-    group = session.holding.group
-    if group is None:
+    public = session.holding.public
+    if public is None:
         return
     connected, now_s = context.transport.peers(), context.now_s()
     committee = session.agreement.instance.config.committee
-    for leaf_index, leaf in group.public.leaves():
-        peer = peer_of(group.public, leaf)
-        is_self = leaf_index == group.own_leaf
+    for leaf_index, leaf in public.leaves():
+        peer = peer_of(public, leaf)
+        is_self = leaf_index == session.agreement.own_leaf
         heard_s = context.heard_s.get(peer)
         yield schema.Member(
             leaf_index=leaf_index,
@@ -152,7 +151,7 @@ def members(context: NodeContext, session: Session, names: Names) -> Iterable[sc
             name=names.of_peer(peer),
             is_self=is_self,
             is_willing=voter_of(leaf) is not None,
-            is_benched=is_benched(group.public, leaf_index),
+            is_benched=is_benched(public, leaf_index),
             seat=committee.voter_of_leaf(leaf_index),
             is_connected=is_self or peer in connected,
             last_heard_s=0.0 if is_self else None if heard_s is None else max(0.0, now_s - heard_s),
@@ -164,10 +163,10 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
     if session is None and not row.removed:
         return Diagnosis("catching_up", "the group is being opened from the store", "its log says why if this stays")
     names = Names.of(context)
-    group = None if session is None else session.holding.group
-    committee = None if session is None or group is None else session.agreement.instance.config.committee
+    public = None if session is None else session.holding.public
+    committee = None if session is None or public is None else session.agreement.instance.config.committee
     by = Extra.decode(row.extra).welcomed_by if row.unconfirmed else None
-    adder = None if by is None or group is None else group.public.leaf(by)
+    adder = None if by is None or public is None else public.leaf(by)
     return diagnose(
         Condition(
             stored=row.health,
@@ -179,7 +178,7 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
             quorum=0 if committee is None else committee.quorum,
             silent=tuple(map(names.shown, silent)),
             own=context.identity.peer_id,
-            welcomed_by="" if adder is None or group is None else names.shown(peer_of(group.public, adder)),
+            welcomed_by="" if adder is None or public is None else names.shown(peer_of(public, adder)),
         )
     )
 

@@ -32,9 +32,9 @@ def welcome_rows(
 
     `before` is the group in the epoch that ended: its interim transcript hash is part of the proof.
     """
-    if rank is None or before.group is None:
+    if rank is None or before.public is None:
         return
-    proof = JoinProof(decision, candidate, before.group.public.interim_transcript_hash)
+    proof = JoinProof(decision, candidate, before.public.interim_transcript_hash)
     payload = WelcomeDelivery(proof.encode(), before.name).encode()
     for addition in staged.adds:
         yield OutboxRow(

@@ -36,7 +36,7 @@ Health = Literal[
 ]
 IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "policy", "bench"]
 IntentState = Literal["pending", "certified", "already", "refused"]
-ChangeKind = Literal["create", "add", "remove", "update", "opt_in", "opt_out", "policy", "bench", "return"]
+ChangeKind = Literal["create", "add", "remove", "update", "opt_in", "opt_out", "policy", "bench", "return", "resync"]
 EventKind = Literal["message", "decision", "intent", "group", "health", "gap"]
 
 

@@ -1,0 +1,49 @@
+"""A node that could not open a decided commit.
+
+A hostile committer can seal path secrets that some members open and others do not (RFC 9420 §16.12). What a quorum
+decided is the group's all the same, so a node that cannot follow with its secrets follows without: the public state of
+the next epoch is in the bundle, and with it who votes, and on what. It goes on voting (`Candidacy`: for fresh values
+only on resyncs of voters), it comes back by a commit of its own (`node.resync`), and what was said meanwhile stays
+closed to it. The same goes for a node whose leaf another copy of it has replaced, such as a restored backup.
+"""
+
+from mls import PublicGroup, PublicStaged
+from node.electorate import peer_of
+from node.holding import Holding
+from node.peer_id import PeerId
+
+CUT_OFF_TEXT = "this node could not open the last change of the group: it votes on, and comes back by itself"
+
+NO_FINGERPRINT = b""
+"""What a cut-off member puts into its Status: signed, it says that it stands in the epoch without its secrets."""
+
+
+def place_in(public: PublicGroup, peer: PeerId) -> int | None:
+    """The leaf of a peer."""
+    return next((index for index, leaf in public.leaves() if peer_of(public, leaf) == peer), None)
+
+
+def followed(staged: PublicStaged, peer: PeerId) -> PublicGroup | None:
+    """The epoch that a commit opens, for a member whose secrets do not lead there; None when it is no member of it.
+
+    Who is removed and added anew in one commit gets a Welcome, and is let in by that.
+    """
+    leaf_index = place_in(staged.successor, peer)
+    added = any(addition.leaf_index == leaf_index for addition in staged.adds)
+    return None if leaf_index is None or added else staged.successor
+
+
+def news(before: Holding, after: Holding) -> str | None:
+    """What the user is told when an epoch ends: that we are cut off now, or back."""
+    if after.is_cut_off:
+        return None if before.is_cut_off else CUT_OFF_TEXT
+    if before.is_cut_off and before.group is not None and not after.removed:
+        first, last = before.group.epoch + 1, before.epoch
+        epochs = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+        return f"this node is back in the group; what was said in {epochs} cannot be read here"
+    return None
+
+
+def seen(leaf_index: int, name: str) -> str:
+    """What the user is told of another member that is cut off."""
+    return f"{name} (leaf {leaf_index}) could not open the change that began this epoch; it comes back by itself"
