@@ -32,6 +32,10 @@ A value whose type is told by a number in front of it needs no struct around the
 
     TreeNode = Annotated[LeafNode | ParentNode, Tagged(NodeType, {NodeType.LEAF: LeafNode, ...})]
 
+A struct of `opaque<V>` fields that comes in thousands, of which one is wanted, stays bytes until then:
+
+    sealed: Vector[Annotated[bytes, Encoded(HPKECiphertext)]]
+
 A `KeptStruct` remembers its encoding: those that are signed, hashed and sent again and again. Of a `SharedStruct` there
 are few different values and many copies: what is decoded from the same bytes is the same object.
 
@@ -52,10 +56,11 @@ from typing import Annotated, Any, Self, TypeVar, cast, dataclass_transform
 
 from mls import wire_compile, wire_source
 from mls.errors import MalformedError, MisuseError
-from mls.wire_types import Fixed, Select, Tagged, VarBytes, VarVector, When, Width
+from mls.wire_types import Encoded, Fixed, Select, Tagged, VarBytes, VarVector, When, Width
 
 __all__ = [
     "INPUT_SIZE_MAX",
+    "Encoded",
     "Enum8",
     "Enum16",
     "Fixed",
@@ -312,8 +317,7 @@ def struct(cls: type[T]) -> type[T]:
     if reads:
         made.unpack, made.pack = staticmethod(_unpack_by_hand(made)), staticmethod(_pack_by_hand)
         return cast(type[T], made)
-    hints = typing.get_type_hints(made, include_extras=True)
-    fields = {each.name: wire_compile.wire_type(hints[each.name]) for each in dataclasses.fields(made)}
+    fields = wire_compile.field_types(made)
     keep = KeptStruct.__dict__["_encoding"].__set__ if issubclass(made, KeptStruct) else None
     unpack = wire_compile.compile_reader(made, fields, keep)
     if issubclass(made, SharedStruct):

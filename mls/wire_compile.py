@@ -3,6 +3,7 @@
 `mls.codec` is the public face, and `mls.wire_types` has what a field can be.
 """
 
+import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from typing import Any
 
 from mls.wire_source import Source
 from mls.wire_types import (
+    Encoded,
+    EncodedType,
     EnumType,
     Fixed,
     FixedType,
@@ -29,8 +32,14 @@ from mls.wire_types import (
     When,
     Width,
     WireType,
-    emit_length,
+    emit_skip,
 )
+
+
+def field_types(kind: Any) -> dict[str, WireType]:
+    """Those of a dataclass, in wire order."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {each.name: wire_type(hints[each.name]) for each in dataclasses.fields(kind)}
 
 
 def wire_type(annotation: Any) -> WireType:
@@ -54,6 +63,11 @@ def wire_type(annotation: Any) -> WireType:
                     raise TypeError(f"{tags.__name__} has values without a case, or cases without a value")
                 tag = EnumType(tags, tags.wire_size(), is_open=False)  # type: ignore[attr-defined]
                 return TaggedType(tag, tuple((int(k), NestedType(v)) for k, v in structs.items()))
+            case Encoded(struct):
+                fields = field_types(struct).values()
+                if not all(isinstance(each, OpaqueType) for each in fields):
+                    raise TypeError(f"{struct.__name__} has other fields than opaque<V>")
+                return EncodedType(len(fields))
             case When(discriminant, values):
                 kind = wire_type(_without_none(base))
                 return SelectType(discriminant, tuple((int(value), kind) for value in values), fallback_none=True)
@@ -113,12 +127,10 @@ def compile_shared_reader(
         return unpack(encoding, 0, len(encoding))[0]
 
     source = Source()
-    source.put("begin = pos")
-    for _ in fields:
-        emit_length(source)
-        source.put("pos = stop")
-    source.put(f"if pos - begin > {SHARED_SIZE_MAX}: return {source.bind(unpack)}(data, begin, end)")
-    source.put(f"return {source.bind(shared)}(data[begin:pos]), pos")
+    source.put(f"encoding = {emit_skip(source, len(fields))}")
+    with source.block(f"if len(encoding) > {SHARED_SIZE_MAX}:"):
+        source.put(f"return {source.bind(unpack)}(data, pos - len(encoding), end)")
+    source.put(f"return {source.bind(shared)}(encoding), pos")
     return source.function("unpack_shared(data, pos, end)")
 
 

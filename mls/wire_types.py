@@ -62,6 +62,13 @@ class Tagged:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """Marker: the bytes of a struct of nothing but `opaque<V>`, their layout checked; decoded where it is wanted."""
+
+    kind: type
+
+
+@dataclass(frozen=True, slots=True)
 class When:
     """Marker: a field that is there only for these values of an earlier field, and None otherwise."""
 
@@ -232,6 +239,27 @@ class OptionalType(WireType):
         with source.block("else:"):
             source.put("out.append(1)")
             self.element.emit_write(source, value)
+
+
+def emit_skip(source: Source, count: int) -> str:
+    """Go past so many fields with a length; gives the expression for the bytes of them all."""
+    begin = source.fresh() + "b"
+    source.put(f"{begin} = pos")
+    for _ in range(count):
+        emit_length(source)
+        source.put("pos = stop")
+    return f"data[{begin}:pos]"
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedType(WireType):
+    field_count: int
+
+    def emit_read(self, source: Source, target: str) -> None:
+        source.put(f"{target} = {emit_skip(source, self.field_count)}")
+
+    def emit_write(self, source: Source, value: str) -> None:
+        source.put(f"out += {value}")
 
 
 @dataclass(frozen=True, slots=True)

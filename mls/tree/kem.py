@@ -21,8 +21,9 @@ secret, then `open_path`).
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated
 
-from mls.codec import Opaque, Struct, Vector, struct
+from mls.codec import Encoded, Opaque, Struct, Vector, struct
 from mls.crypto import CipherSuite, HPKECiphertext, HpkePrivateKey, Random, SignaturePrivateKey
 from mls.errors import InvalidError, MisuseError, UnopenableError
 from mls.registry import LeafNodeSource
@@ -38,10 +39,13 @@ PATH_LABEL = "UpdatePathNode"
 
 @struct
 class UpdatePathNode(Struct):
-    """A new key for one node of the filtered direct path, and its secret for each node of the copath's resolution."""
+    """A new key for one node of the filtered direct path, and its secret for each node of the copath's resolution.
+
+    One of these ciphertexts at most is ours to open, of as many as half the group where nobody has committed yet.
+    """
 
     encryption_key: Opaque
-    encrypted_path_secret: Vector[HPKECiphertext]
+    encrypted_path_secret: Vector[Annotated[bytes, Encoded(HPKECiphertext)]]
 
 
 @struct
@@ -84,7 +88,8 @@ class FreshPath:
         encrypt = self.suite.encryption_with_label(PATH_LABEL, group_context)
         nodes = []
         for step in self.steps:
-            sealed = tuple(encrypt(_key(node), step.path_secret, random) for node in reached(step.copath, excluding))
+            recipients = reached(step.copath, excluding)
+            sealed = tuple([encrypt(_key(node), step.path_secret, random).encode() for node in recipients])
             nodes.append(UpdatePathNode(step.encryption_key, sealed))
         return UpdatePath(self.leaf, tuple(nodes))
 
@@ -220,7 +225,8 @@ def open_path_secret(
         key = keys.key_of(node)
         if key is not None:
             try:
-                return position, tree.suite.decrypt_with_label(key, PATH_LABEL, group_context, sealed[place])
+                ours = HPKECiphertext.decode(sealed[place])
+                return position, tree.suite.decrypt_with_label(key, PATH_LABEL, group_context, ours)
             except InvalidError as error:
                 raise UnopenableError(error.detail, error.rule) from error
             except UnopenableError as error:

@@ -14,7 +14,7 @@ import mls
 from mls.codec import Struct
 from mls.framing import AuthenticatedContent, FramedContent, FramedContentAuthData, PublicMessage
 from mls.registry import ContentType, SenderType, WireFormat
-from mls.wire_types import Fixed, Select, Tagged, VarBytes, VarVector, When, Width
+from mls.wire_types import Encoded, Fixed, Select, Tagged, VarBytes, VarVector, When, Width
 
 ELEMENTS_MAX = 2
 BYTES_MAX = 70
@@ -97,6 +97,8 @@ def _field(annotation: Any, before: dict[str, Any]) -> st.SearchStrategy[Any]:
             return st.none() if case is None else _field(case, before)
         case Tagged(cases=cases):
             return st.one_of([values(case) for case in cases.values()])
+        case Encoded(kind=kind):
+            return values(kind).map(lambda value: value.encode())
         case When(discriminant=discriminant, values=present):
             return _field(parts(annotation)[0], before) if before[discriminant] in present else st.none()
     if inner := parts(annotation):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mls import wire_source, wire_types
 from mls.codec import (
     INPUT_SIZE_MAX,
+    Encoded,
     Enum8,
     Fixed,
     KeptStruct,
@@ -466,6 +467,36 @@ def test_a_tagged_value_is_written_after_its_tag() -> None:
             Likings.decode(bytes.fromhex(wrong))
     with pytest.raises(MisuseError):
         Likings((SAMPLE,)).encode()  # type: ignore[arg-type]
+
+
+@struct
+class Notes(Struct):
+    first: Opaque
+    second: Opaque
+
+
+@struct
+class Pile(Struct):
+    notes: Vector[Annotated[bytes, Encoded(Notes)]]
+    after: Uint8
+
+
+def test_an_encoded_struct_is_checked_and_stays_bytes() -> None:
+    notes = [Notes(b"a", b""), Notes(b"", bytes(100))]
+    pile = Pile(tuple(each.encode() for each in notes), 7)
+    assert Pile.decode(pile.encode()) == pile
+    assert [Notes.decode(each) for each in pile.notes] == notes
+    for wrong in ("02016107", "0301610207", "046100000007", "054001610007"):
+        with pytest.raises(MalformedError):
+            Pile.decode(bytes.fromhex(wrong))
+
+
+def test_only_opaque_fields_are_left_encoded() -> None:
+    with pytest.raises(TypeError, match="opaque"):
+
+        @struct
+        class Wrong(Struct):
+            value: Annotated[bytes, Encoded(Pair)]
 
 
 def test_every_tag_has_a_case() -> None:

@@ -255,9 +255,9 @@ def test_a_wrong_ciphertext_cuts_off_its_reader_only(part: str) -> None:
     world = World(8)
     fresh = made(world)
     path = fresh.seal(CONTEXT, world.random)
-    (sealed,) = path.nodes[0].encrypted_path_secret
+    sealed = HPKECiphertext.decode(path.nodes[0].encrypted_path_secret[0])
     flipped = bytes((getattr(sealed, part)[0] ^ 1,)) + getattr(sealed, part)[1:]
-    first = replace(path.nodes[0], encrypted_path_secret=(replace(sealed, **{part: flipped}),))
+    first = replace(path.nodes[0], encrypted_path_secret=(replace(sealed, **{part: flipped}).encode(),))
     changed = replace(path, nodes=(first, *path.nodes[1:]))
 
     assert apply_path(world.tree, 0, changed) == fresh.tree
@@ -271,7 +271,7 @@ def test_a_kem_output_that_is_no_key_cuts_off_its_reader_only() -> None:
     """V213."""
     world = World(2)
     path = made(world).seal(CONTEXT, world.random)
-    broken = replace(path.nodes[0], encrypted_path_secret=(HPKECiphertext(b"", b""),))
+    broken = replace(path.nodes[0], encrypted_path_secret=(HPKECiphertext(b"", b"").encode(),))
 
     with pytest.raises(UnopenableError) as refused:
         open_path(world.tree, world.keys[1], 0, replace(path, nodes=(broken,)), CONTEXT)

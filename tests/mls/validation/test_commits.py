@@ -7,6 +7,7 @@ import pytest
 from mls.checked_commit import PublicStaged
 from mls.config import GroupConfig
 from mls.credentials import CredentialUse
+from mls.crypto import HPKECiphertext
 from mls.errors import InvalidError, MalformedError, OwnCommitError, UnopenableError
 from mls.framing import FramedContentAuthData, MLSMessage, PublicMessage, Sender, frame
 from mls.leaf_change import LeafChange
@@ -291,7 +292,8 @@ def test_v157_a_path_that_opens_for_some_only(table: Table) -> None:
 
     def swap(path: UpdatePath) -> UpdatePath:
         last = path.nodes[-1]
-        broken = tuple(replace(each, ciphertext=bytes(len(each.ciphertext))) for each in last.encrypted_path_secret)
+        sealed = [HPKECiphertext.decode(each) for each in last.encrypted_path_secret]
+        broken = tuple(replace(each, ciphertext=bytes(len(each.ciphertext))).encode() for each in sealed)
         return replace(path, nodes=(*path.nodes[:-1], replace(last, encrypted_path_secret=broken)))
 
     message = table.alice.commit(edit_path=swap)
@@ -308,7 +310,8 @@ def test_v157_a_path_that_opens_for_some_only(table: Table) -> None:
 def test_v213_a_kem_output_that_is_none_cuts_off_and_no_more(table: Table) -> None:
     def swap(path: UpdatePath) -> UpdatePath:
         last = path.nodes[-1]
-        broken = tuple(replace(each, kem_output=bytes(32)) for each in last.encrypted_path_secret)
+        sealed = [HPKECiphertext.decode(each) for each in last.encrypted_path_secret]
+        broken = tuple(replace(each, kem_output=bytes(32)).encode() for each in sealed)
         return replace(path, nodes=(*path.nodes[:-1], replace(last, encrypted_path_secret=broken)))
 
     message = table.alice.commit(edit_path=swap)
