@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mls ordering node tests benchmarks
 
-.PHONY: demo test check model fuzz bench lock clean help
+.PHONY: demo test check model campaign fuzz bench lock clean help
 
 help:
 	@echo "make demo    four node daemons form a group on this machine and prove that they agree"
 	@echo "make test    the whole test suite"
 	@echo "make check   ruff and mypy --strict"
 	@echo "make model   SPIN searches the ordering rules and their mutants (needs the packages spin and gcc)"
+	@echo "make campaign  a million simulated schedules of the ordering core, in the background's background; can be resumed"
 	@echo "make fuzz    hostile bytes for the MLS engine, FUZZ_S=60 seconds for each target"
 	@echo "make bench   benchmarks against the floor of the primitives"
 	@echo "make lock    renew the pinned requirements"
@@ -28,6 +29,9 @@ check: .venv/.dev-ready
 
 model: .venv/.dev-ready
 	$(BIN)/python -m tests.model $(MODEL)
+
+campaign: .venv/.dev-ready
+	$(BIN)/python -m tests.sim.campaign $(CAMPAIGN)
 
 FUZZ_S ?= 60
 fuzz: .venv/.fuzz-ready

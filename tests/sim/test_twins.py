@@ -37,7 +37,7 @@ def test_four_voters_one_twin_three_views(twin: int) -> None:
 
 @pytest.mark.parametrize("start", range(0, SAMPLES, 100))
 def test_two_rounds_of_each_view_apart(start: int) -> None:
-    """A value that is notarized in one company and finalized or nullified in another, at random: the campaign has all."""
+    """A value that is notarized in one company and ended in another, at random: the campaign has all."""
     for number in range(start, start + 100):
         chance = Random(f"rounds {number}")
         slots = tuple(chance.choice(TWO_ROUNDS.choices) for _ in range(2 * TWO_ROUNDS.slots))
