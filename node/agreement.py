@@ -321,7 +321,9 @@ class Agreement:
             fingerprint=NO_FINGERPRINT if holding.is_cut_off else fingerprint(self.group),
             boot=self.context.boot,
             timing=Timing(
-                delta_s=voting.policy.delta_ms / 1000,
+                delta_s=self.context.round_trips.delta_s(
+                    voting.policy.delta_ms / 1000, self.roster.other_voters, voting.committee.quorum
+                ),
                 status_period_s=settings.status_period_ms / 1000,
                 idle_period_s=settings.status_idle_period_ms / 1000,
                 collect_max_s=settings.collection_window_ms / 1000,

@@ -13,6 +13,7 @@ from node.admission import ADMISSION
 from node.config import Config
 from node.identity import Identity
 from node.peer_id import PeerId
+from node.round_trips import RoundTrips
 from node.store import Store
 from node.transport import Transport
 
@@ -55,6 +56,7 @@ class NodeContext:
     started_s: float
     feed: FeedSignal
     heard_s: dict[PeerId, float] = field(default_factory=dict)  # the last authenticated traffic of each peer
+    round_trips: RoundTrips = field(default_factory=RoundTrips)
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
     looked_s: float = float("-inf")  # when it was last seen that this process runs
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)

@@ -27,10 +27,11 @@ from node.introductions import Introductions, introduce, take_introductions
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish, Tell
 from node.peer_id import PeerId
-from node.peer_messages import WELCOME_PROTOCOL, Frame, FrameKind, Sealed, group_tag, topic_of
+from node.peer_messages import SYNC_PROTOCOL, WELCOME_PROTOCOL, Frame, FrameKind, Sealed, group_tag, topic_of
+from node.round_trips import REPLY_SIZE_MAX
 from node.sealing import open_sealed, seal
 from node.store_rows import FeedRow, IntentRow
-from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, KIB, MIB, RequestError, TransportError
+from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, KIB, MIB, RequestError, RequestFailure, TransportError
 from node.welcoming import ALREADY_IN, GIVE_UP_MS, JOINED, RETRY_MS, WELCOME_KIND
 from ordering import MalformedError, OrderingError
 
@@ -497,9 +498,14 @@ class Session:
         for peer in ask.peers:
             if peer not in connected:
                 continue
+            began_s = self.context.now_s()
             try:
                 reply = await self.context.transport.request(peer, ask.protocol, ask.payload, timeout_s=ASK_TIMEOUT_S)
+                if ask.protocol == SYNC_PROTOCOL and len(reply) <= REPLY_SIZE_MAX:
+                    self.context.round_trips.note(peer, self.context.now_s() - began_s)
             except TransportError as error:
+                if isinstance(error, RequestError) and error.kind is RequestFailure.TIMEOUT:
+                    self.context.round_trips.note(peer, self.context.now_s() - began_s)
                 log.debug("no answer", peer=peer, protocol=ask.protocol, reason=str(error))
                 continue
             if ask.accepts(reply):

@@ -289,7 +289,8 @@ class GroupDetail(GroupSummary, frozen=True, kw_only=True):
     faults: int  # f: how many voters may lie
     policy: PolicyKind
     pins: tuple[str, ...]  # peer ids
-    delta_ms: int
+    delta_ms: int  # expected longest delay between voters, as the policy says
+    delta_now_ms: int  # as learnt from round trips, for the running epoch
     survival: Survival
     view: int  # of the running instance
     awake: bool  # a change is being decided right now

@@ -71,6 +71,7 @@ DETAIL = schema.GroupDetail(
     policy="auto",
     pins=(),
     delta_ms=500,
+    delta_now_ms=125,
     survival=schema.Survival(
         voters=1, quorum=1, offline_max=0, liars_max=0, forks_with=1, better_at=3, improvement="three would be better"
     ),

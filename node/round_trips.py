@@ -1,0 +1,57 @@
+"""Round trips to peers, and the timers' unit Δ₀ that follows from them. No clock and no I/O: times come in as numbers.
+
+Every node learns for itself; nobody's timers have to agree, since time never decides. What a peer answers to small
+questions (the comparison of message sets, every few seconds) is measured, its own work included, as the work for a
+vote is. Δ₀ of an instance is then `FACTOR` times the 99th percentile of the voter that completes a quorum, the
+fastest counted first, and a margin; within a fixed ratio of the policy's.
+
+A liar that answers slowly is passed over, as long as the honest make a quorum. Liars that answer fast move the choice
+to faster honest voters. Either way the ratio bounds it: a Δ₀ of a quarter of what is needed is made up for after four
+views, since Δ grows by half in each.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from node.peer_id import PeerId
+
+SAMPLES_MAX: Final = 64  # of one peer, the latest
+SAMPLES_MIN: Final = 4  # fewer say nothing
+PEERS_MAX: Final = 1024  # peers remembered, the latest heard; identities cost a stranger nothing
+REPLY_SIZE_MAX: Final = 4096  # a longer answer measures the line, not the way
+
+FACTOR: Final = 2.0
+MARGIN_S: Final = 0.02
+RATIO_MAX: Final = 4.0  # Δ₀ stays between a quarter of the policy's and four times it
+
+
+@dataclass(slots=True)
+class RoundTrips:
+    """The latest round trips of each peer."""
+
+    samples: dict[PeerId, deque[float]] = field(default_factory=dict)
+
+    def note(self, peer: PeerId, seconds: float) -> None:
+        """One question and its answer, or the time it was waited for in vain."""
+        kept = self.samples.pop(peer, None) or deque(maxlen=SAMPLES_MAX)
+        kept.append(max(0.0, seconds))
+        self.samples[peer] = kept
+        if len(self.samples) > PEERS_MAX:
+            del self.samples[next(iter(self.samples))]
+
+    def p99_s(self, peer: PeerId) -> float | None:
+        """The round trip that one in a hundred exceeds; None while too little is known."""
+        kept = sorted(self.samples.get(peer, ()))
+        if len(kept) < SAMPLES_MIN:
+            return None
+        return kept[min(len(kept) - 1, (99 * len(kept)) // 100)]
+
+    def delta_s(self, policy_s: float, others: Iterable[PeerId], quorum: int) -> float:
+        """Δ₀ for a committee: `others` are its voters but ourselves. The policy's while too few of them are known."""
+        known = sorted(found for peer in others if (found := self.p99_s(peer)) is not None)
+        needed = quorum - 1  # with ourselves
+        if needed < 1 or len(known) < needed:
+            return policy_s
+        return min(RATIO_MAX * policy_s, max(policy_s / RATIO_MAX, FACTOR * known[needed - 1] + MARGIN_S))
