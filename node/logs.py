@@ -8,8 +8,9 @@ Ids are logged by ``short()``. Libraries are heard from WARNING on only; what th
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 
@@ -30,7 +31,7 @@ def setup(
     stream: TextIO | None = None,
 ) -> None:
     """Send the node's events and the libraries' warnings to ``stream`` (standard error). May be called again."""
-    stream = stream or sys.stderr
+    stream = cast(TextIO, _Lossy(stream or sys.stderr))
     common: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -50,6 +51,25 @@ def setup(
         cache_logger_on_first_use=False,  # setup() may be called again, by tests and by forked test nodes
     )
     _hear_libraries(stream, common, renderer)
+
+
+class _Lossy:
+    """A stream that nobody dies of: on a full disk, or when its reader has gone, lines are lost and that is all."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def logger(component: str) -> structlog.typing.FilteringBoundLogger:

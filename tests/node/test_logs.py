@@ -1,5 +1,6 @@
 """What a log line may hold."""
 
+import errno
 import io
 import json
 import logging
@@ -98,3 +99,18 @@ def test_libraries_are_heard_from_warning_on_whatever_our_own_level() -> None:
     first, second = lines(stream)
     assert (first["event"], first["logger"], first["level"]) == ("peer 12D3 is gone", "libp2p.pubsub", "warning")
     assert "OSError: no route" in str(second["exception"])
+
+
+def test_a_stream_that_takes_nothing_more_costs_lines_and_nothing_else() -> None:
+    """A full disk under the log must not end the daemon, which is just then busy saying that the disk is full."""
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, f"no space left for {len(text)} characters")
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, "no space left")
+
+    logs.setup("info", "console", Full())
+    logs.logger("session").error("group task failed")
+    logging.getLogger("libp2p").warning("lost")
