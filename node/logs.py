@@ -2,7 +2,7 @@
 
 A log line names events, ids, counts and times. It never holds a secret, a plaintext or what a member is called:
 values under a telling key are blanked, bytes become their length, and tracebacks come without local variables.
-Ids are logged by ``short()``. Libraries are heard from WARNING on only; what they say below that may quote payloads.
+Ids are logged by ``short()``. What a peer can cause is limited (`node.log_rate`). Libraries are heard from WARNING on only; what they say below that may quote payloads.
 """
 
 import logging
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
+
+from node.log_rate import RateLimit
 
 PRIVATE_KEYS: Final = frozenset(
     {"body", "content", "key", "member", "members", "name", "names", "passphrase", "password"}
@@ -45,7 +47,7 @@ def setup(
         else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
-        processors=[*common, renderer],
+        processors=[RateLimit(), *common, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,  # setup() may be called again, by tests and by forked test nodes

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from node import logs
+from node.log_rate import LINES_MAX
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +115,12 @@ def test_a_stream_that_takes_nothing_more_costs_lines_and_nothing_else() -> None
     logs.setup("info", "console", Full())
     logs.logger("session").error("group task failed")
     logging.getLogger("libp2p").warning("lost")
+
+
+def test_what_a_peer_can_cause_is_limited() -> None:
+    """The limiter itself is tested in test_log_rate; here that the node's log has one."""
+    stream = io.StringIO()
+    logs.setup("info", "json", stream)
+    for number in range(3 * LINES_MAX):
+        logs.logger("session").info("dropped", number=number)
+    assert [line["number"] for line in lines(stream)] == list(range(LINES_MAX))
