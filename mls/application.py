@@ -53,6 +53,14 @@ def seal(
     return replace(state, secret_tree=secret_tree), frame(message)
 
 
+def skipping(state: GroupState, count: int) -> GroupState:
+    """Without our next `count` message keys: whoever has a newer copy of this state may have used them already."""
+    secret_tree = state.secret_tree
+    for _ in range(count):
+        _, secret_tree = secret_tree.next_key(state.own_leaf, ContentType.APPLICATION)
+    return replace(state, secret_tree=secret_tree)
+
+
 def open_message(state: GroupState, message: bytes, now: int) -> tuple[GroupState, ApplicationMessage]:
     """(state that has used up the message's key, message). Nothing is used up unless everything verified (V217)."""
     body = MLSMessage.decode(message).body

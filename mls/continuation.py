@@ -5,7 +5,7 @@ nobody enters who was not in that one.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mls.commit import CommitRequest, CreatedCommit, create_commit
@@ -18,6 +18,7 @@ from mls.key_packages import KeyPackage
 from mls.leaf_change import NO_CHANGE, LeafChange
 from mls.proposals import PreSharedKey, Proposal, add
 from mls.psks import ResumptionPsk, psk_id
+from mls.public_group import PublicGroup
 from mls.registry import ProtocolVersion, ResumptionPSKUsage
 from mls.state import GroupState
 from mls.tree.nodes import Lifetime
@@ -33,6 +34,7 @@ class ContinuationRequest:
     leaf: LeafChange | None = None
     config: GroupConfig | None = None  # the old group's, unless given
     commit: CommitRequest = field(default_factory=CommitRequest)  # its proposals and PSKs are put in here
+    authenticated_data: Callable[[PublicGroup], bytes] | None = None  # of that Commit, from the group it is made on
 
 
 def reinitialize(state: GroupState, request: ContinuationRequest, random: Random, now: int) -> CreatedCommit:
@@ -103,7 +105,17 @@ def _continue(
     )
     name = ResumptionPsk(usage, state.public.group_id, state.public.epoch)
     proposals = (*_adds(request.key_packages), Proposal.of(PreSharedKey(psk_id(name, random(row.hash_size)))))
-    wanted = replace(request.commit, proposals=proposals, references=(), psks=state.resumption_psks, continues=True)
+    data = request.commit.authenticated_data
+    if request.authenticated_data is not None:
+        data = request.authenticated_data(founded.public)
+    wanted = replace(
+        request.commit,
+        proposals=proposals,
+        references=(),
+        psks=state.resumption_psks,
+        continues=True,
+        authenticated_data=data,
+    )
     return create_commit(founded, wanted, random, now)
 
 

@@ -5,7 +5,7 @@ no undoing. This file composes; what it composes decides. What can be read of a 
 into one that others have made in `mls.entry`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -22,6 +22,7 @@ from mls.key_packages import KeyPackage
 from mls.leaf_change import LeafChange
 from mls.proposals import Proposal
 from mls.psks import NO_PSKS, Psks
+from mls.public_group import PublicGroup
 from mls.registry import WireFormat
 from mls.results import OwnCommit, Staged
 from mls.tree.nodes import Capabilities, Credential, Lifetime
@@ -204,13 +205,15 @@ class Group(GroupView):
         inline_tree: bool = True,
         welcome_each: bool = False,
         config: GroupConfig | None = None,
+        authenticated_data: Callable[[PublicGroup], bytes] | None = None,
     ) -> OwnCommit:
         """Another group of some of this one's members, by fresh key packages of theirs (§11.3); this one goes on.
 
         They enter it with its Welcome: `join(..., predecessor=this)`. `extensions` are the new group context's.
+        `authenticated_data` is asked for what its first Commit carries, given the group of one on which it is made.
         """
         made = commit.CommitRequest(force_path=force_path, inline_tree=inline_tree, welcome_each=welcome_each)
-        request = continuation.ContinuationRequest(key_packages, lifetime, leaf, config, made)
+        request = continuation.ContinuationRequest(key_packages, lifetime, leaf, config, made, authenticated_data)
         return self._own(continuation.branch(self.state, group_id, extensions, request, random, now))
 
     # --- talking in it ---
@@ -219,6 +222,13 @@ class Group(GroupView):
         """(successor within the epoch, PrivateMessage). Keep the successor before the message leaves (V045)."""
         state, message = application.seal(self.state, plaintext, random, authenticated_data)
         return type(self)(state), message
+
+    def skipping(self, count: int) -> Self:
+        """Without our own next `count` message keys, which a newer copy of this state may have used (V045).
+
+        Receivers follow over a gap of `GroupConfig.forward_distance_max`.
+        """
+        return type(self)(application.skipping(self.state, count))
 
     def open(self, message: bytes, now: int) -> tuple[Self, ApplicationMessage]:
         """An application message of this epoch or a retained one.

@@ -104,7 +104,7 @@ def write(
     epoch = decision.epoch + 1
     candidate = adoption.known.candidate
     transaction.put_decision(
-        DecisionRow(after.group_id, decision.epoch, decision.id, decision.encode(), candidate.encode())
+        DecisionRow(after.group_id, decision.epoch, decision.id, decision.encode(), candidate.encode(), now_ms)
     )
     transaction.drop_candidates(after.group_id, epoch)
     transaction.drop_ordering_records(after.group_id, epoch)

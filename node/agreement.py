@@ -570,7 +570,8 @@ class Agreement:
     def _persist(self, transaction: Transaction, record: Record) -> None:
         known = self.known.get(record.id) if isinstance(record, Decision) else None
         candidate = None if known is None else known.candidate.encode()
-        put_record(transaction, self.holding.group_id, self.holding.epoch, record, candidate)
+        at_ms = self.context.now_ms()
+        put_record(transaction, self.holding.group_id, self.holding.epoch, record, candidate, at_ms)
 
     def _stored_guard(self) -> Guard:
         return stored_guard(self.context.store, self.holding.group_id, self.holding.epoch)

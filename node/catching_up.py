@@ -12,6 +12,7 @@ from mls import ed25519_verify
 from node.agreement import Agreement
 from node.candidacy import is_candidate
 from node.conversation import Conversation
+from node.draining import Drained, Patience
 from node.logs import logger, short
 from node.outward import Ask, Outward
 from node.peer_id import PeerId
@@ -39,6 +40,9 @@ from ordering import (
 
 HELD_MAX: Final = 16
 """Bundles asked for or held ahead of the epoch we stand in."""
+COMPANY_S: Final = 3.0
+"""How long who comes back waits for more than one member to be connected, before it believes those who are."""
+COMPANY_POLL_S: Final = 0.1
 log = logger("catch-up")
 
 
@@ -54,12 +58,22 @@ class CatchingUp:
         self._bundles: dict[BundleId, tuple[PeerId, bytes]] = {}  # fetched, of epochs still ahead
         self._wanted: dict[BundleId, tuple[int, PeerId]] = {}  # not asked for yet: epoch, and who told of it
         self._asked: set[BundleId] = set()
+        self._patience = Patience()
+        self._behind_since_s = float("-inf")
+        self._waiting: LogEntry | None = None  # to be applied once more members are here, or time is up
+        self._retry_at_s: float | None = None
         self._tag = group_tag(agreement.holding.group_id)
 
     @property
     def wake_at_s(self) -> float | None:
         """When `tick` is due."""
-        return self.machine.wake_at_s
+        due = [each for each in (self.machine.wake_at_s, self._retry_at_s) if each is not None]
+        return min(due, default=None)
+
+    @property
+    def is_stranded(self) -> bool:
+        """Whether nobody keeps any more what leads from here to where the group is."""
+        return False
 
     @property
     def is_behind(self) -> bool:
@@ -79,6 +93,8 @@ class CatchingUp:
 
     def peer_ahead(self, peer: PeerId, epoch: int) -> None:
         """A peer stands in a later epoch than we do."""
+        if self.machine.done:
+            self._behind_since_s = self.context.now_s()
         self._step(PeerAhead(self.context.now_s(), peer, epoch))
 
     def entered(self) -> None:
@@ -92,6 +108,10 @@ class CatchingUp:
         """`wake_at_s` may have come."""
         if self.machine.wake_at_s is not None and now_s >= self.machine.wake_at_s:
             self._step(CatchUpTick(now_s))
+        if self._retry_at_s is not None and now_s >= self._retry_at_s:
+            self._retry_at_s = None
+            if self._waiting is not None:
+                self._apply(self._waiting)
 
     def _anchor(self) -> Anchor:
         """What ends the present epoch: its committee, after the bundle that began it."""
@@ -157,19 +177,34 @@ class CatchingUp:
         decision = entry.decision
         if decision.epoch != self.agreement.holding.epoch:
             return
+        self._waiting = None
+        if self._is_too_lonely():
+            self._waiting, self._retry_at_s = entry, self.context.now_s() + COMPANY_POLL_S
+            return
         peer, body = self._bundles.pop(BundleId(decision.id))
 
-        def decide() -> None:
+        def decide(_: Drained) -> None:
             if self.agreement.is_over or decision.epoch != self.agreement.holding.epoch:
                 return  # decided live meanwhile
             if not self.agreement.decide_from_log(peer, body, decision):
                 self._begin_again()
 
         peers = tuple(dict.fromkeys((peer, *self.agreement.roster.others)))
-        self.conversation.drain(peers, decision.epoch, decide)
+        self.conversation.drain(peers, decision.epoch, decide, self._patience)
+
+    def _is_too_lonely(self) -> bool:
+        """Whether so few members are connected, and we lag for so short a time, that others may still turn up.
+
+        What is said in an epoch is asked of all who are there before it is left, and one member alone may lie.
+        """
+        others = self.agreement.roster.others
+        wanted = min(len(others), max(2, self.agreement.epoch.voting.committee.faults + 1))
+        there = len(self.context.transport.peers().intersection(others))
+        return there < wanted and self.context.now_s() - self._behind_since_s < COMPANY_S
 
     def _begin_again(self) -> None:
         """Forget what was asked: the next Status of somebody ahead starts anew."""
         self.machine = CatchUp(ed25519_verify, self._anchor())
         self._bundles.clear()
         self._wanted.clear()
+        self._waiting = None

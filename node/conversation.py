@@ -6,14 +6,17 @@ compare the sets they hold, epoch by epoch, and fetch the difference.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from mls import FutureEpochError, MlsError, UnopenableError, sha256
 from node import feed
+from node.adoption import notice_row
 from node.agreement import Agreement
 from node.api.errors import ApiError, ErrorCode
+from node.draining import Drained, Draining, Patience, decodes_as
 from node.feed import MessageBody, Note
+from node.holding import Holding
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish
 from node.peer_id import PeerId
@@ -34,13 +37,16 @@ from node.peer_messages import (
     group_tag,
 )
 from node.store_rows import FeedRow, MessageRow, OutboxRow, ParkedRow
-from ordering import OrderingError, Wire
+from ordering import OrderingError
 
 MESSAGE_KIND: Final = "message"
+DRAFT_KIND: Final = "draft"  # not sealed yet
 SYNC_EPOCHS: Final = 21  # epochs compared: the present one and the twenty whose messages can still be opened
 TOO_FAR_AHEAD: Final = "V047"  # opens once more of its sender's messages before it are here
-DRAIN_PULLS_MAX: Final = 256  # before an epoch is left; a member could say new things in it for ever
 DROPPED_MAX: Final = 4096  # ids of messages that will never open, remembered so that they are not pulled again
+FORGOTTEN_TEXT: Final = (
+    "messages that this node had sent and did not know any more: {}. It is an older copy of itself; never run two"
+)
 
 log = logger("conversation")
 
@@ -52,26 +58,53 @@ class Conversation:
         self.agreement = agreement
         self.context = agreement.context
         self.outward = outward
-        self._tag = group_tag(agreement.holding.group_id)
+        self.tag = group_tag(agreement.holding.group_id)
         self._hopeless: dict[bytes, None] = {}  # insertion-ordered, bounded
+        self.skip_generations = 0  # thrown away before the next message of ours
         self._sent: list[int] = []  # outbox rows that have left; deleted with the next transaction
 
     # --- sending ---
 
     def send(self, text: str) -> FeedRow:
         """Seal, make durable, and let go. The ratchet step is on disk before the ciphertext leaves."""
+        return self._send(Note(self.context.now_ms(), text), ())
+
+    def keep(self, text: str) -> FeedRow:
+        """Make durable what may not be sealed yet (`node.caution`); the row is in no feed before it is sent."""
+        holding, now_ms = self.agreement.holding, self.context.now_ms()
+        note = Note(now_ms, text).encode()
+        with self.context.store.transaction() as transaction:
+            transaction.put_outbox(OutboxRow(holding.group_id, DRAFT_KIND, holding.epoch, None, note, now_ms))
+        own = self.context.identity.peer_id
+        return FeedRow(holding.group_id, feed.MESSAGE, holding.epoch, own, None, b"", now_ms)
+
+    @property
+    def drafts(self) -> tuple[OutboxRow, ...]:
+        """What waits to be sealed, oldest first."""
+        return tuple(
+            row for row in self.context.store.outbox(self.agreement.holding.group_id) if row.kind == DRAFT_KIND
+        )
+
+    def send_drafts(self) -> None:
+        """Send what had to wait, in the order in which it was said."""
+        while drafts := self.drafts:
+            for row in drafts:
+                self._send(Note.decode(row.payload), (row.id,))
+
+    def _send(self, note: Note, drafts: tuple[int, ...]) -> FeedRow:
         agreement, context = self.agreement, self.context
-        holding, group, now_ms = agreement.holding, agreement.group, context.now_ms()
+        holding, now_ms = agreement.holding, context.now_ms()
         if holding.is_cut_off:
             raise ApiError(
                 ErrorCode.BUSY,
                 "this node could not open the last change of the group and has no key to speak with",
                 "it comes back by itself: try again in a moment",
             )
-        successor, message = group.seal(Note(now_ms, text).encode(), context.random)
+        group = agreement.group.skipping(self.skip_generations)
+        successor, message = group.seal(note.encode(), context.random)
         message_id = sha256(message)
         after = holding.with_changes(group=successor)
-        body = MessageBody(group.own_leaf, group.next_generation, True, now_ms, text)
+        body = MessageBody(group.own_leaf, group.next_generation, True, note.sent_ms, note.text)
         row = FeedRow(
             holding.group_id,
             feed.MESSAGE,
@@ -88,8 +121,9 @@ class Conversation:
             outbox = transaction.put_outbox(
                 OutboxRow(holding.group_id, MESSAGE_KIND, group.epoch, None, message, now_ms)
             )
-            transaction.delete_outbox(self._take_sent())
+            transaction.delete_outbox([*drafts, *self._take_sent()])
         agreement.holding = after
+        self.skip_generations = 0
         context.feed.grew()
         self._publish(message, group.epoch)
         self._sent.append(outbox)
@@ -103,7 +137,7 @@ class Conversation:
                 self._sent.append(row.id)
 
     def _publish(self, message: bytes, epoch: int) -> None:
-        self.outward.append(Publish(Frame(self._tag, FrameKind.MESSAGE, message), epoch))
+        self.outward.append(Publish(Frame(self.tag, FrameKind.MESSAGE, message), epoch))
 
     def _take_sent(self) -> list[int]:
         sent, self._sent = self._sent, []
@@ -112,48 +146,84 @@ class Conversation:
     # --- receiving ---
 
     def receive(self, peer: PeerId, message: bytes) -> None:
-        """Open a message and append it to the feed, or park it, or drop it for good; never half of it."""
+        """One message, as it comes."""
+        self.receive_all(peer, (message,))
+
+    def receive_all(self, peer: PeerId, messages: Sequence[bytes]) -> int:
+        """Open messages and append them to the feed, or park, or drop them for good; how many are here that were not.
+
+        All in one transaction, so what is pulled costs the disk little; a message is never half taken in.
+        """
         agreement, context = self.agreement, self.context
-        holding = agreement.holding
-        message_id = sha256(message)
-        if message_id in self._hopeless or context.store.has_message(holding.group_id, message_id):
-            return
-        now_ms = context.now_ms()
-        try:
-            successor, opened = agreement.group.open(message, now_ms // 1000)
-            note = Note.decode(opened.plaintext)
-        except FutureEpochError as error:
-            if error.epoch <= holding.epoch:  # we are in that epoch, cut off from its secrets
-                self._give_up(message_id)
-                return
-            with context.store.transaction() as transaction:
-                transaction.park(ParkedRow(holding.group_id, error.epoch, message_id, message))
-            return
-        except (MlsError, OrderingError) as error:
-            log.info("message dropped", group=short(holding.group_id), peer=peer, reason=type(error).__name__)
-            if not (isinstance(error, UnopenableError) and error.rule == TOO_FAR_AHEAD):
-                self._give_up(message_id)
-            return
-        after = holding.with_changes(group=successor)
-        body = MessageBody(opened.sender_leaf, opened.generation, False, note.sent_ms, note.text)
-        sender = agreement.peer_of_member(opened.sender_identity)
-        with context.store.transaction() as transaction:
-            after.put(transaction)
-            transaction.put_message(MessageRow(holding.group_id, opened.epoch, message_id, message, now_ms))
-            transaction.append_feed(
-                FeedRow(holding.group_id, feed.MESSAGE, opened.epoch, sender, message_id, body.encode(), now_ms)
-            )
-            transaction.delete_outbox(self._take_sent())
-        agreement.holding = after
-        context.feed.grew()
+        holding, group, now_ms = agreement.holding, agreement.group, context.now_ms()
+        opened: list[tuple[MessageRow, FeedRow]] = []
+        early: list[ParkedRow] = []
+        met: set[bytes] = set()
+        forgotten = 0
+        for message in messages:
+            message_id = sha256(message)
+            if message_id in met or not self._is_new(message_id):
+                continue
+            met.add(message_id)
+            try:
+                successor, said = group.open(message, now_ms // 1000)
+                note = Note.decode(said.plaintext)
+            except FutureEpochError as error:
+                if error.epoch <= holding.epoch:  # we are in that epoch, cut off from its secrets
+                    self._give_up(message_id)
+                    continue
+                early.append(ParkedRow(holding.group_id, error.epoch, message_id, message))
+                continue
+            except (MlsError, OrderingError) as error:
+                log.info("message dropped", group=short(holding.group_id), peer=peer, reason=type(error).__name__)
+                if not (isinstance(error, UnopenableError) and error.rule == TOO_FAR_AHEAD):
+                    self._give_up(message_id)
+                continue
+            group = successor
+            sender = agreement.peer_of_member(said.sender_identity)
+            is_own = sender == context.identity.peer_id
+            forgotten += is_own
+            body = MessageBody(said.sender_leaf, said.generation, is_own, note.sent_ms, note.text).encode()
+            row = FeedRow(holding.group_id, feed.MESSAGE, said.epoch, sender, message_id, body, now_ms)
+            opened.append((MessageRow(holding.group_id, said.epoch, message_id, message, now_ms), row))
+        if opened or early:
+            self._keep(holding.with_changes(group=group), opened, early)
+        if forgotten:
+            self._tell_forgotten(forgotten)
+        return len(opened)
+
+    def _tell_forgotten(self, count: int) -> None:
+        """Messages of ours that we did not know: this is an older copy of a node that went on."""
+        text = FORGOTTEN_TEXT.format(count)
+        log.warning("own messages were forgotten", group=short(self.agreement.holding.group_id), count=count)
+        with self.context.store.transaction() as transaction:
+            transaction.append_feed(notice_row(self.agreement.holding, feed.HEALTH, text, self.context.now_ms()))
+        self.context.feed.grew()
+
+    def _is_new(self, message_id: bytes) -> bool:
+        group_id = self.agreement.holding.group_id
+        return message_id not in self._hopeless and not self.context.store.has_message(group_id, message_id)
+
+    def _keep(self, after: Holding, opened: list[tuple[MessageRow, FeedRow]], early: list[ParkedRow]) -> None:
+        with self.context.store.transaction() as transaction:
+            for parked in early:
+                transaction.park(parked)
+            if opened:
+                after.put(transaction)
+                transaction.delete_outbox(self._take_sent())
+            for message, row in opened:
+                transaction.put_message(message)
+                transaction.append_feed(row)
+        if opened:
+            self.agreement.holding = after
+            self.context.feed.grew()
 
     def open_parked(self) -> None:
         """Open what was parked for the epoch that just began; dropped from the park only after that."""
         holding = self.agreement.holding
         rows = self.context.store.parked(holding.group_id, holding.epoch)
-        for row in rows:
-            self.receive(self.context.identity.peer_id, row.payload)
         if rows:
+            self.receive_all(self.context.identity.peer_id, [row.payload for row in rows])
             with self.context.store.transaction() as transaction:
                 transaction.drop_parked(holding.group_id, holding.epoch)
 
@@ -167,11 +237,8 @@ class Conversation:
     def compare_with(self, peer: PeerId) -> None:
         """Ask a member what we lack."""
         holding = self.agreement.holding
-        digests = tuple(
-            EpochDigest(epoch, _digest(self.context.store.message_ids(holding.group_id, epoch)))
-            for epoch in self._epochs(holding.epoch)
-        )
-        request = SyncRequest(self._tag, holding.epoch, digests)
+        digests = tuple(map(self.digest_of, self._epochs(holding.epoch)))
+        request = SyncRequest(self.tag, holding.epoch, digests)
         self.outward.append(Ask((peer,), SYNC_PROTOCOL, request.encode(), self._compared))
 
     def answer_sync(self, peer: PeerId, request: SyncRequest) -> SyncReply:
@@ -210,29 +277,25 @@ class Conversation:
         return MessagesReply(tuple(payloads))
 
     def drain(
-        self, peers: tuple[PeerId, ...], epoch: int, then: Callable[[], None], pulls_left: int = DRAIN_PULLS_MAX
+        self, peers: tuple[PeerId, ...], epoch: int, then: Callable[[Drained], None], patience: Patience | None = None
     ) -> None:
-        """Before an epoch is left by catching up: pull what its members said in it, then go on with `then`.
+        """Before an epoch is left by catching up: gather what its members said in it, then go on with `then`."""
+        Draining(self, epoch, peers, patience or Patience(), then).begin()
 
-        The first of `peers` that answers is asked again until it has nothing new; `then` is called whatever came.
-        """
-        held = _digest(self.context.store.message_ids(self.agreement.holding.group_id, epoch))
-        request = SyncRequest(self._tag, epoch, (EpochDigest(epoch, held),))
+    def digest_of(self, epoch: int) -> EpochDigest:
+        """Our messages of an epoch, as one hash."""
+        return EpochDigest(epoch, _digest(self.context.store.message_ids(self.agreement.holding.group_id, epoch)))
 
-        def pulled(peer: PeerId, reply: bytes | None) -> None:
-            if self._pulled(peer, reply) and pulls_left > 1:
-                self.drain(tuple(dict.fromkeys((peer, *peers))), epoch, then, pulls_left - 1)
-            else:
-                then()
+    def missing(self, epoch: int, ids: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Those of a member's ids that we neither hold nor have given up on, in its order."""
+        held = set(self.context.store.message_ids(self.agreement.holding.group_id, epoch))
+        return tuple(id for id in ids if id not in held and id not in self._hopeless)
 
-        def compared(peer: PeerId, reply: bytes | None) -> None:
-            missing = () if reply is None or self.agreement.is_over else self._missing(SyncReply.decode(reply))
-            if missing:
-                self._pull(peer, missing, pulled)
-            else:
-                then()
-
-        self.outward.append(Ask(peers, SYNC_PROTOCOL, request.encode(), compared, decodes_as(SyncReply)))
+    def take_pulled(self, peer: PeerId, reply: bytes | None) -> bool:
+        """Take in what was pulled; whether any of it was new, so that asking again gets further."""
+        if reply is None or self.agreement.is_over:
+            return False
+        return bool(self.receive_all(peer, MessagesReply.decode(reply).payloads))
 
     def _compared(self, peer: PeerId, reply: bytes | None) -> None:
         if reply is None or self.agreement.is_over:
@@ -240,32 +303,18 @@ class Conversation:
         answer = SyncReply.decode(reply)
         missing = self._missing(answer)
         if missing:
-            self._pull(peer, missing, self._pulled)
+            self._pull(peer, missing)
         if answer.epoch > self.agreement.holding.epoch:
             self.behind(peer, answer.epoch)
 
     def _missing(self, answer: SyncReply) -> tuple[bytes, ...]:
-        """The ids that a member holds and we neither hold nor have given up on; as many as one request asks for."""
-        wanted: list[bytes] = []
-        for each in answer.messages:
-            held = set(self.context.store.message_ids(self.agreement.holding.group_id, each.epoch))
-            wanted += (id for id in each.ids if id not in held and id not in self._hopeless)
+        """The ids that we lack; as many as one request asks for."""
+        wanted = [id for each in answer.messages for id in self.missing(each.epoch, each.ids)]
         return tuple(wanted[:MESSAGES_PER_PULL_MAX])
 
-    def _pull(self, peer: PeerId, ids: tuple[bytes, ...], then: Callable[[PeerId, bytes | None], object]) -> None:
-        request = MessagesRequest(self._tag, ids).encode()
-        self.outward.append(Ask((peer,), MESSAGES_PROTOCOL, request, then, decodes_as(MessagesReply)))
-
-    def _pulled(self, peer: PeerId, reply: bytes | None) -> bool:
-        """Take in what was pulled; whether any of it was new, so that asking again gets further."""
-        if reply is None or self.agreement.is_over:
-            return False
-        group_id, store = self.agreement.holding.group_id, self.context.store
-        fresh = False
-        for message in MessagesReply.decode(reply).payloads:
-            self.receive(peer, message)
-            fresh = fresh or store.has_message(group_id, sha256(message))
-        return fresh
+    def _pull(self, peer: PeerId, ids: tuple[bytes, ...]) -> None:
+        request = MessagesRequest(self.tag, ids).encode()
+        self.outward.append(Ask((peer,), MESSAGES_PROTOCOL, request, self.take_pulled, decodes_as(MessagesReply)))
 
     behind: Callable[[PeerId, int], None]
     """Set by the session: a peer stands in a later epoch."""
@@ -276,19 +325,6 @@ class Conversation:
         joined = holding.extra.anchor.epoch
         last = self.agreement.group.epoch if holding.is_cut_off else epoch
         return range(max(joined, epoch - SYNC_EPOCHS + 1), last + 1)
-
-
-def decodes_as(kind: type[Wire]) -> Callable[[bytes], bool]:
-    """For `Ask.accepts`: whether an answer is one at all."""
-
-    def accepts(reply: bytes) -> bool:
-        try:
-            kind.decode(reply)
-        except OrderingError:
-            return False
-        return True
-
-    return accepts
 
 
 def _digest(ids: tuple[bytes, ...]) -> bytes:

@@ -9,11 +9,11 @@ from typing import Annotated, ClassVar, Final, Self
 
 from msgspec import Meta
 
-from mls import Group, GroupConfig, PublicGroup, SignaturePrivateKey, ed25519_load
+from mls import Group, GroupConfig, Parts, PublicGroup, SignaturePrivateKey, ed25519_load
 from node.ordering_records import FOLLOWED
 from node.peer_id import PeerId
 from node.store_reads import StoreReads
-from node.store_rows import GroupRow
+from node.store_rows import GroupRow, Pieces
 from node.store_writes import Transaction
 from ordering import Anchor, BundleId, Wire
 
@@ -95,7 +95,7 @@ class Holding:
     @classmethod
     def from_row(cls, row: GroupRow, config: GroupConfig, followed: bytes | None = None) -> Self:
         """The holding a row describes. Raises what `Group.from_bytes` and `Extra.decode` raise for damaged bytes."""
-        group = None if row.snapshot is None else Group.from_bytes(row.snapshot, config)
+        group = stored_group(row, config)
         extra = Extra.decode(row.extra)
         public = None if followed is None else PublicGroup.from_bytes(followed)
         return cls(row.group_id, row.name, row.epoch, group, extra, row.health, row.unconfirmed, row.removed, public)
@@ -129,7 +129,7 @@ class Holding:
                 group_id=self.group_id,
                 name=self.name,
                 epoch=self.epoch,
-                snapshot=None if self.group is None else self.group.to_bytes(),
+                snapshot=None if self.group is None else _pieces(self.group.to_parts()),
                 health=self.health,
                 unconfirmed=self.unconfirmed,
                 removed=self.removed,
@@ -143,6 +143,21 @@ class Holding:
     def vote_key(self) -> SignaturePrivateKey:
         """Our vote key in this group; kept alive by the caller where it signs often."""
         return ed25519_load(self.extra.vote_key)
+
+
+def stored_group(row: GroupRow, config: GroupConfig) -> Group | None:
+    """The MLS value in a row; None once removed. Raises an `MlsError` for bytes that are none."""
+    match row.snapshot:
+        case None:
+            return None
+        case Pieces(public, past, present):
+            return Group.from_parts(Parts(public, past, present), config)
+        case bytes() as whole:
+            return Group.from_bytes(whole, config)
+
+
+def _pieces(parts: Parts) -> Pieces:
+    return Pieces(parts.public, parts.past, parts.present)
 
 
 def after_decision(extra: Extra, *, decided: BundleId, committer: int, epoch: int, gone: tuple[PeerId, ...]) -> Extra:

@@ -85,6 +85,7 @@ def found_group(context: NodeContext, name: str, suite_id: int, policy: Policy) 
     extra = with_key(Extra(anchor.prev, anchor, vote_key.to_bytes()), 0, gossip_key(group))
     holding = Holding(group_id, name, 0, group, extra, OK)
     _store(context, holding, "founded this group", None)
+    context.up_to_date.add(group_id)  # nobody can have said anything in it
     return holding
 
 

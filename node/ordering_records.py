@@ -11,9 +11,14 @@ FOLLOWED = "followed"  # the public state of an epoch whose secrets we do not ha
 
 
 def put_record(
-    transaction: Transaction, group_id: bytes, epoch: int, record: Record, candidate: bytes | None = None
+    transaction: Transaction,
+    group_id: bytes,
+    epoch: int,
+    record: Record,
+    candidate: bytes | None = None,
+    at_ms: int = 0,
 ) -> None:
-    """Write one record of a step (R12); `candidate` is the encoded bundle of a Decision, as far as it is here."""
+    """Write one record of a step (R12); of a Decision `candidate` is the bundle, if it is here, `at_ms` the time."""
     match record:
         case Guard():
             transaction.put_guard(GuardRow(*(getattr(record, name) for name in Guard.__struct_fields__)))
@@ -22,7 +27,7 @@ def put_record(
         case Freeze():
             transaction.put_ordering_record(group_id, epoch, FREEZE, record.encode())
         case Decision():
-            transaction.put_decision(DecisionRow(group_id, epoch, record.id, record.encode(), candidate))
+            transaction.put_decision(DecisionRow(group_id, epoch, record.id, record.encode(), candidate, at_ms))
 
 
 def stored_guard(store: Store, group_id: bytes, epoch: int) -> Guard:

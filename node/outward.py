@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from node.peer_id import PeerId
 from node.peer_messages import Frame
+
+ASK_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Ask:
     payload: bytes = field(repr=False)
     then: Callable[[PeerId, bytes | None], object] = field(repr=False)
     accepts: Callable[[bytes], bool] = field(default=bool, repr=False)
+    timeout_s: float = ASK_TIMEOUT_S  # for each of them
 
 
 Outward = Tell | Publish | Ask

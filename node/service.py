@@ -224,7 +224,8 @@ class NodeService:
     async def group_send(self, request: schema.GroupSendRequest) -> schema.SendResult:
         """Send a message."""
         sent = await answered(self._live(request.group).send(request.text))
-        return schema.SendResult(message_id=(sent.message_id or b"").hex(), seq=sent.seq, epoch=sent.epoch)
+        message_id = (sent.message_id or b"").hex()
+        return schema.SendResult(message_id=message_id, seq=sent.seq, epoch=sent.epoch, is_waiting=not message_id)
 
     async def group_read(self, request: schema.GroupReadRequest) -> schema.MessagePage:
         """Messages, oldest first; what was read here does not count as unread any more.

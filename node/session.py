@@ -18,6 +18,7 @@ from node.agreement import Agreement, fingerprint
 from node.api.errors import ApiError, ErrorCode
 from node.benching import period_s, wishes
 from node.catching_up import CatchingUp
+from node.caution import Caution
 from node.context import NodeContext
 from node.conversation import Conversation
 from node.electorate import RuleError, voter_of
@@ -45,8 +46,9 @@ SYNC_EPOCHS_MAX: Final = 5  # and no more epochs than this: many before a messag
 DAY_MS: Final = 24 * 3600 * 1000
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
 PRUNE_PERIOD_S: Final = 60.0  # between two looks for ciphertexts past their time
-ASK_TIMEOUT_S: Final = 5.0
 INTENT_ID_SIZE: Final = 16
+CAUTION_WAIT_S: Final = 2.0  # for a member to compare with, before a message is kept unsealed
+DRAFTS_MAX: Final = 100
 
 T = TypeVar("T")
 log = logger("session")
@@ -150,6 +152,7 @@ class Session:
         self.conversation = Conversation(self.agreement, self.outward)
         self.catching_up = CatchingUp(self.agreement, self.conversation, self.outward)
         self.conversation.behind = self.catching_up.peer_ahead
+        self.caution = Caution(self.conversation, self.catching_up)
 
     @property
     def holding(self) -> Holding:
@@ -168,7 +171,9 @@ class Session:
         return await self._wish(lambda: self._submit(kind, body))
 
     async def send(self, text: str) -> FeedRow:
-        """Send a message to the group; returns once it is durable."""
+        """Send a message to the group; returns once it is durable, which after a start may be before it is sealed."""
+        with trio.move_on_after(CAUTION_WAIT_S):
+            await self.caution.over.wait()
         return await self._wish(lambda: self._send(text))
 
     async def intent_ended(self, intent_id: bytes) -> IntentRow:
@@ -217,7 +222,15 @@ class Session:
 
     def _send(self, text: str) -> FeedRow:
         self._must_be_member()
-        return self.conversation.send(text)
+        if self.caution.is_over:
+            return self.conversation.send(text)
+        if len(self.conversation.drafts) >= DRAFTS_MAX:
+            raise ApiError(
+                ErrorCode.BUSY,
+                f"{DRAFTS_MAX} messages wait already: since this node was started it has met no other member",
+                "they leave as soon as a member is connected",
+            )
+        return self.conversation.keep(text)
 
     def _must_be_member(self) -> None:
         if self.agreement.is_over:
@@ -320,6 +333,7 @@ class Session:
                 self.agreement.hear(peer)
                 if peer in self.agreement.roster:
                     self.conversation.compare_with(peer)
+                    self.caution.pursue()
                     self._introduce((peer,))
                     if self.holding.unconfirmed:
                         self.agreement.speak()  # who hears from us for the first time answers where it stands
@@ -383,8 +397,9 @@ class Session:
             self._epochs_not_compared = 0
             self.agreement.reconsider()
             self._keep_bench(now)
+            self.caution.pursue()
             connected = self._connected_members()
-            if connected:  # in turn, so that whoever has what we lack is asked soon
+            if connected and not self.catching_up.is_behind:  # in turn; each epoch is drained by itself when we lag
                 self._sync_turn += 1
                 self.conversation.compare_with(connected[self._sync_turn % len(connected)])
             self._deliver_welcomes()
@@ -428,6 +443,7 @@ class Session:
             if not self.agreement.is_over:
                 self.catching_up.entered()
                 self.conversation.open_parked()
+                self.caution.pursue()
                 self._opt_in_if_wanted()
                 self._deliver_welcomes()
                 if self._members != set(self.agreement.roster.others):
@@ -500,7 +516,7 @@ class Session:
                 continue
             began_s = self.context.now_s()
             try:
-                reply = await self.context.transport.request(peer, ask.protocol, ask.payload, timeout_s=ASK_TIMEOUT_S)
+                reply = await self.context.transport.request(peer, ask.protocol, ask.payload, timeout_s=ask.timeout_s)
                 if ask.protocol == SYNC_PROTOCOL and len(reply) <= REPLY_SIZE_MAX:
                     self.context.round_trips.note(peer, self.context.now_s() - began_s)
             except TransportError as error:

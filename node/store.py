@@ -20,7 +20,7 @@ import apsw
 from node.errors import NodeError, NodeMisuseError
 from node.store_reads import StoreReads
 from node.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
-from node.store_writes import ConflictError, GuardError, Transaction
+from node.store_writes import ConflictError, Digests, GuardError, Transaction
 
 __all__ = [
     "KEY_SIZE",
@@ -58,12 +58,13 @@ class SchemaVersionError(StoreError):
 class Store(StoreReads):
     """An open store. Questions may be asked at any time, changes go through ``transaction()``."""
 
-    __slots__ = ("_connection", "_path", "_transaction")
+    __slots__ = ("_connection", "_digests", "_path", "_transaction")
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
         self._transaction: Transaction | None = None
+        self._digests = Digests()
 
     def __repr__(self) -> str:
         return f"Store({str(self._path)!r})"
@@ -77,7 +78,7 @@ class Store(StoreReads):
         if self._transaction is not None:
             raise NodeMisuseError("a transaction is already open in this store; one step, one transaction")
         self._rows("BEGIN IMMEDIATE")
-        transaction = self._transaction = Transaction(self._rows)
+        transaction = self._transaction = Transaction(self._rows, self._digests)
         try:
             yield transaction
             self._rows("COMMIT")

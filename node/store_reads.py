@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import msgpack
 
+from node.errors import NodeError
 from node.store_rows import (
     EPOCH_MAX,
     INTENT_FINAL_STATES,
@@ -25,10 +26,15 @@ from node.store_rows import (
     OutboxRow,
     ParkedRow,
     PeerRow,
+    Pieces,
 )
 
 PAGE_SIZE_MAX = 1000
 """Most rows one paged question returns, whatever limit the caller names."""
+
+
+class DamageError(NodeError):
+    """Rows that belong together do not."""
 
 
 class StoreReads(ABC):
@@ -50,11 +56,26 @@ class StoreReads(ABC):
 
     def group(self, group_id: bytes) -> GroupRow | None:
         rows = self._rows(f"{_GROUP} WHERE group_id = ?", group_id)
-        return _group(rows[0]) if rows else None
+        return self._group(rows[0]) if rows else None
 
     def groups(self) -> tuple[GroupRow, ...]:
         """Every group, removed ones included, in the order they came into this store."""
-        return tuple(map(_group, self._rows(f"{_GROUP} ORDER BY rowid")))
+        return tuple(map(self._group, self._rows(f"{_GROUP} ORDER BY rowid")))
+
+    def piece_digests(self, group_id: bytes) -> frozenset[bytes]:
+        """Which pieces of a group's snapshot are stored, its last one left out."""
+        return frozenset(row[0] for row in self._rows("SELECT digest FROM group_pieces WHERE group_id = ?", group_id))
+
+    def _group(self, row: tuple[Any, ...]) -> GroupRow:
+        group_id, name, epoch, snapshot, health, unconfirmed, removed, extra, pieces = row
+        if pieces is not None:
+            stored = dict(self._rows("SELECT digest, data FROM group_pieces WHERE group_id = ?", group_id))
+            named = msgpack.decode(pieces, type=tuple[bytes, ...])
+            if not named or not stored.keys() >= set(named):
+                raise DamageError("a piece of a group's snapshot is missing")
+            public, *past = (stored[digest] for digest in named)
+            snapshot = Pieces(public, tuple(past), snapshot)
+        return GroupRow(group_id, name, epoch, snapshot, health, bool(unconfirmed), bool(removed), extra)
 
     # the undecided epoch
 
@@ -269,10 +290,10 @@ class StoreReads(ABC):
         return tuple(map(_peer, self._rows(f"{_PEER} ORDER BY peer_id")))
 
 
-_GROUP = "SELECT group_id, name, epoch, snapshot, health, unconfirmed, removed, extra FROM groups"
+_GROUP = "SELECT group_id, name, epoch, snapshot, health, unconfirmed, removed, extra, pieces FROM groups"
 _CANDIDATE = "SELECT group_id, epoch, candidate_id, candidate, successor, intent_ids, ordinal FROM candidates"
 _GUARD = "SELECT group_id, epoch, view, step, rank, signed, signature, abstain_below FROM guards"
-_DECISION = "SELECT group_id, epoch, candidate_id, decision, candidate FROM decisions"
+_DECISION = "SELECT group_id, epoch, candidate_id, decision, candidate, at_ms FROM decisions"
 _INTENT = "SELECT intent_id, group_id, kind, body, state, epoch, error, created_ms FROM intents"
 _FEED = "SELECT group_id, kind, epoch, sender, message_id, body, at_ms, seq FROM feed"
 _MESSAGE = "SELECT group_id, epoch, message_id, payload, at_ms FROM messages"
@@ -283,11 +304,6 @@ _PEER = "SELECT peer_id, addresses, name FROM peers"
 
 def _page(limit: int) -> int:
     return max(0, min(limit, PAGE_SIZE_MAX))
-
-
-def _group(row: tuple[Any, ...]) -> GroupRow:
-    group_id, name, epoch, snapshot, health, unconfirmed, removed, extra = row
-    return GroupRow(group_id, name, epoch, snapshot, health, bool(unconfirmed), bool(removed), extra)
 
 
 def _candidate(row: tuple[Any, ...]) -> CandidateRow:

@@ -21,13 +21,22 @@ KEY_PACKAGE_LAST_RESORT: Final = "last-resort"
 
 
 @dataclass(frozen=True, slots=True)
+class Pieces:
+    """A group's snapshot in pieces, of which a message changes the last: `mls.Parts`, stored."""
+
+    public: bytes = field(repr=False)
+    past: tuple[bytes, ...] = field(repr=False)
+    present: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRow:
     """A group this node is, was or is about to be a member of."""
 
     group_id: bytes
     name: str = field(repr=False)
     epoch: int
-    snapshot: bytes | None = field(repr=False)  # Group.to_bytes(); None once removed, or before the join is done
+    snapshot: Pieces | bytes | None = field(repr=False)  # bytes: whole, as version 1 wrote it; None once removed
     health: str
     unconfirmed: bool
     removed: bool
@@ -74,6 +83,7 @@ class DecisionRow:
     candidate_id: bytes
     decision: bytes = field(repr=False)
     candidate: bytes | None = field(repr=False)
+    at_ms: int = 0  # when it was stored here
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,21 @@ guessing at rows that hold the guard could make this node vote twice.
 from collections.abc import Mapping
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
-MIGRATIONS: Mapping[int, str] = {}
+MIGRATIONS: Mapping[int, str] = {
+    1: """
+ALTER TABLE groups ADD COLUMN pieces BLOB;
+CREATE TABLE group_pieces (
+    group_id BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (group_id, digest)
+) STRICT;
+ALTER TABLE decisions ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
+UPDATE decisions SET at_ms = unixepoch() * 1000;
+""",
+}
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
 
 SCHEMA: Final = """
@@ -26,7 +38,15 @@ CREATE TABLE groups (
     health TEXT NOT NULL,
     unconfirmed INTEGER NOT NULL,
     removed INTEGER NOT NULL,
-    extra BLOB NOT NULL
+    extra BLOB NOT NULL,
+    pieces BLOB -- NULL: the snapshot is whole; else it is the last piece, and these are the digests of the others
+) STRICT;
+
+CREATE TABLE group_pieces (
+    group_id BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (group_id, digest)
 ) STRICT;
 
 CREATE TABLE candidates (
@@ -66,6 +86,7 @@ CREATE TABLE decisions (
     candidate_id BLOB NOT NULL,
     decision BLOB NOT NULL,
     candidate BLOB,
+    at_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (group_id, epoch)
 ) STRICT;
 

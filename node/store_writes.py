@@ -6,6 +6,7 @@ change. Its changes become durable together when the ``with`` block ends, or not
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from hashlib import sha256
 from typing import Any, Final
 
 from msgspec import msgpack
@@ -29,6 +30,7 @@ from node.store_rows import (
     OutboxRow,
     ParkedRow,
     PeerRow,
+    Pieces,
 )
 
 PARKED_PER_GROUP_MAX: Final = 1024
@@ -46,13 +48,33 @@ class ConflictError(NodeError):
     """A second, different decision for an epoch that has one: more liars than the committee tolerates."""
 
 
+class Digests:
+    """What the pieces last written hash to. They are the same objects from message to message, and large."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[tuple[bytes, bytes], ...]] = {}
+
+    def of(self, group_id: bytes, pieces: Pieces) -> tuple[bytes, ...]:
+        """The digests of all pieces but the last; hashed anew only where an object is another one."""
+        known = {id(data): digest for data, digest in self._known.get(group_id, ())}
+        wanted = (pieces.public, *pieces.past)
+        found = tuple((data, known.get(id(data)) or sha256(data).digest()) for data in wanted)
+        self._known[group_id] = found  # which keeps the objects, and so their ids, alive
+        return tuple(digest for _, digest in found)
+
+    def forget(self, group_id: bytes) -> None:
+        """The group is no more ours, and its secrets shall not stay in memory."""
+        self._known.pop(group_id, None)
+
+
 class Transaction(StoreReads):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
-    __slots__ = ("_run",)
+    __slots__ = ("_digests", "_run")
 
-    def __init__(self, run: Callable[..., list[tuple[Any, ...]]]) -> None:
+    def __init__(self, run: Callable[..., list[tuple[Any, ...]]], digests: Digests) -> None:
         self._run: Callable[..., list[tuple[Any, ...]]] | None = run
+        self._digests = digests
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
         if self._run is None:
@@ -74,17 +96,40 @@ class Transaction(StoreReads):
     # groups
 
     def put_group(self, row: GroupRow) -> None:
-        """Insert the group or replace all its fields."""
+        """Insert the group or replace all its fields. Of a snapshot in pieces only those that changed are written."""
+        snapshot, digests = row.snapshot, None
+        stored = self.piece_digests(row.group_id)
+        if isinstance(snapshot, Pieces):
+            digests = self._digests.of(row.group_id, snapshot)
+            for digest, data in zip(digests, (snapshot.public, *snapshot.past), strict=True):
+                if digest not in stored:
+                    self._rows("INSERT OR IGNORE INTO group_pieces VALUES (?, ?, ?)", row.group_id, digest, data)
+            snapshot = snapshot.present
+        else:
+            self._digests.forget(row.group_id)
+        for digest in stored.difference(digests or ()):
+            self._rows("DELETE FROM group_pieces WHERE group_id = ? AND digest = ?", row.group_id, digest)
         self._rows(
-            "INSERT INTO groups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (group_id) DO UPDATE SET"
-            " name = ?2, epoch = ?3, snapshot = ?4, health = ?5, unconfirmed = ?6, removed = ?7, extra = ?8",
-            *_values(row),
+            "INSERT INTO groups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (group_id) DO UPDATE SET"
+            " name = ?2, epoch = ?3, snapshot = ?4, health = ?5, unconfirmed = ?6, removed = ?7, extra = ?8,"
+            " pieces = ?9",
+            row.group_id,
+            row.name,
+            row.epoch,
+            snapshot,
+            row.health,
+            row.unconfirmed,
+            row.removed,
+            row.extra,
+            None if digests is None else msgpack.encode(digests),
         )
 
     def delete_group(self, group_id: bytes) -> None:
         """Forget a group and everything of it, except the guard: what was signed stays signed."""
+        self._digests.forget(group_id)
         for table in (
             "groups",
+            "group_pieces",
             "candidates",
             "ordering_records",
             "decisions",
@@ -159,7 +204,7 @@ class Transaction(StoreReads):
         """
         present = self.decision(row.group_id, row.epoch)
         if present is None:
-            self._rows("INSERT INTO decisions VALUES (?, ?, ?, ?, ?)", *_values(row))
+            self._rows("INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?)", *_values(row))
             return True
         if present.candidate_id != row.candidate_id:
             raise ConflictError(f"epoch {row.epoch} of this group is already decided, for another candidate")

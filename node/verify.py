@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mls import Group, GroupConfig, MlsError, PublicGroup
+from mls import GroupConfig, MlsError, PublicGroup
 from node.agreement import fingerprint
 from node.api.errors import ApiError, ErrorCode
 from node.api.schema import VerifyReport
@@ -20,7 +20,7 @@ from node.chain_file import ChainFile
 from node.chain_walk import Problems, Walk
 from node.data_dir import DataDir
 from node.electorate import RuleError, voting_of
-from node.holding import Extra
+from node.holding import Extra, stored_group
 from node.ordering_records import FOLLOWED
 from node.store import open_store
 from node.store_reads import PAGE_SIZE_MAX, StoreReads
@@ -132,7 +132,8 @@ def check_value(store: StoreReads, row: GroupRow, walk: Walk, problems: Problems
         return ""
     followed = dict(store.ordering_records(row.group_id, row.epoch)).get(FOLLOWED)
     try:
-        group = Group.from_bytes(row.snapshot, GroupConfig())
+        group = stored_group(row, GroupConfig())
+        assert group is not None
         public = group.public if followed is None else PublicGroup.from_bytes(followed)
         descriptor = voting_of(public).committee.descriptor
     except (MlsError, RuleError) as error:

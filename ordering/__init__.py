@@ -105,7 +105,7 @@ from ordering.sync import (
     answer,
 )
 from ordering.votes import SignedVote, Verify, Vote, VoteKind, vote_bytes
-from ordering.wire import BundleId, InstanceId, Wire
+from ordering.wire import BundleId, InstanceId, Wire, digest, framed
 
 __all__ = [
     "BUNDLE_SIZE_MAX",
@@ -203,10 +203,12 @@ __all__ = [
     "check_join_proof",
     "create",
     "decode_message",
+    "digest",
     "elect",
     "encode_message",
     "fault_count",
     "find_fork",
+    "framed",
     "genesis_prev",
     "instance_id",
     "is_instance_message",

@@ -317,11 +317,12 @@ class IntentResult(Reply, frozen=True, kw_only=True):
 
 
 class SendResult(Reply, frozen=True, kw_only=True):
-    """The message is durable and on its way."""
+    """The message is durable and on its way; or, right after a start, durable and waiting for a member to be met."""
 
-    message_id: str
-    seq: int
+    message_id: str  # empty while it waits
+    seq: int  # 0 while it waits
     epoch: int
+    is_waiting: bool = False  # not sealed yet; it is in no feed until it is
 
 
 class MessageItem(Reply, frozen=True, kw_only=True):

@@ -35,6 +35,9 @@ def send(group: str, text: tuple[str, ...]) -> None:
     if given.is_json:
         print_json(sent)
         return
+    if sent.is_waiting:
+        click.echo("kept: it is sent as soon as another member has been met since this node was started")
+        return
     click.echo(f"sent in epoch {sent.epoch} as {short(sent.message_id)}")
 
 

@@ -18,7 +18,7 @@ from node.config import Config
 from node.data_dir import DataDir
 from node.electorate import peer_of
 from node.feed import DecisionBody, IntentBody, MessageBody
-from node.holding import Extra
+from node.holding import Extra, stored_group
 from node.setup import open_key
 from node.store import Store, open_store
 from node.store_reads import PAGE_SIZE_MAX
@@ -110,7 +110,7 @@ def read_evidence(name: str, peer_id: str, config: Config, group_id: bytes) -> E
         row = store.group(group_id)
         if row is None:
             return Evidence(name=name, peer_id=peer_id, epoch=None)
-        group = None if row.snapshot is None else Group.from_bytes(row.snapshot, GroupConfig())
+        group = stored_group(row, GroupConfig())
         entries = tuple(_feed(store, group_id))
         verifier = cast(Verifier, import_module("node.verify"))
         return Evidence(

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from mls import GroupConfig
-from node import conversation, session
+from node import conversation, draining, session
 from node.intents import DONE
 from node.peer_messages import SYNC_PROTOCOL, SyncReply, SyncRequest, group_tag
 from node.transport_memory import Conditions
@@ -22,6 +22,7 @@ async def test_a_long_backlog_of_one_sender_is_read_whole(
     backlog was too far ahead, and given up for good. With the engine's bound, that begins at a thousand messages."""
     monkeypatch.setattr("node.daemon.group_config", lambda _: GroupConfig(forward_distance_max=30, out_of_order_max=30))
     monkeypatch.setattr(conversation, "MESSAGES_PER_PULL_MAX", 20)
+    monkeypatch.setattr(draining, "MESSAGES_PER_PULL_MAX", 20)
     async with open_world(tmp_path) as world:
         ada, bob = await world.group_of("ada", "bob", committee=1)
         await bob.stop()

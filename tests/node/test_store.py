@@ -10,8 +10,10 @@ import pytest
 
 from node.errors import NodeMisuseError
 from node.store import SchemaVersionError, Store, StoreError, StoreKeyError, open_store
+from node.store_reads import DamageError
 from node.store_rows import (
     CandidateRow,
+    DecisionRow,
     FeedRow,
     GroupRow,
     IntentRow,
@@ -20,6 +22,7 @@ from node.store_rows import (
     OutboxRow,
     ParkedRow,
     PeerRow,
+    Pieces,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -202,7 +205,7 @@ def test_an_unknown_schema_version_is_refused_naming_both(path: Path) -> None:
     with open_store(path, KEY) as store:
         store._rows("PRAGMA user_version = 99")
     before = on_disk(path)
-    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 1"):
+    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 2"):
         open_store(path, KEY).__enter__()
     assert on_disk(path) == before
 
@@ -217,19 +220,100 @@ def test_a_store_without_a_version_but_with_tables_is_refused(path: Path) -> Non
 def test_a_known_older_version_is_migrated_in_one_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(path, KEY) as store, store.transaction() as tx:
         tx.put_meta("a", b"1")
-    monkeypatch.setattr("node.store.SCHEMA_VERSION", 3)
-    monkeypatch.setattr("node.store.MIGRATIONS", {1: "CREATE TABLE extra (x) STRICT;", 2: "SELECT 1"})
+    monkeypatch.setattr("node.store.SCHEMA_VERSION", 4)
+    monkeypatch.setattr("node.store.MIGRATIONS", {2: "CREATE TABLE extra (x) STRICT;", 3: "SELECT 1"})
     with pytest.raises(StoreError), open_store(path, KEY):  # a STRICT table wants column types
         pytest.fail("opened")
-    monkeypatch.setattr("node.store.MIGRATIONS", {1: "CREATE TABLE extra (x ANY) STRICT;", 2: "DROP TABLE extra"})
+    monkeypatch.setattr("node.store.MIGRATIONS", {2: "CREATE TABLE extra (x ANY) STRICT;", 3: "DROP TABLE extra"})
     with pytest.raises(SchemaVersionError), open_store(path, KEY, read_only=True):
         pytest.fail("a reader migrated")
     with open_store(path, KEY) as store:
-        assert store._rows("PRAGMA user_version") == [(3,)]
+        assert store._rows("PRAGMA user_version") == [(4,)]
         assert store.meta("a") == b"1"
     monkeypatch.undo()
-    with pytest.raises(SchemaVersionError, match="schema version 3"), open_store(path, KEY):
+    with pytest.raises(SchemaVersionError, match="schema version 4"), open_store(path, KEY):
         pytest.fail("opened")
+
+
+def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_dated(path: Path) -> None:
+    """Its snapshots stay in one piece until their group is written next; its decisions begin to age now."""
+    with open_store(path, KEY) as store:
+        with store.transaction() as tx:
+            tx.put_group(GroupRow(b"g", "one", 1, b"whole", "ok", False, False, b"extra"))
+            tx.put_decision(DecisionRow(b"g", 0, b"id", b"decision", None))
+        today = columns(store)
+        for back in (
+            "ALTER TABLE groups DROP COLUMN pieces",
+            "DROP TABLE group_pieces",
+            "ALTER TABLE decisions DROP COLUMN at_ms",
+            "PRAGMA user_version = 1",
+        ):
+            store._rows(back)
+
+    with open_store(path, KEY) as store:
+        assert columns(store) == today
+        row, decision = store.group(b"g"), store.decision(b"g", 0)
+        assert row == GroupRow(b"g", "one", 1, b"whole", "ok", False, False, b"extra")
+        assert decision is not None
+        assert decision.at_ms > 1_600_000_000_000
+        after = GroupRow(b"g", "one", 1, Pieces(b"public", (b"newer", b"older"), b"present"), "ok", False, False)
+        with store.transaction() as tx:
+            tx.put_group(after)
+        assert store.group(b"g") == after
+
+
+def columns(store: Store) -> dict[str, list[tuple[object, ...]]]:
+    tables = [name for (name,) in store._rows("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {
+        name: store._rows(f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{name}')") for name in tables
+    }
+
+
+def test_a_message_writes_little_of_a_large_group(store: Store) -> None:
+    """A snapshot comes in pieces; those that are stored are not written again, those that are gone are deleted."""
+    large = CANARY * 10_000
+    first = GroupRow(b"g", "", 1, Pieces(large, (b"one", b"two"), b"present"), "ok", False, False)
+    with store.transaction() as tx:
+        tx.put_group(first)
+    written = store._rows("SELECT total_changes()")[0][0]
+    again = GroupRow(b"g", "", 1, Pieces(large, (b"one", b"two"), b"later"), "ok", False, False)
+    with store.transaction() as tx:
+        tx.put_group(again)
+    assert store._rows("SELECT total_changes()")[0][0] == written + 1
+    assert store.group(b"g") == again
+
+    next_epoch = GroupRow(b"g", "", 2, Pieces(b"next", (b"zero", b"one"), b"present"), "ok", False, False)
+    with store.transaction() as tx:
+        tx.put_group(next_epoch)
+    assert store.group(b"g") == next_epoch
+    assert len(store.piece_digests(b"g")) == 3
+    with store.transaction() as tx:
+        tx.put_group(GroupRow(b"g", "", 2, None, "removed", False, True))
+    assert not store.piece_digests(b"g")
+
+
+def test_a_piece_that_is_missing_is_told(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.put_group(GroupRow(b"g", "", 1, Pieces(b"public", (b"past",), b"present"), "ok", False, False))
+    store._rows("DELETE FROM group_pieces WHERE data = ?", b"past")
+    with pytest.raises(DamageError, match="missing"):
+        store.group(b"g")
+
+
+def test_a_piece_of_a_step_that_was_undone_is_written_by_the_next(store: Store) -> None:
+    """What is remembered about pieces may not outlive the transaction that was to write them."""
+    pieces = Pieces(b"public", (), b"present")
+
+    def half_a_step() -> None:
+        with store.transaction() as tx:
+            tx.put_group(GroupRow(b"g", "", 1, pieces, "ok", False, False))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_a_step()
+    with store.transaction() as tx:
+        tx.put_group(GroupRow(b"g", "", 1, pieces, "ok", False, False))
+    assert store.group(b"g") == GroupRow(b"g", "", 1, pieces, "ok", False, False)
 
 
 def test_a_reader_beside_the_node_sees_what_is_committed_and_changes_nothing(store: Store, path: Path) -> None:

@@ -27,6 +27,7 @@ from node.store_rows import (
     OutboxRow,
     ParkedRow,
     PeerRow,
+    Pieces,
 )
 
 G, H = b"group", b"other group"
@@ -55,7 +56,7 @@ def test_a_deleted_group_leaves_nothing_but_its_guard(store: Store) -> None:
     """Joining the group again must not make this node sign twice at one position."""
     with store.transaction() as tx:
         for group in (G, H):
-            tx.put_group(GroupRow(group, "", 0, b"", "ok", False, False))
+            tx.put_group(GroupRow(group, "", 0, Pieces(b"", (), b""), "ok", False, False))
             tx.put_candidate(CandidateRow(group, 0, b"c", b""))
             tx.put_ordering_record(group, 0, "k", b"")
             tx.put_guard(GuardRow(group, 1, 0, 0))
@@ -67,7 +68,7 @@ def test_a_deleted_group_leaves_nothing_but_its_guard(store: Store) -> None:
             tx.put_outbox(OutboxRow(group, "message", 0, None, b"", 0))
         tx.delete_group(G)
     tables = [name for (name,) in store._rows("SELECT name FROM sqlite_schema WHERE sql LIKE '%group_id BLOB%'")]
-    assert len(tables) == 10
+    assert len(tables) == 11
     left = {name: store._rows(f"SELECT group_id FROM {name}") for name in tables}
     assert left.pop("guards") == [(G,), (H,)]
     assert all(rows == [(H,)] for rows in left.values()), left

@@ -84,7 +84,7 @@ def row_of(store: Store, epoch: int) -> DecisionRow:
 
 def overwrite(store: Store, row: DecisionRow) -> None:
     """Damage: the store itself would never replace a decision."""
-    store._rows("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?)", *(getattr(row, n) for n in row.__slots__))
+    store._rows("INSERT OR REPLACE INTO decisions VALUES (?, ?, ?, ?, ?, ?)", *(getattr(row, n) for n in row.__slots__))
 
 
 def candidate_of(row: DecisionRow) -> Candidate:
