@@ -13,12 +13,14 @@ from typing import Final
 from mls import Group, MlsError, PublicGroup, ed25519_sign, ed25519_verify
 from node import adoption, cut_off, feed
 from node.adoption import Adoption, notice_row
-from node.building import build_for_intents, build_plain
+from node.building import Built, build_for_intents, build_plain
 from node.candidacy import Candidacy, is_candidate
 from node.confirmation import Confirmation
 from node.context import NodeContext
 from node.cut_off import NO_FINGERPRINT
 from node.electorate import RuleError, Voting, voting_of
+from node.eviction import Eviction, Turn
+from node.evidence import attached
 from node.holding import ABSTAINING, FROZEN, OK, Holding
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED
@@ -47,6 +49,7 @@ from ordering import (
     Decided,
     Decision,
     Effect,
+    Evidence,
     EvidenceFound,
     Fetch,
     Freeze,
@@ -113,6 +116,7 @@ class Agreement:
         self._vote_key = holding.vote_key
         self._resync: Resync | None = None  # while we are cut off
         self._group_info: bytes = b""
+        self.eviction = Eviction(context, holding.group_id, tell=self._tell_evidence, offer=self._offer_eviction)
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
         self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
@@ -162,6 +166,7 @@ class Agreement:
         if self.is_frozen:
             return None
         due = [] if self._resync is None else [self._resync.next_round_s]
+        due += [] if self.eviction.due_at_s is None else [self.eviction.due_at_s]
         due += [] if self.instance.wake_at_s is None else [self.instance.wake_at_s]
         return min(due, default=None)
 
@@ -242,6 +247,7 @@ class Agreement:
         """`wake_at_s` has come."""
         if self._resync is not None:
             self._resync.tick()
+        self.eviction.tick()
         self._step(Tick(self.context.now_s()))
 
     def speak(self) -> None:
@@ -276,6 +282,9 @@ class Agreement:
             return
         if self.holding.is_cut_off:
             return  # they wait; what we can commit now brings us back
+        if self.candidacy.has_own(INTENT_ORDINAL):
+            return
+        self.eviction.tick()
         if self.candidacy.has_own(INTENT_ORDINAL):
             return
         intents = self.context.store.open_intents(self.holding.group_id)
@@ -332,6 +341,8 @@ class Agreement:
         epoch = Epoch(public, self._config.instance, voting)
         self.candidacy = Candidacy(self.context, holding, epoch, judges=own_voter is not None)
         self._resync = self._way_back() if holding.is_cut_off else None
+        able = not holding.is_cut_off and not holding.unconfirmed
+        self.eviction.begin(Turn(self.epoch, own_leaf, self.group if able else None))
 
     def _way_back(self) -> Resync:
         """How we come back into the group from this epoch; resyncs made before a restart are found on the disk."""
@@ -493,6 +504,14 @@ class Agreement:
         self._announce(known)
         self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
 
+    def _offer_eviction(self, built: Built) -> bool:
+        """Offer the removal of proven liars as our commit of this epoch, if there is no other."""
+        is_open = self.instance.freeze is None and self.instance.decision is None and not self.is_frozen
+        if is_open and not self.candidacy.has_own(INTENT_ORDINAL):
+            self._offer(self.candidacy.admit_own(built))
+            return True
+        return False
+
     def _announce(self, known: Known, place: int | None = None) -> None:
         """The candidate's bytes to all members; at `place` in the queue, before votes that name it."""
         outward = self._to_members(Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode()))
@@ -564,6 +583,7 @@ class Agreement:
     def _forget(self) -> None:
         """We were removed: the group's secrets leave the memory as they have left the disk."""
         self.candidacy.forget(self.holding)
+        self.eviction.end()
         self.parking = Parking()
         del self._vote_key
 
@@ -591,8 +611,8 @@ class Agreement:
             case Abstained(epoch, hopeless):
                 self._tell_abstaining(epoch, hopeless=hopeless)
             case EvidenceFound(evidence):
-                voter = evidence.first.voter
-                log.warning("a voter contradicted itself", group=short(self.holding.group_id), voter=voter)
+                leaf_index = self._config.committee.seats[evidence.first.voter].leaf
+                self.eviction.take(attached(self.public, leaf_index, evidence), self.context.identity.peer_id)
             case Persist() | Decided():
                 pass  # done in the transaction
 
@@ -689,6 +709,10 @@ class Agreement:
         if len(peers) <= DIRECT_MEMBERS_MAX:
             return Tell(peers, frame)
         return Tell(self.roster.other_voters, frame) if self.holding.is_cut_off else Publish(frame, self.holding.epoch)
+
+    def _tell_evidence(self, peer: PeerId | None, evidence: Evidence) -> None:
+        frame = Frame(self._tag, FrameKind.EVIDENCE, evidence.encode())
+        self.outward.append(self._to_members(frame) if peer is None else Tell((peer,), frame))
 
     def _tell(self, peers: tuple[PeerId, ...], message: InstanceMessage) -> None:
         self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, encode_message(message))))

@@ -4,10 +4,20 @@ A member may have two candidates in an epoch: one for what it wants (ordinal 0),
 when every other way is blocked (ordinal 1), which every honest member can open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mls import Extension, Group, LeafChange, Proposal, Random, SignaturePrivateKey, ed25519_sign, own_capabilities
+from mls import (
+    Extension,
+    Group,
+    LeafChange,
+    Proposal,
+    Random,
+    SignaturePrivateKey,
+    ed25519_sign,
+    own_capabilities,
+    remove,
+)
 from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, RuleError, is_benched, voter_extension, voting_of
 from node.judgement import CANDIDATE_LABEL
 from node.planning import Plan
@@ -18,6 +28,7 @@ from ordering import (
     Bundle,
     BundleId,
     Candidate,
+    Evidence,
     VoterExtension,
     candidate_bytes,
     possession_bytes,
@@ -59,6 +70,12 @@ def build_plain(group: Group, instance: bytes, random: Random, now: int) -> Buil
     return _build(group, instance, PLAIN_ORDINAL, (), None, (), random, now)
 
 
+def build_eviction(group: Group, instance: bytes, convicted: Mapping[int, Evidence], random: Random, now: int) -> Built:
+    """A commit that removes these leaves, and nothing else, with the evidence in its bundle."""
+    removals, why = tuple(map(remove, convicted)), tuple(convicted.values())
+    return _build(group, instance, INTENT_ORDINAL, removals, None, (), random, now, why)
+
+
 def offer_to_vote(group: Group, vote_key: SignaturePrivateKey) -> Extension:
     """The `voter` extension of our own leaf, from the present epoch on."""
     own = group.public.leaf(group.own_leaf)
@@ -76,10 +93,11 @@ def _build(
     intent_ids: tuple[bytes, ...],
     random: Random,
     now: int,
+    evidence: tuple[Evidence, ...] = (),
 ) -> Built:
     commit = group.commit(random, now, proposals=proposals, authenticated_data=instance, leaf=change, force_path=True)
     descriptor = voting_of(commit.successor.public).committee.descriptor
-    bundle = Bundle(commit.message, (), commit.welcome or b"", descriptor)
+    bundle = Bundle(commit.message, (), commit.welcome or b"", descriptor, evidence)
     if len(bundle.encode()) > BUNDLE_SIZE_MAX:
         raise RuleError("the change is too large for one commit")
     id = bundle.id(instance)

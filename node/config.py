@@ -61,6 +61,7 @@ class OrderingSection(msgspec.Struct, frozen=True, kw_only=True):
     status_idle_period_ms: Annotated[int, Meta(ge=50, le=600_000)] = 15_000
     collection_window_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
     bench_after_s: Annotated[int, Meta(ge=10, le=31_536_000)] = 86_400
+    evict_proven: bool = True
 
 
 class GroupSection(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ closed to it. The same goes for a node whose leaf another copy of it has replace
 """
 
 from mls import PublicGroup, PublicStaged
-from node.electorate import peer_of
+from node.electorate import leaf_of_peer
 from node.holding import Holding
 from node.peer_id import PeerId
 
@@ -18,17 +18,12 @@ NO_FINGERPRINT = b""
 """What a cut-off member puts into its Status: signed, it says that it stands in the epoch without its secrets."""
 
 
-def place_in(public: PublicGroup, peer: PeerId) -> int | None:
-    """The leaf of a peer."""
-    return next((index for index, leaf in public.leaves() if peer_of(public, leaf) == peer), None)
-
-
 def followed(staged: PublicStaged, peer: PeerId) -> PublicGroup | None:
     """The epoch that a commit opens, for a member whose secrets do not lead there; None when it is no member of it.
 
     Who is removed and added anew in one commit gets a Welcome, and is let in by that.
     """
-    leaf_index = place_in(staged.successor, peer)
+    leaf_index = leaf_of_peer(staged.successor, peer)
     added = any(addition.leaf_index == leaf_index for addition in staged.adds)
     return None if leaf_index is None or added else staged.successor
 

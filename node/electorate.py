@@ -82,6 +82,11 @@ def _peer_of(identity: bytes, signature_key: bytes, suite: int) -> PeerId:
     return verify_binding(identity, signature_key, suite)
 
 
+def leaf_of_peer(public: PublicGroup, peer: PeerId) -> int | None:
+    """Where a peer stands in the tree."""
+    return next((index for index, leaf in public.leaves() if peer_of(public, leaf) == peer), None)
+
+
 def is_eligible(public: PublicGroup, leaf: LeafNode) -> bool:
     """Willing, and in the group by its own act. Who was just added by KeyPackage may not have joined yet."""
     if voter_of(leaf) is None:
@@ -154,7 +159,7 @@ def check_tree(public: PublicGroup) -> None:
     for leaf_index, leaf in public.leaves():
         voter = voter_of(leaf)
         if voter is not None:
-            _check_offer(public, leaf_index, leaf, voter)
+            check_offer(public, leaf_index, leaf, voter)
     _check_distinct(public)
 
 
@@ -173,13 +178,14 @@ def _check_leaf(before: PublicGroup, leaf_index: int, leaf: LeafNode, former: Le
     voter = voter_of(leaf)
     if voter is None:
         return
-    _check_offer(before, leaf_index, leaf, voter)
+    check_offer(before, leaf_index, leaf, voter)
     expected = due_since(before, leaf_index, former)
     if voter.since != expected:
         raise RuleError(f"leaf {leaf_index}: willing since epoch {voter.since}, where {expected} is due")
 
 
-def _check_offer(public: PublicGroup, leaf_index: int, leaf: LeafNode, voter: VoterExtension) -> None:
+def check_offer(public: PublicGroup, leaf_index: int, leaf: LeafNode, voter: VoterExtension) -> None:
+    """The vote key is sound, and its holder means this leaf of this group; raises `RuleError`."""
     if not valid_vote_key(voter.vote_key):
         raise RuleError(f"leaf {leaf_index}: the vote key is not canonical and of full order")
     possession = possession_bytes(public.group_id, leaf.signature_key, voter.since)

@@ -21,6 +21,7 @@ from mls import (
 from node.admission import ADMISSION, check_resync, comes_back, place_of
 from node.authority import UNCHANGED, PolicyChange, check_policy, check_removals
 from node.electorate import RuleError, Voting, check_leaves, voting_of
+from node.evidence import check_eviction
 from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
 
 CANDIDATE_LABEL = "Conclave Candidate"
@@ -121,8 +122,6 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
     bundle = candidate.bundle
     if candidate.instance != epoch.instance:
         raise RuleError("the candidate is of another instance")
-    if bundle.evidence:
-        raise RuleError("bundles that evict by evidence are not known to this version")
     member = check_wrapper(epoch, candidate)
     staged = epoch.public.check_commit(bundle.commit, bundle.proposals, policy=ADMISSION)
     if staged.authenticated_data != epoch.instance:
@@ -143,7 +142,8 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
     if voting.committee.descriptor != bundle.descriptor:
         raise RuleError("the bundle announces another committee than the one its commit elects")
     change = check_policy(epoch.public, epoch.voting, staged, voting)
-    check_removals(epoch.public, epoch.voting, staged, frozenset())
+    convicted = check_eviction(epoch.public, bundle.evidence, staged) if bundle.evidence else frozenset()
+    check_removals(epoch.public, epoch.voting, staged, convicted)
     return HardValid(candidate, candidate.id, staged, voting, change, member if staged.is_external else None)
 
 

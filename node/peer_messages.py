@@ -53,6 +53,7 @@ class FrameKind(IntEnum):
     CANDIDATE = 2  # an encoded ordering.Candidate
     MESSAGE = 3  # an MLS PrivateMessage with application data
     INTRODUCTIONS = 4  # where members can be reached
+    EVIDENCE = 5  # an encoded ordering.Evidence
 
 
 class Frame(Wire, frozen=True):

@@ -34,7 +34,7 @@ from node.sealing import open_sealed, seal
 from node.store_rows import FeedRow, IntentRow
 from node.transport import FRAME_SIZE_MAX, GOSSIP_SIZE_MAX, KIB, MIB, RequestError, RequestFailure, TransportError
 from node.welcoming import ALREADY_IN, GIVE_UP_MS, JOINED, RETRY_MS, WELCOME_KIND
-from ordering import MalformedError, OrderingError
+from ordering import Evidence, MalformedError, OrderingError
 
 INBOX_MAX: Final = 4096
 WAITING_PER_PEER_MAX: Final = 4 * MIB  # of one peer in the inbox; all who are no members have one such share together
@@ -335,6 +335,7 @@ class Session:
                     self.conversation.compare_with(peer)
                     self.caution.pursue()
                     self._introduce((peer,))
+                    self.agreement.eviction.connected(peer)
                     if self.holding.unconfirmed:
                         self.agreement.speak()  # who hears from us for the first time answers where it stands
 
@@ -358,6 +359,8 @@ class Session:
                 self.catching_up.notice(peer, frame.body)
             case FrameKind.CANDIDATE:
                 self.agreement.receive_candidate(peer, frame.body)
+            case FrameKind.EVIDENCE if peer in self.agreement.roster:
+                self.agreement.eviction.take(Evidence.decode(frame.body), peer)
             case FrameKind.MESSAGE:
                 self.conversation.receive(peer, frame.body)
             case FrameKind.INTRODUCTIONS if peer in self.agreement.roster:
@@ -365,7 +368,7 @@ class Session:
                 if take_introductions(self.context, peer, members, Introductions.decode(frame.body)):
                     again_s = max(self.context.now_s(), self._introduced_s + INTRODUCE_PERIOD_S)
                     self._introduce_at_s = min(self._introduce_at_s, again_s)
-            case FrameKind.INTRODUCTIONS:
+            case FrameKind.INTRODUCTIONS | FrameKind.EVIDENCE:
                 pass  # from a stranger
 
     def _take_hint(self, peer: PeerId, sealed: Sealed) -> None:

@@ -22,6 +22,7 @@ SETTINGS = {
     "ordering.status_idle_period_ms": "How often they say that they are there.",
     "ordering.collection_window_ms": "A leader's longest wait for rival changes.",
     "ordering.bench_after_s": "A voter unheard for so long is passed over.",
+    "ordering.evict_proven": "Remove who is proven to have lied as a voter.",
     "group.suite": "Cipher suite of groups created here.",
     "group.padding": "Messages are padded to a multiple of so many bytes.",
     "retention.messages_days": "How long encrypted messages are kept.",

@@ -71,12 +71,16 @@ def signed_by(group: Group, instance: bytes, message: bytes, successor: Group) -
 def spoilt(fresh: FreshPath, path: UpdatePath, closed: Collection[int]) -> UpdatePath:
     nodes = []
     for step, node in zip(fresh.steps, path.nodes, strict=True):
-        sealed = [
-            replace(each, ciphertext=bytes(len(each.ciphertext))) if under(subtree) <= set(closed) else each
-            for subtree, each in zip(reached(step.copath, ()), node.encrypted_path_secret, strict=True)
-        ]
-        nodes.append(replace(node, encrypted_path_secret=tuple[HPKECiphertext, ...](sealed)))
+        reachable = zip(reached(step.copath, ()), node.encrypted_path_secret, strict=True)
+        sealed = tuple(garbled(each) if under(subtree) <= set(closed) else each for subtree, each in reachable)
+        nodes.append(replace(node, encrypted_path_secret=sealed))
     return replace(path, nodes=tuple(nodes))
+
+
+def garbled(sealed: bytes) -> bytes:
+    """A ciphertext that opens for nobody."""
+    whole = HPKECiphertext.decode(sealed)
+    return replace(whole, ciphertext=bytes(len(whole.ciphertext))).encode()
 
 
 def under(subtree: Subtree) -> set[int]:

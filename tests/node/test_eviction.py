@@ -1,0 +1,217 @@
+"""A voter that contradicts itself is proven to have done so, told of, and removed; and nobody else can be framed."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from trio.testing import MockClock
+
+from mls import SignaturePrivateKey, ed25519_generate, ed25519_sign
+from node import feed
+from node.electorate import VOTER_EXTENSION, RuleError, leaf_of_peer, voter_extension
+from node.eviction import KEPT_OF_ONE_MAX, REFUSED_MAX, Eviction, stored_book
+from node.evidence import accused, attached
+from node.feed import DecisionBody, NoticeBody
+from node.intents import DONE, REMOVE, RemoveBody
+from node.peer_messages import Frame, FrameKind, group_tag
+from node.session import FrameIn
+from ordering import (
+    BundleId,
+    Candidate,
+    Evidence,
+    SignedVote,
+    Vote,
+    VoteKind,
+    VoterExtension,
+    encode_message,
+    possession_bytes,
+)
+from ordering.votes import vote_bytes
+from ordering.wire import InstanceId
+from tests.node.world import Member, open_world, until
+
+FOUR = ("ada", "bob", "cyn", "dan")
+
+
+def signed(member: Member, key: SignaturePrivateKey, name: str, *, instance: bytes = b"", view: int = 0) -> SignedVote:
+    """A Notarize by the voter that this member is, under that key."""
+    agreement = member.session.agreement
+    voter = agreement.instance.config.own_voter
+    assert voter is not None
+    instance = instance or agreement.epoch.instance
+    id = BundleId(name.encode().ljust(32, b"."))
+    message = vote_bytes(instance, VoteKind.NOTARIZE, view, voter, id)
+    return Vote(VoteKind.NOTARIZE, view, voter, id, ed25519_sign(key, message)).signed(InstanceId(instance))
+
+
+def contradiction(member: Member, *, instance: bytes = b"") -> Evidence:
+    """What proves this member a liar."""
+    key = member.session.holding.vote_key
+    bare = Evidence(signed(member, key, "one", instance=instance), signed(member, key, "two", instance=instance))
+    return attached(member.session.agreement.public, member.session.agreement.own_leaf, bare)
+
+
+def post(source: Member, to: Member, kind: FrameKind, body: bytes) -> None:
+    to.session.post(FrameIn(source.peer_id, Frame(group_tag(to.session.group_id), kind, body)))
+
+
+def contradict(liar: Member, to: Member) -> None:
+    """Both votes, to one voter."""
+    evidence = contradiction(liar)
+    for vote in (evidence.first, evidence.second):
+        post(liar, to, FrameKind.ORDERING, encode_message(vote))
+
+
+def told(member: Member) -> list[str]:
+    rows = member.node.context.store.feed(0, 1000, member.session.group_id)
+    return [NoticeBody.decode(row.body).text for row in rows if row.kind == feed.HEALTH]
+
+
+def accusations(member: Member) -> int:
+    return sum("contradict each other" in text for text in told(member))
+
+
+async def test_who_contradicts_itself_is_removed_on_proof(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """One voter sees both votes. Everybody learns of it, is told once, and the proof is part of the decided chain."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        began = ada.epoch
+        contradict(dan, ada)
+
+        await until(lambda: all(len(m.session.agreement.roster) == 3 for m in (ada, bob, cyn)))
+        await world.settled(ada, bob, cyn)
+
+        assert [accusations(member) for member in (ada, bob, cyn)] == [1, 1, 1]
+        decided = ada.node.context.store.decision(ada.session.group_id, began)
+        assert decided is not None
+        assert decided.candidate is not None
+        assert [e.first.instance for e in decided_evidence(decided.candidate)] == [contradiction_of(ada)]
+        rows = ada.node.context.store.feed_of_kind(ada.session.group_id, feed.DECISION, 0, 1000)
+        assert [change.kind for change in DecisionBody.decode(rows[-1].body).changes] == ["remove"]
+        assert (await bob.update()).state == DONE
+
+
+def decided_evidence(candidate: bytes) -> tuple[Evidence, ...]:
+    return Candidate.decode(candidate).bundle.evidence
+
+
+def contradiction_of(member: Member) -> bytes:
+    (piece,) = stored_book(member.node.context.store, member.session.group_id).pieces
+    return piece.evidence.first.instance
+
+
+async def test_it_may_be_left_to_people(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The evidence is kept, across a restart too; who removes the liar then is the user's to say."""
+    async with open_world(tmp_path) as world:
+        members = await world.group_of(*FOUR, committee=4)
+        ada, bob, cyn, dan = members
+        for member in members:
+            ordering = msgspec.structs.replace(member.config.ordering, evict_proven=False)
+            member.config = msgspec.structs.replace(member.config, ordering=ordering)
+            await member.stop()
+            await member.start()
+        await world.settled(*members)
+        contradict(dan, ada)
+        await until(lambda: all(accusations(member) == 1 for member in (ada, bob, cyn)))
+        await ada.stop()
+        await ada.start()
+
+        assert len(ada.session.agreement.eviction.book.pieces) == 1
+        assert len(ada.session.agreement.roster) == 4
+        assert (await ada.change(REMOVE, RemoveBody(dan.peer_id).encode())).state == DONE
+
+
+async def test_who_was_away_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Evidence against present members is passed on to whoever connects; what is known is not told twice."""
+    async with open_world(tmp_path) as world:
+        members = await world.group_of(*FOUR, committee=4)
+        ada, bob, cyn, dan = members
+        for member in members:
+            ordering = msgspec.structs.replace(member.config.ordering, evict_proven=False)
+            member.config = msgspec.structs.replace(member.config, ordering=ordering)
+            await member.stop()
+            await member.start()
+        await cyn.stop()
+        contradict(dan, ada)
+        await until(lambda: accusations(bob) == 1)
+        await cyn.start()
+
+        await until(lambda: accusations(cyn) == 1)
+        post(bob, cyn, FrameKind.EVIDENCE, contradiction(dan).encode())
+        assert (await cyn.update()).state == DONE
+        assert accusations(cyn) == 1
+
+
+async def test_framed_by_descriptor(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """An accuser invents a committee that seats its own key under the accused's name. Every link of the chain from the
+    member to the votes has to hold, so each forgery fails at one of them."""
+    async with open_world(tmp_path) as world:
+        ada, bob, _, dan = await world.group_of(*FOUR, committee=4)
+        public = ada.session.agreement.public
+        eve = ed25519_generate(os.urandom)
+        framed = Evidence(signed(bob, eve, "one"), signed(bob, eve, "two"))
+        victim = leaf_of_peer(public, bob.peer_id)
+        assert victim is not None
+
+        with pytest.raises(RuleError, match="did not sign this"):  # the accused's leaf, not the accused's votes
+            accused(public, attached(public, victim, framed))
+        half = Evidence(signed(bob, bob.session.holding.vote_key, "one"), signed(bob, eve, "two"))
+        with pytest.raises(RuleError, match="did not sign this"):
+            accused(public, attached(public, victim, half))
+
+        leaf = public.leaf(victim)
+        assert leaf is not None
+        offer = VoterExtension(
+            eve.public, 0, ed25519_sign(eve, possession_bytes(public.group_id, leaf.signature_key, 0))
+        )
+        others = tuple(each for each in leaf.extensions if each.extension_type != VOTER_EXTENSION)
+        invented = replace(leaf, extensions=(*others, voter_extension(offer)))
+        with pytest.raises(RuleError, match="the accused did not sign"):  # a vote key put into the accused's leaf
+            accused(public, Evidence(framed.first, framed.second, invented.encode(), victim))
+        dans = dan.session.agreement.group.state.signer
+        resigned = invented.signed(public.suite, dans, public.group_id, victim)
+        with pytest.raises(RuleError, match="the accused did not sign"):
+            accused(public, Evidence(framed.first, framed.second, resigned.encode(), victim))
+        own = replace(resigned, signature_key=dans.public).signed(public.suite, dans, public.group_id, victim)
+        with pytest.raises(RuleError, match="credential"):  # the accuser's key under the accused's name
+            accused(public, Evidence(framed.first, framed.second, own.encode(), victim))
+        elsewhere = leaf.signed(public.suite, bob.session.agreement.group.state.signer, b"another group", victim)
+        real = contradiction(bob)
+        with pytest.raises(RuleError, match="the accused did not sign"):  # the accused's leaf of another group
+            accused(public, Evidence(real.first, real.second, elsewhere.encode(), victim))
+        for damaged in (b"", b"\x00", leaf.encode()[:-1]):
+            with pytest.raises(RuleError, match="without a leaf"):
+                accused(public, Evidence(real.first, real.second, damaged, victim))
+        assert accused(public, real) == bob.peer_id
+
+
+async def test_false_evidence_costs_its_bearer(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """So many forgeries are looked at; then nothing of the kind is taken from that peer any more."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        eviction: Eviction = ada.session.agreement.eviction
+        eve = ed25519_generate(os.urandom)
+        public = ada.session.agreement.public
+        for number in range(REFUSED_MAX + 4):
+            bare = Evidence(signed(bob, eve, f"a{number}"), signed(bob, eve, f"b{number}"))
+            eviction.take(attached(public, bob.session.agreement.own_leaf, bare), dan.peer_id)
+        eviction.take(contradiction(bob), dan.peer_id)
+        assert not eviction.book.pieces
+
+        eviction.take(contradiction(dan), cyn.peer_id)
+        assert [piece.peer for piece in eviction.book.pieces] == [dan.peer_id]
+
+
+async def test_a_liar_fills_its_own_page_only(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Whoever contradicts itself in ever new instances, invented ones too, is recorded a few times."""
+    async with open_world(tmp_path) as world:
+        ada, _, cyn, dan = await world.group_of(*FOUR, committee=4)
+        eviction = ada.session.agreement.eviction
+        for number in range(KEPT_OF_ONE_MAX + 3):
+            eviction.take(contradiction(dan, instance=bytes([number + 1]) * 32), dan.peer_id)
+        eviction.take(contradiction(cyn), dan.peer_id)
+
+        peers = [piece.peer for piece in eviction.book.pieces]
+        assert peers == [dan.peer_id] * KEPT_OF_ONE_MAX + [cyn.peer_id]
