@@ -21,7 +21,7 @@ BENCH_MAX: Final = 256
 
 STATUS_CANDIDATES_MAX: Final = 8
 VIEWS_AHEAD_MAX: Final = 2  # R11: votes are kept up to view + 2
-JUSTIFICATION_VIEWS_MAX: Final = 1024  # consecutive nullified views one proof can span
+JUSTIFICATION_VIEWS_MAX: Final = 512  # consecutive nullified views one proof can span; the view after them has no end
 
 # How many candidates an instance knows at once, and how many of one leaf and ordinal (the first, and rivals).
 CANDIDATES_MAX: Final = 512
@@ -40,7 +40,7 @@ BUNDLE_EVIDENCE_MAX: Final = COMMITTEE_MAX
 
 VOTE_SIZE_MAX: Final = 256
 CERTIFICATE_SIZE_MAX: Final = 4 * 1024
-JUSTIFICATION_SIZE_MAX: Final = 2 * 1024 * 1024
+JUSTIFICATION_SIZE_MAX: Final = 960 * 1024  # so many nullifications of 31 voters; a Propose with it fits in a frame
 PROPOSE_SIZE_MAX: Final = JUSTIFICATION_SIZE_MAX + 1024
 STATUS_SIZE_MAX: Final = SIGNATURE_SIZE_MAX + 2 * 1024
 DESCRIPTOR_SIZE_MAX: Final = 2 * 1024

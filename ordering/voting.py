@@ -7,6 +7,7 @@ from ordering.candidates import CandidateFacts, ProposalClass
 from ordering.errors import GuardRefusal
 from ordering.events import Broadcast
 from ordering.guard import vote_position
+from ordering.limits import JUSTIFICATION_VIEWS_MAX
 from ordering.state import InstanceState, Work
 from ordering.votes import NO_ID, Vote, VoteKind, vote_bytes
 from ordering.wire import BundleId
@@ -47,9 +48,17 @@ def nullify(work: Work) -> bool:
         return False
     if VoteKind.FINALIZE in state.own_votes or VoteKind.NULLIFY in state.own_votes:
         return False
-    if not _hopeless(work) and not _overdue(state):
+    if _is_last(state) or (not _hopeless(work) and not _overdue(state)):
         return False
     return cast(work, VoteKind.NULLIFY)
+
+
+def _is_last(state: InstanceState) -> bool:
+    """Whether no proof could lead out of this view: it has as many nullified views behind it as one can span.
+
+    The view has no end then, and its leader all the time there is; nobody goes where others could not follow.
+    """
+    return state.proof is not None and len(state.proof.nullifications) >= JUSTIFICATION_VIEWS_MAX
 
 
 def _hopeless(work: Work) -> bool:

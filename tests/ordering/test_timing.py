@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from node.transport import FRAME_SIZE_MAX
 from ordering import Heard, Open, Tick, VoteKind
+from ordering.limits import JUSTIFICATION_SIZE_MAX, JUSTIFICATION_VIEWS_MAX, PROPOSE_SIZE_MAX
 from tests.ordering.world import TIMING, Liar, Node, config, facts, value, votes
 
 LIAR = Liar(4)
@@ -120,6 +123,40 @@ def test_early_ticks_do_no_harm(early: float) -> None:
     assert votes(node.give(Tick(early))) == []
     assert votes(node.give(Tick(early))) == []
     assert votes(node.give(Tick(2.0))) != []
+
+
+def test_the_last_view_that_a_proof_can_reach_has_no_end() -> None:
+    """After so many nullified views, hours of failure at least, a further one could not be proved to anybody: nobody
+    would follow, and no restart would read the record. So its leader gets all the time there is."""
+    node = Node(config(4, 2))
+    node.open(heard=[0, 1, 3])
+    node.learn(facts("x"))
+    last = JUSTIFICATION_VIEWS_MAX
+    nullified = [LIAR.certificate(NULLIFY, view, (0, 1, 3)) for view in range(last)]
+    node.receive(LIAR.justification(last, None, nullified))
+    assert node.state.view == last
+    for _ in range(200):
+        node.give(Heard(node.now_s, (0, 1, 3)))
+        assert votes(node.pass_time(3.0)) == []
+    record = node.state.instance_record()
+    assert type(record).decode(record.encode()) == record
+
+    proof = LIAR.justification(last, None, nullified)
+    node.receive(LIAR.propose(last, value("x"), proof))
+    assert LIAR.vote(VoteKind.NOTARIZE, last, 2, value("x")) in votes(node.effects)
+
+
+@pytest.mark.parametrize("size", [4, 31])
+def test_the_longest_proof_fits_where_it_has_to(size: int) -> None:
+    """In a Propose, in a frame of the node, in the record that a restart reads."""
+    liar = Liar(size)
+    quorum = range(liar.config.quorum)
+    one = liar.certificate(NULLIFY, 0, [size - 1 - voter for voter in quorum])
+    nullified = [replace(one, view=view) for view in range(JUSTIFICATION_VIEWS_MAX)]
+    proof = liar.justification(JUSTIFICATION_VIEWS_MAX, None, nullified)
+    assert len(proof.encode()) <= JUSTIFICATION_SIZE_MAX
+    assert PROPOSE_SIZE_MAX + 1024 <= FRAME_SIZE_MAX
+    assert len(liar.propose(JUSTIFICATION_VIEWS_MAX, X, proof).encode()) <= PROPOSE_SIZE_MAX
 
 
 def test_time_never_runs_backwards() -> None:
