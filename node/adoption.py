@@ -6,7 +6,7 @@ what became of our intents, the Welcomes to deliver, and the news for the feed.
 
 from dataclasses import dataclass
 
-from mls import Group, InvalidError, PublicGroup, UnopenableError
+from mls import Group, InvalidError, PublicGroup, UnopenableError, self_remove
 from node import cut_off, feed
 from node.building import Built
 from node.candidacy import Candidacy
@@ -14,12 +14,12 @@ from node.context import NodeContext
 from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
 from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decision, with_key, without_secrets
-from node.intents import ALREADY, DONE, FAILED
+from node.intents import ADD, ALREADY, DONE, FAILED, LEAVE, AddBody
 from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
 from node.names import Names
 from node.peer_id import PeerId
-from node.planning import Plan, Settled, plan
+from node.planning import NO_EFFECTS, Plan, Settled, effects_of, is_done_by, plan
 from node.policy_words import amendment
 from node.sealing import gossip_key
 from node.store_rows import DecisionRow, FeedRow, IntentRow
@@ -27,6 +27,7 @@ from node.store_writes import Transaction
 from node.welcoming import welcome_rows
 from ordering import Committee, Decision
 
+LEFT_TEXT = "this node left the group; what was received can still be read"
 REMOVED_TEXT = "this node was removed from the group; what was received can still be read"
 
 log = logger("adoption")
@@ -118,19 +119,82 @@ def write(
     if (news := cut_off.news(before, after)) is not None:
         transaction.append_feed(notice_row(after, feed.HEALTH, news, now_ms))
     if after.removed:
-        transaction.append_feed(notice_row(after, feed.GROUP, REMOVED_TEXT, now_ms))
-        for intent in transaction.open_intents(after.group_id):
-            write_end(transaction, after, intent, FAILED, epoch, now_ms, error="we were removed from the group")
+        _write_departure(transaction, adoption, epoch, now_ms)
         return
-    for settled in () if adoption.plan is None else adoption.plan.settled:
-        write_settled(transaction, after, settled, epoch, now_ms)
-    for row in welcome_rows(before, decision, candidate, adoption.valid.staged, rank, now_ms):
+    wished = set() if adoption.plan is None else _write_settled_here(transaction, adoption, epoch, now_ms)
+
+    def turn(peer: PeerId) -> int | None:
+        """Who wanted the newcomer in has a link to it, and delivers before whoever carried the wish along."""
+        if peer in wished:
+            return 0
+        return None if rank is None else max(rank, 1)
+
+    for row in welcome_rows(before, decision, candidate, adoption.valid.staged, turn, now_ms):
         transaction.put_outbox(row)
 
 
-def write_settled(transaction: Transaction, holding: Holding, settled: Settled, epoch: int, now_ms: int) -> None:
-    """An intent that ended without a commit of ours."""
-    write_end(transaction, holding, settled.intent, settled.state, epoch, now_ms, error=settled.error)
+def _write_departure(transaction: Transaction, adoption: Adoption, epoch: int, now_ms: int) -> None:
+    """We are no member any more, by our own wish or not."""
+    after, intents = adoption.after, transaction.open_intents(adoption.after.group_id)
+    has_left = is_own_leave(adoption.valid, adoption.before) and any(each.kind == LEAVE for each in intents)
+    transaction.append_feed(notice_row(after, feed.GROUP, LEFT_TEXT if has_left else REMOVED_TEXT, now_ms))
+    for intent in intents:
+        if intent.kind == LEAVE and has_left:
+            write_end(transaction, after, intent, DONE, epoch, now_ms, candidate_id=adoption.decision.id)
+        else:
+            why = "this node left the group" if has_left else "we were removed from the group"
+            write_end(transaction, after, intent, FAILED, epoch, now_ms, error=why)
+
+
+def _write_settled_here(transaction: Transaction, adoption: Adoption, epoch: int, now_ms: int) -> set[PeerId]:
+    """Our intents that this decision settled, with who did it; the newcomers among them that we had asked for."""
+    before, known = adoption.before.group, adoption.known
+    assert before is not None
+    assert adoption.plan is not None
+    done = () if adoption.own is None else tuple(transaction.intent(each) for each in adoption.own.intent_ids)
+    wished = {AddBody.decode(each.body).peer for each in done if each is not None and each.kind == ADD}
+    effects = effects_of(before.public, adoption.valid) if adoption.plan.settled else NO_EFFECTS
+    committer = before.public.leaf(known.candidate.author)
+    for settled in adoption.plan.settled:
+        intent, by, candidate_id = settled.intent, "", b""
+        if settled.state == ALREADY and is_done_by(effects, intent.kind, intent.body, before.own_leaf):
+            by, candidate_id = "" if committer is None else peer_of(before.public, committer), known.id
+            if intent.kind == ADD:
+                wished.add(AddBody.decode(intent.body).peer)
+        write_settled(transaction, adoption.after, settled, epoch, now_ms, candidate_id=candidate_id, by=by)
+    return wished
+
+
+def is_own_leave(valid: HardValid, holding: Holding) -> bool:
+    """Whether we are removed by our own proposal to leave."""
+    group = holding.group
+    return group is not None and any(
+        each.proposal == self_remove() and each.sender.leaf_index == group.own_leaf for each in valid.staged.proposals
+    )
+
+
+def write_settled(
+    transaction: Transaction,
+    holding: Holding,
+    settled: Settled,
+    epoch: int,
+    now_ms: int,
+    *,
+    candidate_id: bytes = b"",
+    by: str = "",
+) -> None:
+    """An intent that ended without a commit of ours; `by` whose and which did it, when it was carried along."""
+    write_end(
+        transaction,
+        holding,
+        settled.intent,
+        settled.state,
+        epoch,
+        now_ms,
+        candidate_id=candidate_id,
+        by=by,
+        error=settled.error,
+    )
 
 
 def write_end(
@@ -142,6 +206,7 @@ def write_end(
     now_ms: int,
     *,
     candidate_id: bytes = b"",
+    by: str = "",
     error: str | None = None,
 ) -> None:
     """An intent's end, in its own row and in the feed; `epoch` is the one in which it holds."""
@@ -151,7 +216,7 @@ def write_end(
         intent_id=intent.intent_id,
         kind=intent.kind,
         state=state,
-        peer="",
+        peer=by,
         epoch=held,
         candidate_id=candidate_id,
         error=error or "",

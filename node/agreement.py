@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from mls import Group, MlsError, PublicGroup, ed25519_sign, ed25519_verify
+from mls import Group, MlsError, PublicGroup, SignaturePrivateKey, ed25519_sign, ed25519_verify
 from node import adoption, cut_off, feed
 from node.adoption import Adoption, notice_row
-from node.building import Built, build_for_intents, build_plain
+from node.building import Built, build_plain
 from node.candidacy import Candidacy, is_candidate
 from node.confirmation import Confirmation
 from node.context import NodeContext
@@ -21,6 +21,7 @@ from node.cut_off import NO_FINGERPRINT
 from node.electorate import RuleError, Voting, voting_of
 from node.eviction import Eviction, Turn
 from node.evidence import attached
+from node.folding import Offer
 from node.holding import ABSTAINING, FROZEN, OK, Holding
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED
@@ -32,8 +33,9 @@ from node.outward import Ask, Outward, Publish, Tell
 from node.parking import Parking
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
-from node.planning import Plan, Settled, plan
-from node.presence import NotNowError, is_given_up
+from node.planning import Settled
+from node.presence import NotNowError
+from node.pursuit import Pursuit
 from node.resync import Resync
 from node.roster import Roster
 from node.store_writes import Transaction
@@ -65,6 +67,7 @@ from ordering import (
     MalformedError,
     Open,
     Persist,
+    ProposalClass,
     Received,
     Record,
     Send,
@@ -122,6 +125,7 @@ class Agreement:
         self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
         self._stepping = False
         self._begin(voting_of(self.public))
+        self.pursuit = Pursuit(self)
         self._restore()
 
     # --- what it is ---
@@ -161,13 +165,25 @@ class Agreement:
         return self.holding.health == FROZEN
 
     @property
+    def may_build(self) -> bool:
+        """Whether a candidate of ours can still matter in this epoch."""
+        if self.is_over or self.is_frozen or self.holding.is_cut_off:
+            return False  # cut off, what we can commit brings us back, and intents wait
+        return self.instance.freeze is None and self.instance.decision is None
+
+    @property
+    def vote_key(self) -> SignaturePrivateKey:
+        """Our vote key in this group."""
+        return self._vote_key
+
+    @property
     def wake_at_s(self) -> float | None:
         """When `tick` is due."""
         if self.is_frozen:
             return None
         due = [] if self._resync is None else [self._resync.next_round_s]
         due += [] if self.eviction.due_at_s is None else [self.eviction.due_at_s]
-        due += [] if self.instance.wake_at_s is None else [self.instance.wake_at_s]
+        due += [at for at in (self.instance.wake_at_s, self.pursuit.wake_at_s) if at is not None]
         return min(due, default=None)
 
     @property
@@ -216,6 +232,16 @@ class Agreement:
         if isinstance(message, Status):
             self._note_status(message)
 
+    def receive_offer(self, peer: PeerId, body: bytes) -> None:
+        """What a member wants others to carry along. Of another epoch: parked for the next."""
+        if self.is_over or self.is_frozen:
+            return
+        offer = Offer.decode(body)
+        if offer.instance != self.instance.config.instance:
+            self.parking.park(self._share_of(peer), peer, offer.instance, FrameKind.INTENTS, body)
+            return
+        self.pursuit.receive(offer)
+
     def receive_candidate(self, peer: PeerId, body: bytes) -> None:
         """A candidate's bytes: judge, and tell the instance. Of another epoch: parked for the next."""
         if self.is_over or self.is_frozen:
@@ -227,6 +253,7 @@ class Agreement:
         has_room = self._is_named(candidate.id) or self.candidacy.has_room(candidate)
         if candidate.id not in self.known and has_room and self.candidacy.is_authentic(candidate):
             self._take(candidate)
+            self.pursuit.consider()
 
     def decide_from_log(self, peer: PeerId, body: bytes, decision: Decision) -> bool:
         """A verified Decision of the present epoch and the bundle it decided, found by catching up.
@@ -249,6 +276,8 @@ class Agreement:
             self._resync.tick()
         self.eviction.tick()
         self._step(Tick(self.context.now_s()))
+        if self.pursuit.wake_at_s is not None and self.context.now_s() >= self.pursuit.wake_at_s:
+            self.pursuit.consider()
 
     def speak(self) -> None:
         """Say where we stand, before its turn."""
@@ -277,24 +306,12 @@ class Agreement:
             self.pursue_intents()
 
     def pursue_intents(self) -> None:
-        """Build a candidate for what is wanted here, unless one of ours is under way in this epoch already."""
-        if self.is_over or self.is_frozen or self.instance.freeze is not None or self.instance.decision is not None:
+        """Build a candidate for what is wanted here when it is time, and hear what others want."""
+        if not self.may_build:
             return
-        if self.holding.is_cut_off:
-            return  # they wait; what we can commit now brings us back
-        if self.candidacy.has_own(INTENT_ORDINAL):
-            return
-        self.eviction.tick()
-        if self.candidacy.has_own(INTENT_ORDINAL):
-            return
-        intents = self.context.store.open_intents(self.holding.group_id)
-        if not intents:
-            return
-        wanted = plan(self.group, intents, may_opt_in=not self.holding.unconfirmed)
-        if wanted.settled:
-            self._settle(wanted.settled)
-        if wanted.intents:
-            self._build(wanted)
+        if not self.candidacy.has_own(INTENT_ORDINAL):
+            self.eviction.tick()
+        self.pursuit.pursue()
 
     # --- epochs ---
 
@@ -356,7 +373,7 @@ class Agreement:
             self.roster,
             made=made,
             ask=self.outward.append,
-            offer=lambda built: self._offer(self.candidacy.admit_own(built)),
+            offer=lambda built: self.offer(self.candidacy.admit_own(built)),
         )
 
     def _restore(self) -> None:
@@ -375,13 +392,18 @@ class Agreement:
                     self._announce(known)
         self._tell_if_abstaining()
 
-    def _enter(self) -> None:
-        """The next epoch, entered live: what was heard carries over, and what came early is taken in."""
+    def _enter(self, *, hurried: bool) -> None:
+        """The next epoch, entered live: what was heard carries over, and what came early is taken in.
+
+        `hurried`: a commit of class 0 went first in the one before, so in this one none does.
+        """
         seats = self.instance.config.committee.seats
         carried = {seats[voter].leaf: at for voter, at in self.instance.heard.items()}
         self.parking.close(self.instance.config.instance)
         voting = voting_of(self.public)
         self._begin(voting)
+        self.candidacy.may_hurry = not hurried
+        self.pursuit.begin()
         heard = tuple(
             (voter, carried[seat.leaf])
             for voter, seat in enumerate(voting.committee.seats)
@@ -393,6 +415,8 @@ class Agreement:
         for peer, kind, body in self.parking.take(self._config.instance):
             if kind is FrameKind.CANDIDATE:
                 self.receive_candidate(peer, body)
+            elif kind is FrameKind.INTENTS:
+                self.receive_offer(peer, body)
             else:
                 self.receive(peer, body)
 
@@ -457,29 +481,12 @@ class Agreement:
     def _learn(self, known: Known, *writes: Write) -> None:
         self._step(Learned(self.context.now_s(), self.candidacy.facts(known)), *writes)
 
-    def _build(self, wanted: Plan) -> None:
-        """Our candidate for a plan. When it cannot be committed whole, the intents are tried one by one."""
-        now = self.context.now_ms() // 1000
-        try:
-            instance = self.epoch.instance
-            built = build_for_intents(self.group, instance, wanted, self._vote_key, self.context.random, now)
-            known = self.candidacy.admit_own(built)
-        except (MlsError, RuleError) as error:
-            if len(wanted.intents) == 1:
-                if is_given_up(wanted.intents[0].kind, error):
-                    self._settle((Settled(wanted.intents[0], FAILED, str(error)),))
-                else:
-                    self._retry_at_s = self.context.now_s() + RETRY_S
-                    self.sleepers = error.sleepers if isinstance(error, NotNowError) else ()
-                return
-            for intent in wanted.intents:
-                alone = plan(self.group, (intent,), may_opt_in=not self.holding.unconfirmed)
-                if alone.intents and not self.candidacy.has_own(INTENT_ORDINAL):
-                    self._build(alone)
-            return
-        self._offer(known)
+    def hold_back(self, error: NotNowError) -> None:
+        """What we want cannot be committed now, for want of somebody; it is tried again once somebody is heard."""
+        self._retry_at_s = self.context.now_s() + RETRY_S
+        self.sleepers = error.sleepers
 
-    def _offer(self, known: Known) -> None:
+    def offer(self, known: Known) -> None:
         """Store an own candidate with the successor only we can compute, then tell everyone."""
         row = self.candidacy.row(known)
         place = len(self.outward)
@@ -508,13 +515,13 @@ class Agreement:
         """Offer the removal of proven liars as our commit of this epoch, if there is no other."""
         is_open = self.instance.freeze is None and self.instance.decision is None and not self.is_frozen
         if is_open and not self.candidacy.has_own(INTENT_ORDINAL):
-            self._offer(self.candidacy.admit_own(built))
+            self.offer(self.candidacy.admit_own(built))
             return True
         return False
 
     def _announce(self, known: Known, place: int | None = None) -> None:
         """The candidate's bytes to all members; at `place` in the queue, before votes that name it."""
-        outward = self._to_members(Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode()))
+        outward = self.to_members(Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode()))
         self.outward.insert(len(self.outward) if place is None else place, outward)
 
     # --- the machine ---
@@ -576,7 +583,8 @@ class Agreement:
         if self.is_over:
             self._forget()
         else:
-            self._enter()
+            is_urgent = ended.valid.proposal_class is ProposalClass.URGENT
+            self._enter(hurried=is_urgent and self.candidacy.may_hurry)
         self.on_epoch()
         self.pursue_intents()
 
@@ -618,7 +626,7 @@ class Agreement:
 
     # --- intents and health ---
 
-    def _settle(self, settled: tuple[Settled, ...]) -> None:
+    def settle(self, settled: tuple[Settled, ...]) -> None:
         now_ms = self.context.now_ms()
         with self.context.store.transaction() as transaction:
             for each in settled:
@@ -693,7 +701,7 @@ class Agreement:
             return
         frame = Frame(self._tag, FrameKind.ORDERING, encode_message(message))
         if isinstance(message, Status | Decision | Certificate):
-            self.outward.append(self._to_members(frame))
+            self.outward.append(self.to_members(frame))
         else:
             self.outward.append(Tell(self.roster.other_voters, frame))
 
@@ -702,17 +710,21 @@ class Agreement:
         if self.roster.followers:
             frame = Frame(self._tag, FrameKind.ORDERING, encode_message(decision))
             many = len(self.roster.followers) > DIRECT_MEMBERS_MAX
-            self.outward.append(self._to_members(frame) if many else Tell(self.roster.followers, frame))
+            self.outward.append(self.to_members(frame) if many else Tell(self.roster.followers, frame))
 
-    def _to_members(self, frame: Frame) -> Outward:
+    def to_members(self, frame: Frame) -> Outward:
         peers = self.roster.others
         if len(peers) <= DIRECT_MEMBERS_MAX:
             return Tell(peers, frame)
         return Tell(self.roster.other_voters, frame) if self.holding.is_cut_off else Publish(frame, self.holding.epoch)
 
+    def to_peer(self, peer: PeerId, frame: Frame) -> Outward:
+        """A frame for one peer."""
+        return Tell((peer,), frame)
+
     def _tell_evidence(self, peer: PeerId | None, evidence: Evidence) -> None:
         frame = Frame(self._tag, FrameKind.EVIDENCE, evidence.encode())
-        self.outward.append(self._to_members(frame) if peer is None else Tell((peer,), frame))
+        self.outward.append(self.to_members(frame) if peer is None else Tell((peer,), frame))
 
     def _tell(self, peers: tuple[PeerId, ...], message: InstanceMessage) -> None:
         self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, encode_message(message))))

@@ -4,20 +4,10 @@ A member may have two candidates in an epoch: one for what it wants (ordinal 0),
 when every other way is blocked (ordinal 1), which every honest member can open.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mls import (
-    Extension,
-    Group,
-    LeafChange,
-    Proposal,
-    Random,
-    SignaturePrivateKey,
-    ed25519_sign,
-    own_capabilities,
-    remove,
-)
+from mls import Extension, Group, LeafChange, Random, SignaturePrivateKey, ed25519_sign, own_capabilities, remove
 from node.electorate import PRIVATE_EXTENSIONS, VOTER_EXTENSION, RuleError, is_benched, voter_extension, voting_of
 from node.judgement import CANDIDATE_LABEL
 from node.planning import Plan
@@ -62,18 +52,18 @@ def build_for_intents(
         offer = () if plan.opt_out else (offer_to_vote(group, vote_key),)
         change = LeafChange(extensions=kept + offer, capabilities=own_capabilities(PRIVATE_EXTENSIONS))
     intent_ids = tuple(intent.intent_id for intent in plan.intents)
-    return _build(group, instance, INTENT_ORDINAL, plan.proposals, change, intent_ids, random, now)
+    return _build(group, instance, INTENT_ORDINAL, plan, change, intent_ids, random, now)
 
 
 def build_plain(group: Group, instance: bytes, random: Random, now: int) -> Built:
     """The plain commit of R3: nothing but a path, so nothing that another honest member could fail to open."""
-    return _build(group, instance, PLAIN_ORDINAL, (), None, (), random, now)
+    return _build(group, instance, PLAIN_ORDINAL, Plan(), None, (), random, now)
 
 
 def build_eviction(group: Group, instance: bytes, convicted: Mapping[int, Evidence], random: Random, now: int) -> Built:
     """A commit that removes these leaves, and nothing else, with the evidence in its bundle."""
     removals, why = tuple(map(remove, convicted)), tuple(convicted.values())
-    return _build(group, instance, INTENT_ORDINAL, removals, None, (), random, now, why)
+    return _build(group, instance, INTENT_ORDINAL, Plan(removals), None, (), random, now, why)
 
 
 def offer_to_vote(group: Group, vote_key: SignaturePrivateKey) -> Extension:
@@ -88,16 +78,24 @@ def _build(
     group: Group,
     instance: bytes,
     ordinal: int,
-    proposals: Sequence[Proposal],
+    plan: Plan,
     change: LeafChange | None,
     intent_ids: tuple[bytes, ...],
     random: Random,
     now: int,
     evidence: tuple[Evidence, ...] = (),
 ) -> Built:
-    commit = group.commit(random, now, proposals=proposals, authenticated_data=instance, leaf=change, force_path=True)
+    commit = group.commit(
+        random,
+        now,
+        proposals=plan.proposals,
+        references=plan.references,
+        authenticated_data=instance,
+        leaf=change,
+        force_path=True,
+    )
     descriptor = voting_of(commit.successor.public).committee.descriptor
-    bundle = Bundle(commit.message, (), commit.welcome or b"", descriptor, evidence)
+    bundle = Bundle(commit.message, plan.references, commit.welcome or b"", descriptor, evidence)
     if len(bundle.encode()) > BUNDLE_SIZE_MAX:
         raise RuleError("the change is too large for one commit")
     id = bundle.id(instance)

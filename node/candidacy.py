@@ -1,5 +1,6 @@
 """The candidates of one epoch as this node holds them: judged, remembered, told of in the ordering layer's words."""
 
+from dataclasses import replace
 from typing import Final
 
 from mls import Group, MlsError
@@ -11,7 +12,7 @@ from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, m
 from node.logs import logger, short
 from node.presence import NotNowError, UnheardError, check_own, check_presence
 from node.store_rows import CandidateRow
-from ordering import PLAIN_ORDINAL, BundleId, Candidate, CandidateFacts, OrderingError
+from ordering import PLAIN_ORDINAL, BundleId, Candidate, CandidateFacts, OrderingError, ProposalClass
 
 KNOWN_PER_AUTHOR_MAX: Final = 8
 """Candidates of one member kept in an epoch: it can crowd out its own only. An honest one makes two or three."""
@@ -31,6 +32,7 @@ class Candidacy:
         self.known: dict[BundleId, Known] = {}
         self.own: dict[BundleId, Built] = {}
         self._judges = judges
+        self.may_hurry = True  # whether class 0 goes first in this epoch: at most in every other one
 
     @property
     def group(self) -> Group:
@@ -57,7 +59,8 @@ class Candidacy:
 
     def facts(self, known: Known) -> CandidateFacts:
         """What the instance is told of a candidate."""
-        return known.facts(self.holding.extra.last_won(known.member))
+        facts = known.facts(self.holding.extra.last_won(known.member))
+        return facts if self.may_hurry else replace(facts, proposal_class=ProposalClass.ORDINARY)
 
     def is_authentic(self, candidate: Candidate) -> bool:
         """Whether its committer itself offers it. What is not, is dropped unremembered."""
@@ -84,13 +87,18 @@ class Candidacy:
 
         Raises a `RuleError`, `NotNowError` among them, or an `MlsError` for one that had better not be offered.
         """
-        valid = judge_hard(self.epoch, built.candidate)
-        if is_new and built.candidate.ordinal != PLAIN_ORDINAL and not valid.is_resync:
-            check_own(self.context, valid)
+        valid = self.judge_own(built, is_new=is_new)
         self.own[built.id] = built
         member = member_of(built.candidate)
         known = Known(built.candidate, built.id, valid, self.context.now_ms(), member, soft=True, own=True)
         return self._remember(known)
+
+    def judge_own(self, built: Built, *, is_new: bool = True) -> HardValid:
+        """The same, and nothing is remembered."""
+        valid = judge_hard(self.epoch, built.candidate)
+        if is_new and built.candidate.ordinal != PLAIN_ORDINAL and not valid.is_resync:
+            check_own(self.context, valid)
+        return valid
 
     def recall(self, row: CandidateRow) -> Known | None:
         """A candidate found on our disk after a restart; None when it belongs elsewhere or is known."""

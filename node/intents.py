@@ -22,6 +22,7 @@ OPT_IN: Final = "opt_in"
 OPT_OUT: Final = "opt_out"
 POLICY: Final = "policy"
 BENCH: Final = "bench"
+LEAVE: Final = "leave"
 
 OPEN: Final = "open"
 DONE: Final = "done"  # our own commit carried it

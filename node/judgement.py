@@ -38,7 +38,7 @@ CHANGES = frozenset(
 )
 """What a commit may do here. A ReInit would end the group under the ordering, and a PSK is no member's to have."""
 
-URGENT = frozenset((ProposalType.REMOVE, ProposalType.GROUP_CONTEXT_EXTENSIONS))
+URGENT = frozenset((ProposalType.REMOVE, ProposalType.SELF_REMOVE, ProposalType.GROUP_CONTEXT_EXTENSIONS))
 """What class 0 is made of; the group context only where it benches and amends nothing."""
 
 

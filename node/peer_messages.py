@@ -54,6 +54,7 @@ class FrameKind(IntEnum):
     MESSAGE = 3  # an MLS PrivateMessage with application data
     INTRODUCTIONS = 4  # where members can be reached
     EVIDENCE = 5  # an encoded ordering.Evidence
+    INTENTS = 6  # an encoded node.folding.Offer: what a member wants others to carry along
 
 
 class Frame(Wire, frozen=True):

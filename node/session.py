@@ -334,6 +334,7 @@ class Session:
                 if peer in self.agreement.roster:
                     self.conversation.compare_with(peer)
                     self.caution.pursue()
+                    self.agreement.pursuit.tell(peer)
                     self._introduce((peer,))
                     self.agreement.eviction.connected(peer)
                     if self.holding.unconfirmed:
@@ -361,6 +362,8 @@ class Session:
                 self.agreement.receive_candidate(peer, frame.body)
             case FrameKind.EVIDENCE if peer in self.agreement.roster:
                 self.agreement.eviction.take(Evidence.decode(frame.body), peer)
+            case FrameKind.INTENTS:
+                self.agreement.receive_offer(peer, frame.body)
             case FrameKind.MESSAGE:
                 self.conversation.receive(peer, frame.body)
             case FrameKind.INTRODUCTIONS if peer in self.agreement.roster:

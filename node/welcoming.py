@@ -4,12 +4,13 @@ The committer delivers at once. The voters hold it too, each with a later turn, 
 the Decision strands nobody; a newcomer that is in already says so, and the row is dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mls import PublicStaged
 from node.electorate import peer_of
 from node.holding import Holding
+from node.peer_id import PeerId
 from node.peer_messages import WelcomeDelivery
 from node.store_rows import OutboxRow
 from ordering import Candidate, Decision, JoinProof
@@ -26,22 +27,31 @@ ALREADY_IN: Final = b"already"
 
 
 def welcome_rows(
-    before: Holding, decision: Decision, candidate: Candidate, staged: PublicStaged, rank: int | None, now_ms: int
+    before: Holding,
+    decision: Decision,
+    candidate: Candidate,
+    staged: PublicStaged,
+    turn: Callable[[PeerId], int | None],
+    now_ms: int,
 ) -> Iterator[OutboxRow]:
-    """One delivery for each newcomer; `rank` is our turn, None when it is not our business.
+    """One delivery for each newcomer; `turn` is ours to deliver to it, None when it is not our business.
 
     `before` is the group in the epoch that ended: its interim transcript hash is part of the proof.
     """
-    if rank is None or before.public is None:
+    if before.public is None:
+        return
+    turns = {peer: turn(peer) for peer in (peer_of(staged.successor, each.leaf) for each in staged.adds)}
+    if all(place is None for place in turns.values()):
         return
     proof = JoinProof(decision, candidate, before.public.interim_transcript_hash)
     payload = WelcomeDelivery(proof.encode(), before.name).encode()
-    for addition in staged.adds:
-        yield OutboxRow(
-            group_id=before.group_id,
-            kind=WELCOME_KIND,
-            epoch=decision.epoch + 1,
-            recipient=peer_of(staged.successor, addition.leaf),
-            payload=payload,
-            created_ms=now_ms + rank * TURN_MS,
-        )
+    for peer, place in turns.items():
+        if place is not None:
+            yield OutboxRow(
+                group_id=before.group_id,
+                kind=WELCOME_KIND,
+                epoch=decision.epoch + 1,
+                recipient=peer,
+                payload=payload,
+                created_ms=now_ms + place * TURN_MS,
+            )

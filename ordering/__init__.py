@@ -71,7 +71,7 @@ from ordering.messages import (
     encode_message,
     is_instance_message,
 )
-from ordering.naming import genesis_prev, instance_id
+from ordering.naming import genesis_prev, instance_id, permutation
 from ordering.policy import (
     RULES_VERSION,
     BenchEntry,
@@ -105,7 +105,7 @@ from ordering.sync import (
     answer,
 )
 from ordering.votes import SignedVote, Verify, Vote, VoteKind, vote_bytes
-from ordering.wire import BundleId, InstanceId, Wire, digest, framed
+from ordering.wire import BundleId, InstanceId, LeafIndex, LeafSignature, Wire, digest, framed
 
 __all__ = [
     "BUNDLE_SIZE_MAX",
@@ -166,6 +166,8 @@ __all__ = [
     "InvalidError",
     "JoinProof",
     "Justification",
+    "LeafIndex",
+    "LeafSignature",
     "Learned",
     "LogEntry",
     "MalformedError",
@@ -213,6 +215,7 @@ __all__ = [
     "instance_id",
     "is_instance_message",
     "known_voters",
+    "permutation",
     "possession_bytes",
     "quorum_size",
     "ranked",
