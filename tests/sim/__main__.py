@@ -13,6 +13,7 @@ from ordering import Model
 from tests.sim.draw import draw
 from tests.sim.plan import Fault
 from tests.sim.ranges import play_range
+from tests.sim.scenario import Broken, Scenario, names
 from tests.sim.score import Score
 from tests.sim.show import Tape
 from tests.sim.simulation import Simulation
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     drawing = Drawing.of(options)
     if options.replay is not None:
         return replay(drawing, options.replay, options.member)
+    if options.scenario is not None:
+        return tell(options.scenario, options.member)
     if options.schedule is not None:
         return show(TwinRun(Schedule.of(options.schedule), Tape(print, only=options.member)))
     if options.twins:
@@ -101,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"voters with a copy: numbers below {EXHAUSTIVE} are all schedules of four, the others samples of more",
     )
     parser.add_argument("--schedule", help="show one schedule of --twins, as a failure names it")
+    parser.add_argument("--scenario", choices=names(), metavar="NAME", help=f"show a story: {', '.join(names())}")
     parser.add_argument("--trace", action="store_true", help="print the hash of every run's trace")
     return parser
 
@@ -116,6 +120,19 @@ def show(simulation: Simulation) -> int:
     outcome = simulation.run()
     print(outcome.reason or "passed")
     return 0 if outcome.passed else 1
+
+
+def tell(name: str, only: int | None) -> int:
+    """Show one story."""
+    scenario = Scenario(name, Tape(print, only=only))
+    print(f"{name}: {scenario.story}")
+    try:
+        scenario.play()
+    except Broken as error:
+        print(error)
+        return 1
+    print("as told")
+    return 0
 
 
 def trace(drawing: Drawing, seeds: range) -> int:

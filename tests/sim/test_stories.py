@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -12,18 +14,17 @@ import pytest
 
 from ordering import (
     Decision,
-    FreezeReason,
-    Input,
-    ProposalClass,
+    Guard,
+    Justification,
     Propose,
-    Received,
-    SignedVote,
     Status,
     Timing,
     VoteKind,
+    create,
 )
+from ordering.messages import propose_bytes
 from tests.sim.bundles import Bytes, Want
-from tests.sim.node import Node
+from tests.sim.simulation import Simulation
 from tests.sim.stage import (
     DELTA_S,
     allow,
@@ -38,6 +39,7 @@ from tests.sim.stage import (
     state,
     vote,
 )
+from tests.sim.toy import GROUP_ID
 
 NOTARIZE, FINALIZE, NULLIFY = VoteKind.NOTARIZE, VoteKind.FINALIZE, VoteKind.NULLIFY
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,103 +48,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def small_talk(payload: object) -> bool:
     """What passes in every schedule: signs of life, and bytes."""
     return isinstance(payload, Status | Want | Bytes)
-
-
-def test_restart_three_views() -> None:
-    """Three voters bound by their own Nullify in views 2, 1 and 0, all restarted: the certificates were kept."""
-    sim = stage(3)
-
-    def schedule(source: int, target: int, payload: object) -> bool:
-        nullify = {(2, 1, 0), (1, 0, 0), (1, 0, 1)}  # (source, target, view)
-        return small_talk(payload) or (
-            isinstance(payload, SignedVote) and payload.kind is NULLIFY and (source, target, payload.view) in nullify
-        )
-
-    allow(sim, schedule)
-    sim.commit(0)
-    assert sim.run_until(lambda: all(cast(sim, member, NULLIFY) for member in range(3)) and state(sim, 0).view == 2, 30)
-    assert [state(sim, member).view for member in range(3)] == [2, 1, 0]
-
-    restart(sim, 0, 1, 2)
-
-    assert [state(sim, member).view for member in range(3)] == [2, 1, 0]
-    assert finish(sim).view <= 2 + 3
-
-
-def test_finalize_then_crash() -> None:
-    """A finalized on a notarization nobody else saw, and crashed: its record brings the value back."""
-    sim = stage(4, silent=[3])
-    allow(
-        sim,
-        lambda source, target, payload: (
-            small_talk(payload)
-            or (isinstance(payload, Propose) and target == 1)
-            or (is_vote(payload, NOTARIZE) and target == 0)
-            or is_vote(payload, NULLIFY)
-        ),
-    )
-    value = sim.commit(0)
-    assert sim.run_until(lambda: state(sim, 0).tally.count(0, NOTARIZE, value) == 2, 5)
-    crashed: list[int] = []
-
-    def crash_before_the_finalize_leaves(node: Node, event: Input, effects: object, count: int) -> int | None:
-        if node.member == 0 and not crashed and node.disk.guard.step == 1 and isinstance(event, Received):
-            crashed.append(0)
-            return 1  # after the transaction, before anything is sent
-        return None
-
-    sim.crash_rule = crash_before_the_finalize_leaves
-    hand(sim, 3, 0, vote(sim, 3, NOTARIZE, 0, value))
-    assert crashed
-    assert sim.run_until(lambda: cast(sim, 1, NULLIFY) and cast(sim, 2, NULLIFY), 30)
-    assert cast(sim, 0, FINALIZE)  # it is back, and remembers
-
-    decision = finish(sim)
-
-    assert (decision.view, decision.id) == (1, value)
-
-
-def test_j_gap() -> None:
-    """Each voter misses another nullification, and a lone certificate moves nobody: whole proofs close the gaps."""
-    sim = stage(4)
-
-    def schedule(source: int, target: int, payload: object) -> bool:
-        return small_talk(payload) or (
-            isinstance(payload, SignedVote) and payload.kind is NULLIFY and target != payload.view
-        )
-
-    allow(sim, schedule)
-    sim.commit(3)
-    assert sim.run_until(lambda: state(sim, 2).view == 2 and state(sim, 3).view == 2, 60)
-    assert [state(sim, member).view for member in range(4)] == [0, 1, 2, 2]
-    hand(sim, 2, 0, state(sim, 2).nullifications[1])
-    assert state(sim, 0).view == 0, "a certificate that completes no proof is no reason to move"
-    assert 1 in state(sim, 0).nullifications
-
-    decision = finish(sim)
-
-    assert decision.view <= 2 + 3
-
-
-def test_notarization_is_proof() -> None:
-    """A laggard in view 1 that is shown only the notarization of view 2 enters it at once."""
-    sim = stage(4)
-
-    def schedule(source: int, target: int, payload: object) -> bool:
-        if target == 3 and state(sim, 3).view == 1:
-            return small_talk(payload)
-        early = isinstance(payload, Propose) and payload.view < 2
-        return not early and not is_vote(payload, FINALIZE) and not isinstance(payload, Decision)
-
-    allow(sim, schedule)
-    sim.commit(0)
-    assert sim.run_until(lambda: 2 in state(sim, 0).notarizations, 60)
-    assert state(sim, 3).view == 1
-
-    hand(sim, 0, 3, state(sim, 0).notarizations[2])
-
-    assert state(sim, 3).view == 2
-    finish(sim)
 
 
 @pytest.mark.parametrize("late", [1, 3], ids=["leader came by notarization", "leader came by nullification"])
@@ -175,19 +80,6 @@ def test_certified_split(late: int) -> None:
         assert decision.id == value  # its leader knew the notarization
 
 
-def test_one_holder_author_gone() -> None:
-    """A bundle at one voter that does not lead, its author gone: the holder offers it until the Decision."""
-    sim = stage(4)
-    instance = state(sim, 3).config.instance
-    candidate = sim.group.make(instance, 0, 3, 0)
-    sim.kill(3)
-    sim.nodes[2].author(0, candidate)
-
-    decision = finish(sim)
-
-    assert decision.id == candidate.id
-
-
 @pytest.mark.parametrize(("seated", "malicious"), [(4, 2), *((7, count) for count in range(1, 8))])
 def test_soft_livelock(seated: int, malicious: int) -> None:
     """Commits that open for few members only cannot keep the views turning: from view f+1 on leaders use their own."""
@@ -201,57 +93,6 @@ def test_soft_livelock(seated: int, malicious: int) -> None:
     sim.commit(seated - 2)
 
     assert finish(sim, within_s=600).view <= faults + 2
-
-
-def test_garbage_alone() -> None:
-    """A bundle that opens for nobody keeps no timers burning; a good one an hour later is decided at once."""
-    sim = stage(4, timing=Timing(status_period_s=10.0))
-    sim.commit(0, opens_for=())
-    sim.run_for(3600)
-    assert max(state(sim, member).view for member in range(4)) <= 1
-    began_s = sim.world.now_s
-
-    sim.commit(2)
-
-    finish(sim)
-    assert sim.world.now_s - began_s < 3 * DELTA_S
-
-
-def test_one_voter_has_nothing() -> None:
-    """Two honest voters hold a bundle that only they can open, the third nothing: the next leader's own commit."""
-    sim = stage(4, silent=[3])
-    sim.commit(1, opens_for=(1, 2))
-
-    assert finish(sim).view <= 3
-
-
-@pytest.mark.parametrize("count", [1, 3], ids=["class0_opens_for_some", "class0_flood"])
-def test_class0_opens_for_some(count: int) -> None:
-    """Urgent commits come first, but not for ever when few can open them."""
-    sim = stage(4, followers=count)
-    sim.commit(2)
-    for author in range(4, 4 + count):
-        opens_for = tuple(member for member in range(4) if (member + author) % 2)
-        urgent = sim.group.make(
-            state(sim, 0).config.instance, 0, author, 0, opens_for=opens_for, proposal_class=ProposalClass.URGENT
-        )
-        for member in (author, 0, 1):
-            sim.nodes[member].author(0, urgent)
-
-    assert finish(sim).view <= 3
-
-
-def test_dead_leader_after_sleep() -> None:
-    """After an hour without traffic the leader of view 0 is dead: its silence was heard, it gets no time."""
-    sim = stage(4)
-    sim.kill(0)
-    sim.run_for(3600)
-    began_s = sim.world.now_s
-
-    sim.commit(1)
-
-    assert finish(sim).view <= 1
-    assert sim.world.now_s - began_s < 2 * DELTA_S
 
 
 def test_flapping_heard() -> None:
@@ -270,37 +111,6 @@ def test_flapping_heard() -> None:
     sim.commit(3)
 
     assert sim.run_until(lambda: state(sim, 1).view >= 1, 6 * 2 * 60.0), "the leader timer never fired"
-
-
-def test_slow_bytes() -> None:
-    """Bundles that take a hundred Δ to transfer: a fetch belongs to the id, no view change ends it."""
-    sim = stage(4)
-    sim.group.bytes_s = 100 * DELTA_S
-    sim.commit(1, bytes_s=100 * DELTA_S)
-
-    finish(sim, within_s=3600)
-
-
-def test_late_votes_count() -> None:
-    """The q-th Finalize of view 0 arrives when its receiver is two views further: it decides at once."""
-    sim = stage(4)
-
-    def schedule(source: int, target: int, payload: object) -> bool:
-        late = isinstance(payload, Propose) and payload.view > 0
-        return not late and not is_vote(payload, FINALIZE) and not isinstance(payload, Decision)
-
-    allow(sim, schedule)
-    value = sim.commit(0)
-    assert sim.run_until(lambda: state(sim, 0).view == 2, 60)
-    assert state(sim, 0).decision is None
-
-    hand(sim, 1, 0, vote(sim, 1, FINALIZE, 0, value))
-    assert state(sim, 0).decision is None
-    hand(sim, 2, 0, vote(sim, 2, FINALIZE, 0, value))
-
-    assert sim.nodes[0].disk.applied == [value]
-    assert sim.watch.decided[0].view == 0
-    finish(sim)
 
 
 def test_bad_j_by_relay() -> None:
@@ -327,21 +137,6 @@ def test_bad_j_by_relay() -> None:
     assert finish(sim).view == 1
 
 
-def test_forged_duplicate() -> None:
-    """A forged vote that arrives before the true one takes no slot: with one voter silent, every true vote counts."""
-    sim = stage(4, silent=[3])
-    instance = state(sim, 0).config.instance
-    candidate = sim.group.make(instance, 0, 1, 0)
-    for target in (0, 1, 2):
-        for source in (0, 1, 2):
-            for kind in (NOTARIZE, FINALIZE):
-                if source != target:
-                    hand(sim, 3, target, SignedVote(instance, kind, 0, source, candidate.id, bytes(64)))
-    sim.nodes[1].author(0, candidate)
-
-    assert finish(sim).view == 0
-
-
 def test_two_certificates_one_decision() -> None:
     """Nodes that hold different finalizations of one value open the same next instance."""
     sim = stage(4, epochs=2)
@@ -366,29 +161,6 @@ def test_two_certificates_one_decision() -> None:
     finish(sim, epochs=2)
 
 
-def test_guard_after_decision() -> None:
-    """A restart in an epoch without votes yet, with one voter gone: the others vote, nobody abstains."""
-    sim = stage(4, silent=[3], epochs=2)
-    old: list[object] = []
-
-    def remember(source: int, target: int, payload: object) -> object:
-        if proves(payload) or isinstance(payload, SignedVote):
-            old.append(payload)
-        return payload
-
-    sim.network.tamper = remember
-    sim.commit(0)
-    assert sim.run_until(lambda: sim.all_applied(1), 30)
-    restart(sim, 0, 1, 2)
-    for member in (0, 1, 2):
-        hand(sim, 3, member, *old)
-
-    sim.commit(1)
-
-    finish(sim, epochs=2)
-    assert sim.watch.abstentions == []
-
-
 @pytest.mark.parametrize("seated", [4, 1])
 def test_restored_backup(seated: int) -> None:
     """An older guard, and a peer shows a newer vote of ours: abstain. A committee of one then says that it is dead."""
@@ -410,22 +182,6 @@ def test_restored_backup(seated: int) -> None:
     assert state(sim, 0).own_votes == {}, "abstaining survives a restart"
 
 
-def test_notarized_hard_invalid() -> None:
-    """More than f liars notarize garbage: the honest voter freezes with the proof instead of turning views."""
-    sim = stage(4, silent=[1, 2, 3])
-    sim.stop_on_violation = False
-    instance = state(sim, 0).config.instance
-    garbage = sim.group.make(instance, 0, 1, 0, hard=False)
-    hand(sim, 1, 0, certificate(sim, (1, 2, 3), NOTARIZE, 0, garbage.id))
-
-    sim.nodes[0].author(0, garbage)
-
-    assert [(member, freeze.reason) for member, freeze in sim.watch.freezes] == [(0, FreezeReason.HARD_INVALID)]
-    sim.run_for(600)
-    assert state(sim, 0).view == 0
-    assert state(sim, 0).own_votes == {}
-
-
 def test_same_seed_two_hashseeds() -> None:
     """One seed gives one trace, whatever the hash seed of the process."""
 
@@ -438,3 +194,115 @@ def test_same_seed_two_hashseeds() -> None:
     first = trace("1")
     assert len(first.splitlines()) == 12
     assert first == trace("4711")
+
+
+def decided_values(sim: Simulation) -> set[bytes]:
+    """The different bundles that honest members decided in epoch 0."""
+    return {node.disk.decisions[0].id for node in sim.nodes.values() if 0 in node.disk.decisions}
+
+
+def propose_against_a_finalized_value() -> Simulation:
+    """n=4, liar 1: member 0 decides x in view 0; then the liar, who leads view 1, proposes y on a J that names x."""
+    sim = stage(4, silent=[1])
+    sim.stop_on_violation = False
+    allow(
+        sim,
+        lambda source, target, payload: (
+            (not isinstance(payload, Decision) and not is_vote(payload, FINALIZE)) or (target == 0 and source == 2)
+        ),
+    )
+    x = sim.commit(0)
+    assert sim.run_until(lambda: cast(sim, 0, NOTARIZE) and cast(sim, 2, NOTARIZE), 5)
+    for target in (0, 2, 3):
+        hand(sim, 1, target, vote(sim, 1, NOTARIZE, 0, x), *([vote(sim, 1, FINALIZE, 0, x)] if target == 0 else []))
+    assert sim.run_until(lambda: 0 in sim.nodes[0].disk.decisions, 5)
+    assert sim.run_until(lambda: all(0 in state(sim, member).notarizations for member in (2, 3)), 5)
+
+    config = state(sim, 2).config
+    y = sim.group.make(config.instance, 0, 1, 0)
+    for member in (2, 3):
+        sim.nodes[member].author(0, y)
+    lie = Justification(config.instance, 1, state(sim, 2).notarizations[0], ())
+    sign = sim.group.keys.signer(sim.group.vote_keys[1])
+    notarize = vote(sim, 1, NOTARIZE, 1, y.id)
+    signature = sign(propose_bytes(config.instance, 1, 1, y.id, lie.hash))
+    sim.watch.proposed[y.id] = 1
+    allow(sim, lambda source, target, payload: 0 not in (source, target))
+    for target in (2, 3):
+        hand(sim, 1, target, Propose(config.instance, 1, 1, y.id, lie, notarize.signature, signature))
+        hand(sim, 1, target, vote(sim, 1, FINALIZE, 1, y.id))
+    sim.run_for(3 * DELTA_S)
+    return sim
+
+
+def test_proposal_against_its_justification() -> None:
+    """The honest voters nullify at once, and x stays the only value."""
+    sim = propose_against_a_finalized_value()
+
+    assert sim.watch.violations == []
+    assert len(decided_values(sim)) == 1
+    assert cast(sim, 2, NULLIFY)
+
+
+def notarization_after_nullify() -> Simulation:
+    """n=4, liar 3: 0 finalized x in view 0; 1 and 2 nullified it, then 2 is shown the notarization of x."""
+    sim = stage(4, silent=[3])
+    sim.stop_on_violation = False
+    allow(
+        sim,
+        lambda source, target, payload: (
+            (
+                (
+                    not proves(payload)
+                    and not is_vote(payload, FINALIZE)
+                    and not is_vote(payload, NULLIFY)
+                    and not is_vote(payload, NOTARIZE)
+                )
+                and not (isinstance(payload, Want) and source == 1)
+            )
+            or (isinstance(payload, Propose) and target == 2)
+        ),
+    )
+    x = sim.commit(0)
+    y = sim.group.make(state(sim, 1).config.instance, 0, 1, 0)
+    for member in (1, 2):
+        sim.nodes[member].author(0, y)
+    assert sim.run_until(lambda: cast(sim, 1, NULLIFY) and cast(sim, 2, NULLIFY), 30)
+    hand(sim, 3, 0, vote(sim, 2, NOTARIZE, 0, x), vote(sim, 3, NOTARIZE, 0, x), vote(sim, 3, FINALIZE, 0, x))
+    assert cast(sim, 0, FINALIZE) or cast(sim, 0, NULLIFY)
+    hand(sim, 3, 2, certificate(sim, (0, 2, 3), NOTARIZE, 0, x))
+    finalized = state(sim, 2).own_votes.get(FINALIZE)
+    if finalized is not None:
+        hand(sim, 2, 0, finalized.signed(state(sim, 2).config.instance))
+    # On the other side of the split, the nullification, and the next view without the one who knows.
+    sim.network.split([0], [1, 2])
+    sim.network.tamper = None
+    hand(sim, 3, 1, vote(sim, 2, NULLIFY, 0), vote(sim, 3, NULLIFY, 0))
+    hand(sim, 3, 2, certificate(sim, (1, 2, 3), NULLIFY, 0))
+    for target in (1, 2):
+        for kind in (NOTARIZE, FINALIZE):
+            hand(sim, 3, target, vote(sim, 3, kind, 1, y.id))
+    sim.run_for(0.4)
+    return sim
+
+
+def test_notarization_after_nullify() -> None:
+    """Nobody finalizes a view it nullified: x is not decided, so another value may be."""
+    sim = notarization_after_nullify()
+
+    assert sim.watch.violations == []
+    assert len(decided_values(sim)) == 1
+
+
+def test_grind_schedule() -> None:
+    """Whatever bundle a winner makes of ten thousand, the leaders of the next epoch are who they are (R3)."""
+    sim = stage(4)
+    config = state(sim, 0).config
+    leaders = {
+        create(
+            dataclasses.replace(config, epoch=1, prev=sha256(b"%d" % attempt).digest()), Guard.fresh(GROUP_ID)
+        ).leader
+        for attempt in range(10_000)
+    }
+
+    assert leaders == {1}
