@@ -103,7 +103,7 @@ class NistGroup:
         return loaded, raw.rjust(self.private_size, b"\0"), public
 
     def check_public(self, public: bytes) -> None:
-        """As loading does, at a fraction of its price: most keys of a tree are never used. Any point of these will do."""
+        """As loading does, for less: most keys of a tree are never used. Any point of these curves will do."""
         x, y = self._coordinates(public)
         on_curve = (y * y - x * x * x + 3 * x - self.b) % self.prime == 0
         if not (on_curve and x < self.prime and y < self.prime):
