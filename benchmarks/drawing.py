@@ -1,12 +1,12 @@
 """Cost against the size of the group, drawn with nothing but text: strips for a terminal, SVG for a page."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.measure import Figure
 
 STRIP_WIDTH = 72
-WIDTH, HEIGHT, MARGIN, LEGEND = 760, 460, 56, 170
+PANEL, HEIGHT, MARGIN, GAP, LEGEND = 230, 440, 56, 34, 130
 COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7e22ce", "#b91c1c", "#0f766e", "#a16207", "#1d4ed8", "#be185d", "#525252")
 
 
@@ -33,42 +33,68 @@ def strip(figures: Sequence[Figure], sizes: Sequence[int], marks: str) -> Iterat
 
 
 def chart(figures: Sequence[Figure]) -> str:
-    """Time against n, both logarithmic, a line for each operation and suite."""
+    """Time against n, both logarithmic: a panel for each suite, a line for each operation."""
     low = math.floor(math.log10(min(each.median_s for each in figures)))
     high = math.ceil(math.log10(max(each.median_s for each in figures)))
-    left, right = math.log10(min(each.n for each in figures)), math.log10(max(each.n for each in figures))
-
-    def x(n: int) -> float:
-        return MARGIN + (math.log10(n) - left) / (right - left or 1) * (WIDTH - MARGIN - LEGEND)
+    suites = list(dict.fromkeys(each.suite for each in figures))
+    width = MARGIN + len(suites) * (PANEL + GAP) + LEGEND
 
     def y(seconds: float) -> float:
         return HEIGHT - MARGIN - (math.log10(seconds) - low) / (high - low or 1) * (HEIGHT - 2 * MARGIN)
 
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{HEIGHT}" font-family="sans-serif"'
         ' font-size="11"><rect width="100%" height="100%" fill="white"/>'
     ]
-    for power in range(low, high + 1):
-        level = y(10.0**power)
-        parts.append(f'<path d="M{MARGIN} {level:.1f}H{WIDTH - LEGEND}" stroke="#ddd"/>')
-        parts.append(f'<text x="{MARGIN - 6}" y="{level + 4:.1f}" text-anchor="end">{_named(power)}</text>')
-    below = HEIGHT - MARGIN + 18
-    sizes = sorted({each.n for each in figures})
-    parts += [f'<text x="{x(n):.1f}" y="{below}" text-anchor="middle">{n}</text>' for n in sizes]
-    parts.append(f'<text x="{(MARGIN + WIDTH - LEGEND) / 2}" y="{HEIGHT - 16}" text-anchor="middle">members</text>')
-    lines = list(dict.fromkeys((each.suite, each.operation) for each in figures))
-    for number, (suite_id, operation) in enumerate(lines):
-        colour = COLOURS[number % len(COLOURS)]
-        points = sorted(
-            (each.n, each.median_s) for each in figures if (each.suite, each.operation) == (suite_id, operation)
-        )
-        path = " ".join(f"{x(n):.1f},{y(seconds):.1f}" for n, seconds in points)
-        dashes = ' stroke-dasharray="4 3"' if number // len(COLOURS) % 2 else ""
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"{dashes}/>')
-        row = MARGIN + number * (HEIGHT - 2 * MARGIN) / max(1, len(lines))
-        label = f"{operation}, {suite_id:#06x}"
-        parts.append(f'<text x="{WIDTH - LEGEND + 12}" y="{row + 8:.1f}" fill="{colour}">{label}</text>')
+    parts += [
+        f'<text x="{MARGIN - 6}" y="{y(10.0**power) + 4:.1f}" text-anchor="end">{_named(power)}</text>'
+        for power in range(low, high + 1)
+    ]
+    levels = [y(10.0**power) for power in range(low, high + 1)]
+    strokes = {name: _stroke(number) for number, name in enumerate(_slowest_first(figures))}
+    for number, suite_id in enumerate(suites):
+        of_suite = [each for each in figures if each.suite == suite_id]
+        parts += _panel(MARGIN + number * (PANEL + GAP), suite_id, of_suite, levels, y, strokes)
+    for number, (name, stroke) in enumerate(strokes.items()):
+        row, left = MARGIN + 18 * number, width - LEGEND
+        parts.append(f'<path d="M{left} {row}h24" {stroke}/><text x="{left + 30}" y="{row + 4}">{name}</text>')
     return "\n".join([*parts, "</svg>\n"])
+
+
+def _panel(
+    left: int,
+    suite_id: int,
+    figures: Sequence[Figure],
+    levels: Sequence[float],
+    y: Callable[[float], float],
+    strokes: dict[str, str],
+) -> Iterator[str]:
+    first, last = (math.log10(end(each.n for each in figures)) for end in (min, max))
+
+    def x(n: int) -> float:
+        return left + (math.log10(n) - first) / (last - first or 1) * PANEL
+
+    yield from (f'<path d="M{left} {level:.1f}h{PANEL}" stroke="#ddd"/>' for level in levels)
+    yield f'<text x="{left + PANEL / 2}" y="{MARGIN - 18}" text-anchor="middle">suite {suite_id:#06x}</text>'
+    yield f'<text x="{left + PANEL / 2}" y="{HEIGHT - 16}" text-anchor="middle">members</text>'
+    for n in sorted({each.n for each in figures}):
+        yield f'<text x="{x(n):.1f}" y="{HEIGHT - MARGIN + 18}" text-anchor="middle">{n}</text>'
+    for name in dict.fromkeys(each.operation for each in figures):
+        points = sorted((each.n, each.median_s) for each in figures if each.operation == name)
+        path = " ".join(f"{x(n):.1f},{y(seconds):.1f}" for n, seconds in points)
+        yield f'<polyline points="{path}" {strokes[name]}/>'
+
+
+def _slowest_first(figures: Sequence[Figure]) -> list[str]:
+    """The operations as their lines end at the right, from above."""
+    most = max(each.n for each in figures)
+    ends = {each.operation: each.median_s for each in figures if each.n == most}
+    return sorted(ends, key=lambda name: -ends[name])
+
+
+def _stroke(number: int) -> str:
+    dashes = ' stroke-dasharray="4 3"' if number // len(COLOURS) % 2 else ""
+    return f'fill="none" stroke="{COLOURS[number % len(COLOURS)]}" stroke-width="1.6"{dashes}'
 
 
 def _named(power: int) -> str:

@@ -8,10 +8,13 @@ if __name__ == "__main__" and not __package__:  # run as a file: this directory 
 
 import argparse
 import json
+import os
 from collections.abc import Iterator, Sequence
 
+from benchmarks.drawing import chart
 from benchmarks.measure import QUICK, Figure, Pace, measured
 from benchmarks.operations import COMPANIONS, OPERATIONS, Scene
+from benchmarks.page import write_page
 from benchmarks.primitives import Prices
 from benchmarks.report import Priced, print_report
 from mls.crypto import suite, supported_suites
@@ -34,7 +37,15 @@ def figures(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    asked = _parser().parse_args(arguments)
+    """Ends quietly where nobody reads on, as in `| head`."""
+    try:
+        _run(_parser().parse_args(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+
+
+def _run(asked: argparse.Namespace) -> None:
     offered = supported_suites()
     suites = asked.suite or [id for id in ((1,) if asked.quick else (1, 2, TBD1)) if id in offered]
     sizes = asked.n or (QUICK_SIZES if asked.quick else SIZES)
@@ -45,10 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(json.dumps(figure.as_json()), flush=True)
             continue
         measured_here.append(Priced(figure, prices.listed()))
-        print(f"\r{figure.suite:#06x} {figure.n:>6} {figure.operation:<16}", end="", file=sys.stderr, flush=True)
-    if measured_here:
-        print(file=sys.stderr)
-        print_report(measured_here, asked.svg)
+        _show_progress(f"{figure.suite:#06x} {figure.n:>6} {figure.operation:<16}")
+    if not measured_here:
+        return
+    _show_progress(" " * 30 + "\r")
+    if asked.svg:
+        asked.svg.write_text(chart([each.figure for each in measured_here]))
+    if asked.page:
+        write_page(asked.page, measured_here, asked.machine)
+    print_report(measured_here)
+
+
+def _show_progress(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{line}", end="", file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="suite 1 up to 1 000 members, few rounds, no memory")
     parser.add_argument("--json", action="store_true", help="one line for each figure and nothing else")
     parser.add_argument("--svg", type=Path, help="where to draw cost against n")
+    parser.add_argument("--page", type=Path, help="where to write a page of all of it, Markdown with a plot beside it")
+    parser.add_argument("--machine", default="not named", help="what the page says of the machine")
     return parser
 
 

@@ -73,12 +73,13 @@ def _without_rivals(state: GroupState, candidates: Sequence[_Candidate]) -> list
 
 
 def _by_preference(candidates: Sequence[_Candidate]) -> Iterator[_Candidate]:
-    """Removals, then what a newer one of its kind stands for, newest first, then all others, oldest first."""
+    """SelfRemoves, Removes (draft-ietf-mls-extensions); what a newer one stands for, newest first; then all others."""
 
     def of(*kinds: type) -> list[_Candidate]:
         return [each for each in candidates if isinstance(each.listed.proposal.body, kinds)]
 
-    yield from of(Remove, SelfRemove)
+    yield from of(SelfRemove)
+    yield from of(Remove)
     yield from reversed(of(Update, GroupContextExtensions))
     yield from of(Add, PreSharedKey, ReInit)
 

@@ -131,6 +131,8 @@ class Client:
         replaces: int | None = None,
         inject: Sequence[PskName] = (),
         psks: Psks = NO_PSKS,
+        references: Sequence[bytes] = (),
+        known_group_ids: Collection[bytes] = (),
     ) -> ExternalJoin:
         """As `mls.external_join`, as this client."""
         return external_join(
@@ -145,6 +147,8 @@ class Client:
             replaces=replaces,
             inject=inject,
             psks=psks,
+            references=references,
+            known_group_ids=known_group_ids,
             config=self.config,
         )
 

@@ -75,15 +75,17 @@ def external_join(
     psks: Psks = NO_PSKS,
     references: Sequence[bytes] = (),
     authenticated_data: bytes = b"",
+    known_group_ids: Collection[bytes] = (),
     config: GroupConfig = _DEFAULTS,
 ) -> ExternalJoin:
     """An external Commit into the group of a GroupInfo that carries `external_pub` (§12.4.3.2).
 
     `replaces` is the leaf that was ours, to be removed: the way back for who has lost its state. `inject` names PSKs of
-    `psks` to mix in. `references` are the SelfRemove messages of the epoch. Raises MalformedError and InvalidError for
-    a GroupInfo that does not let us in (V146).
+    `psks` to mix in. `references` are the SelfRemove messages of the epoch. A group of `known_group_ids` is
+    not joined a second time (V189), but with `replaces`. Raises MalformedError and InvalidError for a GroupInfo that
+    does not let us in (V146).
     """
     newcomer = Newcomer(signer, credential, capabilities, leaf_extensions)
-    request = ExternalRequest(replaces, inject, psks, references, authenticated_data)
+    request = ExternalRequest(replaces, inject, psks, references, authenticated_data, known_group_ids)
     made = join_by_commit(group_info, tree, newcomer, request, random, now, config)
     return ExternalJoin(made.message, Group(made.state), made.summary)

@@ -1,6 +1,6 @@
 """Joining by an external Commit (RFC 9420 §12.4.3.2): a newcomer lets itself in, with nothing but a GroupInfo."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from mls.authentication import framed
@@ -47,6 +47,7 @@ class ExternalRequest:
     psks: Psks = field(default_factory=lambda: NO_PSKS, repr=False)
     references: Sequence[bytes] = ()  # SelfRemove messages of this epoch
     authenticated_data: bytes = b""
+    known_group_ids: Collection[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ def join_by_commit(
     that members would refuse, UnopenableError for a PSK that is not at hand (V149)."""
     seen = observed(group_info, tree, config)
     public, suite = seen.public, seen.public.suite
+    if public.group_id in request.known_group_ids and request.replaces is None:
+        raise InvalidError("V189", "a GroupInfo of a group that we are in")
     check_tree_lifetimes(public.tree, now, config)
     given = find(seen.info.extensions, ExtensionType.EXTERNAL_PUB)
     if given is None:

@@ -117,7 +117,9 @@ class Group(GroupView):
         accepted: bool = False,
         psks: Psks = NO_PSKS,
     ) -> Staged:
-        """Somebody else's commit on this epoch (§12.4.2), `proposals` being the messages it refers to.
+        """Somebody else's commit on this epoch (§12.4.2), `proposals` being the messages it may refer to.
+
+        All that came in this epoch will do: what it does not refer to is left alone, whatever it is.
 
         Rivals can be staged side by side; which of them has won is the caller's to know (V164). Its successor is then
         the group to seal in (V167).

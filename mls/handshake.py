@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from mls.application import bounds
 from mls.crypto import Random, sha256
-from mls.errors import DuplicateError, InvalidError, MisuseError, OwnCommitError, UnopenableError
+from mls.errors import DuplicateError, InvalidError, MisuseError, MlsError, OwnCommitError, UnopenableError
 from mls.framing import AuthenticatedContent, MLSMessage, PrivateMessage, PublicMessage, frame
 from mls.private_protection import open_private, seal_private
-from mls.proposal_list import ListedProposal
+from mls.proposal_list import Given, ListedProposal
 from mls.public_protection import check_membership_tag, protect
 from mls.registry import ContentType, SenderType, WireFormat
 from mls.state import GroupState
@@ -84,6 +84,20 @@ def _opened(state: GroupState, private: PrivateMessage, message: bytes) -> tuple
             raise OwnCommitError("our own commit") from None
         raise UnopenableError("a proposal of our own that we do not remember") from None
     return replace(state, secret_tree=secret_tree), authenticated
+
+
+def given_proposals(state: GroupState, messages: Sequence[bytes]) -> tuple[GroupState, Given]:
+    """Those that can be read. What cannot is anybody's, and keeps no Commit out that does without it."""
+    contents: list[AuthenticatedContent] = []
+    unread: MlsError | None = None
+    for message in dict.fromkeys(messages):
+        try:
+            state, authenticated = unprotected(state, message)
+        except MlsError as error:
+            unread = unread or error
+        else:
+            contents.append(authenticated)
+    return state, Given(contents, unread)
 
 
 def received_proposals(state: GroupState, messages: Sequence[bytes]) -> tuple[GroupState, list[ListedProposal]]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mls.errors import InvalidError
-from mls.framing import Sender
+from mls.errors import InvalidError, MlsError
+from mls.framing import AuthenticatedContent, Sender
 from mls.proposals import Commit, Proposal
 
 
@@ -15,6 +15,18 @@ class ListedProposal:
     proposal: Proposal
     sender: Sender
     reference: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What came beside a Commit as messages that it may refer to; their signatures are not yet checked."""
+
+    contents: Sequence[AuthenticatedContent]
+    unread: MlsError | None = None  # why the first of those that could not be read was not
+
+
+def references_of(commit: Commit) -> frozenset[bytes]:
+    return frozenset(each.body for each in commit.proposals if isinstance(each.body, bytes))
 
 
 def resolve(commit: Commit, committer: Sender, received: Sequence[ListedProposal]) -> tuple[ListedProposal, ...]:

@@ -17,13 +17,13 @@ from mls.codec import Opaque, Struct, struct
 from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, accept_all
 from mls.crypto import CipherSuite, is_supported, sha256, suite
-from mls.errors import InvalidError, MalformedError, SnapshotError
+from mls.errors import InvalidError, MalformedError, MlsError, SnapshotError
 from mls.extensions import Extensions
 from mls.framing import AuthenticatedContent, MLSMessage, PublicMessage, Sender
 from mls.group_context import GroupContext
 from mls.policy import OPEN_POLICY, Policy
-from mls.proposal_list import ListedProposal, resolve
-from mls.proposals import ReInit
+from mls.proposal_list import Given, ListedProposal, references_of, resolve
+from mls.proposals import Commit, ReInit
 from mls.registry import LeafNodeSource, SenderType
 from mls.transcript import confirmed_transcript_hash, interim_transcript_hash
 from mls.tree.kem import apply_path
@@ -36,6 +36,7 @@ from mls.validation.proposals import check_added, check_list, check_proposal, ch
 from mls.validation.signatures import Map
 
 PUBLIC_FORMAT = 2
+EPOCH_MAX = (1 << 64) - 1
 
 _OUTSIDE = frozenset((SenderType.EXTERNAL, SenderType.NEW_MEMBER_PROPOSAL))
 
@@ -93,14 +94,15 @@ class PublicGroup:
         policy: Policy = OPEN_POLICY,
         map_signatures: Map = map,
     ) -> PublicStaged:
-        """Everything about a PublicMessage Commit that needs no secret; `proposals` are the messages it refers to.
+        """Everything about a PublicMessage Commit that needs no secret; `proposals` are the messages it may refer to.
 
         A newcomer's external Commit is judged too. Raises MalformedError or InvalidError, and those for every member
         alike.
         """
         config = GroupConfig(validate_credential=accept, policy=policy, map_signatures=map_signatures)
-        received = [self.receive_proposal(public_content(each)) for each in proposals]
-        return self.check_content(public_content(message), received, config).summary
+        authenticated = public_content(message)
+        received = self.referred(authenticated, _given(proposals))
+        return self.check_content(authenticated, received, config).summary
 
     def check_proposal(
         self, message: bytes, *, accept: CredentialCheck = accept_all, policy: Policy = OPEN_POLICY
@@ -120,6 +122,19 @@ class PublicGroup:
         proposal = check_proposal_message(self.suite, self.context, self.tree, authenticated)
         reference = proposal_reference(self.suite, authenticated)
         return ListedProposal(proposal, authenticated.content.sender, reference)
+
+    def referred(self, commit: AuthenticatedContent, given: Given) -> list[ListedProposal]:
+        """Those of the given proposals that a Commit refers to, received; the others are left alone (V115).
+
+        Whatever is wrong with them: anybody can send such a thing, and the Commit's author is not to blame for it.
+        """
+        wanted = references_of(commit.content.content) if isinstance(commit.content.content, Commit) else frozenset()
+        if not wanted:
+            return []
+        named = [each for each in given.contents if proposal_reference(self.suite, each) in wanted]
+        if given.unread is not None and len(named) < len(wanted):
+            raise given.unread
+        return [self.receive_proposal(each) for each in named]
 
     def check_open(self) -> None:
         """Whoever honestly is in an epoch that a ReInit began sends nothing in it (V168)."""
@@ -215,6 +230,8 @@ class PublicGroup:
 
     def next_context(self, applied: Applied, tree: RatchetTree) -> GroupContext:
         """The next epoch's context, still with this epoch's confirmed transcript hash (V158, V172)."""
+        if self.context.epoch == EPOCH_MAX:
+            raise InvalidError("V172", "a Commit in the last epoch that a group can have")
         return replace(
             self.context, epoch=self.context.epoch + 1, tree_hash=tree.tree_hash(), extensions=applied.extensions
         )
@@ -264,6 +281,17 @@ class PublicGroup:
         if tree.tree_hash() != kept.context.tree_hash:
             raise MalformedError("a public group whose tree is not the one its context names")
         return cls(kept.context, tree, kept.interim_transcript_hash, kept.reinit)
+
+
+def _given(messages: Sequence[bytes]) -> Given:
+    contents: list[AuthenticatedContent] = []
+    unread: MlsError | None = None
+    for message in dict.fromkeys(messages):
+        try:
+            contents.append(public_content(message))
+        except MlsError as error:
+            unread = unread or error
+    return Given(contents, unread)
 
 
 def public_content(message: bytes) -> AuthenticatedContent:

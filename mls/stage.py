@@ -7,7 +7,7 @@ from mls.capabilities import check_suite_listed
 from mls.checked_commit import CheckedCommit
 from mls.credentials import as_accepted
 from mls.errors import InvalidError, OwnCommitError, UnopenableError
-from mls.handshake import received_proposals, unprotected
+from mls.handshake import given_proposals, unprotected
 from mls.key_schedule import after_commit, receive_external_init, zero_secret
 from mls.psks import NO_PSKS, Psks
 from mls.state import GroupState
@@ -32,12 +32,12 @@ def stage_commit(
     First what everyone can judge and what only members can (tags, lifetimes), then what only we can: the PSKs, our path
     secret, and with them the confirmation tag. A failure of the last kind is UnopenableError, whatever its cause.
     """
-    after, received = received_proposals(state, proposals)
+    after, given = given_proposals(state, proposals)
     after, authenticated = unprotected(after, message)
     config = state.config
     if accepted:
         config = replace(config, validate_credential=as_accepted(config.validate_credential))
-    checked = state.public.check_content(authenticated, received, config)
+    checked = state.public.check_content(authenticated, state.public.referred(authenticated, given), config)
     if checked.committer == state.own_leaf and not checked.is_external:
         raise OwnCommitError("our own commit")
     if not accepted:

@@ -146,7 +146,7 @@ def compile_writer(fields: dict[str, WireType], keep: Keep | None = None) -> Cal
         source.put(f"f_{name} = value.{name}")
         each.emit_write(source, f"f_{name}")
     if keep is not None:
-        source.put("with memoryview(out) as written:")  # not to copy what may be a whole tree twice
-        source.put(f"    {source.bind(keep)}(value, bytes(written[begin:]))")
+        # By itself, as what holds a whole tree is encoded, it is not copied twice.
+        source.put(f"{source.bind(keep)}(value, bytes(out[begin:] if begin else out))")
     source.put("return None")
     return source.function("pack(value, out)")

@@ -1,9 +1,12 @@
 """The benchmarks measure what they say on groups that are right; how long it takes is nobody's test."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -17,6 +20,7 @@ from mls.proposals import add
 from mls.tree.subtree import Subtree
 from mls.tree.verify import check_tree
 
+ROOT = Path(__file__).resolve().parents[1]
 SHORT = replace(QUICK, seconds=0.0, rounds_min=1, rounds_max=1)
 
 
@@ -63,6 +67,39 @@ def test_the_report_tells_growth_and_draws_it(capsys: pytest.CaptureFixture[str]
     assert "ceil(log2 n)" in out
     assert (tmp_path / "cost.svg").read_text().count("<polyline") == 1
     assert chart([figure for figure, _ in figures([1], [10], ["seal"], SHORT)]).endswith("</svg>\n")
+
+
+def test_a_run_is_written_as_a_page(tmp_path: Path) -> None:
+    page, asked = tmp_path / "costs.md", ("commit_full", "seal", "encode_tree", "join_threads")
+    operations = [part for name in asked for part in ("--operation", name)]
+    sizes = [part for n in ("4", "8", "16") for part in ("--n", n)]
+    main(
+        ["--quick", "--suite", "1", "--suite", "2", *sizes, *operations, "--page", str(page), "--machine", "a toaster"]
+    )
+    text = page.read_text()
+    assert "Machine: a toaster." in text
+    assert "](costs.svg)" in text
+    for name in asked:
+        assert text.count(f"| {name} |") == 4  # times and sizes for each suite
+    assert text.count("ceil(log2 n)") == 4
+    rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert set(rows) == {5, 6}
+    assert ElementTree.parse(page.with_suffix(".svg")).getroot().tag.endswith("svg")
+    assert page.with_suffix(".svg").read_text().count("<polyline") == 2 * (len(asked) - 1)
+
+
+def run(command: str) -> subprocess.CompletedProcess[str]:
+    ended = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0
+    return ended
+
+
+def test_the_command_line_is_a_good_neighbour() -> None:
+    """Asked for help it helps, it draws no progress into a file, and it ends without a word when nobody reads on."""
+    python, quick = sys.executable, "--json --suite 1 --n 4 --operation encode_tree --operation seal"
+    assert "usage:" in run(f"{python} -m benchmarks --help").stdout
+    assert run(f"{python} -m benchmarks {quick}").stderr == ""
+    assert run(f"{python} -m benchmarks {quick} | head -n 0").stderr == ""
 
 
 def test_no_operation_goes_through_all_leaves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,13 +82,15 @@ class MontgomeryGroup:
 
 @dataclass(frozen=True)
 class NistGroup:
-    """P-256, P-384 or P-521; public keys are uncompressed points.
+    """P-256, P-384 or P-521: y² = x³ - 3x + b over the field of `prime`; public keys are uncompressed points.
 
     `seed_windows`: how many candidates a hybrid KEM's seed holds, so that practically always one is a scalar.
     """
 
     curve: ec.EllipticCurve
     private_size: int
+    prime: int
+    b: int
     seed_windows: int = 1
     first_byte_mask: int = 0xFF
 
@@ -101,12 +103,21 @@ class NistGroup:
         return loaded, raw.rjust(self.private_size, b"\0"), public
 
     def check_public(self, public: bytes) -> None:
-        self.load_public(public)
+        """As loading does, for less: most keys of a tree are never used. Any point of these curves will do."""
+        x, y = self._coordinates(public)
+        on_curve = (y * y - x * x * x + 3 * x - self.b) % self.prime == 0
+        if not (on_curve and x < self.prime and y < self.prime):
+            raise ValueError("not a point of the curve")
 
     def load_public(self, public: bytes) -> Any:
-        if len(public) != 1 + 2 * self.private_size or public[0] != 4:
-            raise ValueError("not an uncompressed point")
+        self._coordinates(public)
         return _load_point(self.curve, public)
+
+    def _coordinates(self, public: bytes) -> tuple[int, int]:
+        size = self.private_size
+        if len(public) != 1 + 2 * size or public[0] != 4:
+            raise ValueError("not an uncompressed point")
+        return int.from_bytes(public[1 : 1 + size], "big"), int.from_bytes(public[1 + size :], "big")
 
     def exchange(self, private: Any, public: Any) -> bytes:
         shared: bytes = private.exchange(ec.ECDH(), public)
@@ -136,12 +147,34 @@ class NistGroup:
 
 @lru_cache(maxsize=4096)
 def _load_point(curve: ec.EllipticCurve, public: bytes) -> ec.EllipticCurvePublicKey:
-    """The point, checked to be on the curve; members' keys come by often, and checking costs as much as a hash."""
+    """The point, checked to be on the curve; members' keys come by often, and loading costs as much as ten hashes."""
     return ec.EllipticCurvePublicKey.from_encoded_point(curve, public)
 
 
-P256 = NistGroup(ec.SECP256R1(), 32, seed_windows=4)
-P384 = NistGroup(ec.SECP384R1(), 48)
-P521 = NistGroup(ec.SECP521R1(), 66, first_byte_mask=0x01)
+# The primes and b of NIST SP 800-186, §3.2.1.
+P256 = NistGroup(
+    ec.SECP256R1(),
+    32,
+    prime=2**256 - 2**224 + 2**192 + 2**96 - 1,
+    b=0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B,
+    seed_windows=4,
+)
+P384 = NistGroup(
+    ec.SECP384R1(),
+    48,
+    prime=2**384 - 2**128 - 2**96 + 2**32 - 1,
+    b=0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+)
+P521 = NistGroup(
+    ec.SECP521R1(),
+    66,
+    prime=2**521 - 1,
+    b=int(
+        "0051953EB9618E1C9A1F929A21A0B68540EEA2DA725B99B315F3B8B489918EF109E1"
+        "56193951EC7E937B1652C0BD3BB1BF073573DF883D2C34F1EF451FD46B503F00",
+        16,
+    ),
+    first_byte_mask=0x01,
+)
 X25519 = MontgomeryGroup(x25519.X25519PrivateKey, x25519.X25519PublicKey, 32)
 X448 = MontgomeryGroup(x448.X448PrivateKey, x448.X448PublicKey, 56)

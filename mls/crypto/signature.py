@@ -76,7 +76,7 @@ class EcdsaScheme:
 
     def check_public(self, public: bytes) -> None:
         try:
-            self.group.load_public(public)
+            self.group.check_public(public)
         except ValueError:
             raise InvalidError("V014", f"no {self.name} public key") from None
 

@@ -267,6 +267,8 @@ def reached(copath: Subtree, excluding: Collection[int]) -> tuple[Subtree, ...]:
 
 def reached_size(copath: Subtree, added: Sequence[int]) -> int:
     """The size of `reached`, uncounted: every leaf just added, of the ascending `added`, is one of a resolution."""
+    if not added:
+        return copath.resolution_size
     below = bisect_left(added, copath.first_leaf + copath.leaf_count) - bisect_left(added, copath.first_leaf)
     return copath.resolution_size - below
 

@@ -66,7 +66,7 @@ def check_proposal(
             if tree.leaf(removed) is None:
                 raise InvalidError("V098", f"the removal of leaf {removed}, which is blank")
         case PreSharedKey(psk):
-            check_psk(suite, context, psk)
+            check_psk(suite, context, sender, psk)
         case ReInit():
             check_extensions(body.extensions, GROUP_CONTEXT_PLACE, "a ReInit")
             if body.version < context.version:
@@ -151,11 +151,12 @@ def check_list(tree: RatchetTree, committer: int, proposals: Sequence[ListedProp
         raise InvalidError("V127", "an ExternalInit in a regular Commit")
 
 
-def check_psk(suite: CipherSuite, context: GroupContext, psk: PreSharedKeyID) -> None:
+def check_psk(suite: CipherSuite, context: GroupContext, sender: Sender, psk: PreSharedKeyID) -> None:
     """The PSK of one proposal. Which group a first Commit continues, only those know who were in that one (V196)."""
     if len(psk.psk_nonce) != suite.hash_size:
         raise InvalidError("V099", "a psk_nonce that is not KDF.Nh bytes long")
-    if psk.usage in (ResumptionPSKUsage.REINIT, ResumptionPSKUsage.BRANCH) and context.epoch != 0:
+    first = context.epoch == 0 and sender.sender_type is SenderType.MEMBER  # the founder's: nobody else is in the group
+    if psk.usage in (ResumptionPSKUsage.REINIT, ResumptionPSKUsage.BRANCH) and not first:
         rule = "V100" if psk.usage is ResumptionPSKUsage.REINIT else "V101"
         raise InvalidError(rule, f"a resumption PSK for {psk.usage.name.lower()} in an ordinary Commit")
 

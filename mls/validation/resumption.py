@@ -35,6 +35,8 @@ def check_continues(
     if psk is None:
         if predecessor is not None and predecessor.public.reinit is not None:
             raise InvalidError("V228", "a Welcome without the PSK of the group that a ReInit has ended")
+        if predecessor is not None:
+            raise InvalidError("V199", "a Welcome that continues no group, where a branch of one is joined")
         return
     if context.epoch != 1:
         raise InvalidError("V196", f"a group that continues another is joined at epoch 1, not {context.epoch}")

@@ -89,7 +89,7 @@ def test_v131_a_removal_rather_than_an_update(world: Proposed) -> None:
 def test_v131_who_leaves_by_itself_is_removed_once(world: Proposed) -> None:
     update, leaving = world.update("carol"), world.by("carol").proposal(SelfRemove())
     removal = world.by("bob").proposal(Remove(world.leaf("carol")))
-    assert world.chosen(update, leaving, removal) == [leaving]
+    assert world.chosen(update, removal, leaving) == [leaving]
 
 
 def test_v131_the_newest_update(world: Proposed) -> None:

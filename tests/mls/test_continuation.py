@@ -260,6 +260,14 @@ def test_v198_a_successor_without_somebody_of_the_old_group() -> None:
     assert join(both.welcomes[0], [bundle], tree=None, now=NOW, predecessor=old["bob"]).epoch == 1
 
 
+def test_v199_a_group_that_is_no_branch_of_the_one_it_is_taken_for(old: Old) -> None:
+    """Anybody can add anybody to a group: what proves that its members were in the old one is the PSK."""
+    bundle = old.bundle()
+    made = old.continued(None, bundle)
+    old.refused("V199", made, bundle)
+    assert join(made.welcomes[0], [bundle], tree=None, now=NOW).epoch == 1
+
+
 def test_v228_a_successor_without_the_psk(ended: Old) -> None:
     """Its terms are right, and anyone could have made it."""
     bundle = ended.bundle()

@@ -70,6 +70,17 @@ def test_a_group_info_as_it_is_lets_a_newcomer_in(door: Door) -> None:
         assert staged.successor.epoch_authenticator == made.group.epoch_authenticator
 
 
+def test_v189_nobody_joins_a_group_twice(door: Door) -> None:
+    """But in its own place, having lost what it was there with."""
+    known = {b"another", door["bob"].group_id}
+    with pytest.raises(InvalidError) as wrong:
+        door.zoe.joins(known_group_ids=known)
+    assert wrong.value.rule == "V189"
+    assert door.zoe.joins(known_group_ids={b"another"}).group.epoch == door["alice"].epoch + 1
+    bob = Stranger.named(door, "bob")
+    assert bob.joins(known_group_ids=known, replaces=door.leaf("bob")).summary.removes == (door.leaf("bob"),)
+
+
 def test_v146_a_group_info_without_the_external_key(door: Door) -> None:
     door.refused("V146", door.info(without(ExtensionType.EXTERNAL_PUB)))
 

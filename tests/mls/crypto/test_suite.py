@@ -1,11 +1,13 @@
 """The suite table against the published vectors, and what it refuses."""
 
 import random as stdlib_random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mls.crypto import HPKECiphertext, is_supported, suite, supported_suites
+from mls.crypto.groups import P256, P384, P521, NistGroup
 from mls.errors import InvalidError, MisuseError, UnopenableError
 from mls.registry import RFC9420_CIPHER_SUITES
 from tests.vectors import EVERY_SOURCE, Source
@@ -188,6 +190,32 @@ def test_compressed_and_off_curve_points_are_refused(id: int) -> None:
             row.check_hpke_public_key(wrong)
         with pytest.raises(InvalidError):
             row.check_signature_public_key(wrong)
+
+
+@pytest.mark.parametrize("group", [P256, P384, P521], ids=lambda group: group.curve.name)
+def test_points_are_judged_as_the_library_does(group: NistGroup) -> None:
+    """V014: the check has the curve's own equation; a key that passes is one that loads, and the other way round."""
+    random, size = stdlib_random.Random(16), group.private_size
+    for number in range(1, 60):
+        _, _, public = group.load_private(number.to_bytes(size, "big"))
+        x, y = (int.from_bytes(each, "big") for each in (public[1 : 1 + size], public[1 + size :]))
+        for wrong in ((x, y ^ 1 << random.randrange(200)), (x, 0), (0, y), (0, 0), (x + group.prime, y), (x, -y)):
+            rest = [each % 256**size for each in wrong]
+            candidate = b"\x04" + b"".join(each.to_bytes(size, "big") for each in rest)
+            assert not _accepts(group.check_public, candidate)
+            assert not _accepts(group.load_public, candidate)
+        opposite = public[: 1 + size] + (group.prime - y).to_bytes(size, "big")
+        for right in (public, opposite):
+            assert _accepts(group.check_public, right)
+            assert _accepts(group.load_public, right)
+
+
+def _accepts(judge: Callable[[bytes], object], public: bytes) -> bool:
+    try:
+        judge(public)
+    except ValueError:
+        return False
+    return True
 
 
 def test_a_scalar_without_its_leading_zero_is_padded() -> None:

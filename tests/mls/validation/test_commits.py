@@ -10,6 +10,7 @@ from mls.credentials import CredentialUse
 from mls.crypto import HPKECiphertext
 from mls.errors import InvalidError, MalformedError, OwnCommitError, UnopenableError
 from mls.framing import FramedContentAuthData, MLSMessage, PublicMessage, Sender, frame
+from mls.group import Group
 from mls.leaf_change import LeafChange
 from mls.policy import Policy
 from mls.proposals import Add, GroupContextExtensions, ProposalBody, Remove, add, group_context_extensions, remove
@@ -46,6 +47,24 @@ def public_message(message: bytes) -> PublicMessage:
 
 
 # --- framing ---
+
+
+def test_v172_no_epoch_follows_the_last_one(table: Table) -> None:
+    """A founder could begin there; its first commit is refused, not counted to where no number is."""
+    last = replace(table["alice"].context, epoch=(1 << 64) - 1)
+    groups = {
+        name: Group(replace(group.state, public=replace(group.public, context=last)))
+        for name, group in table.groups.items()
+    }
+    earlier = replace(groups["alice"].public, context=replace(last, epoch=last.epoch - 1))
+    commit = Forger(Group(replace(groups["alice"].state, public=earlier)), table.random).commit()
+    alice = Forger(groups["alice"], table.random)
+    content = replace(public_message(commit).content, epoch=last.epoch)
+    refused(
+        groups["bob"], "V172", alice.message(alice.signed(content, tag=public_message(commit).auth.confirmation_tag))
+    )
+    with pytest.raises(InvalidError, match="V172"):
+        groups["alice"].commit(table.random, NOW)
 
 
 def test_v020_a_commit_for_another_group(table: Table) -> None:
@@ -93,11 +112,6 @@ def test_v027_a_commit_from_a_sender_of_proposals(table: Table) -> None:
 
 def test_v148_a_proposal_where_a_commit_belongs(table: Table) -> None:
     table.refuses("V148", table.alice.proposal(Remove(table.leaf("dave"))))
-
-
-def test_v093_a_commit_where_a_proposal_belongs(table: Table) -> None:
-    commit = table.alice.commit()
-    table.refuses("V093", commit, commit)
 
 
 def test_v030_a_commit_without_a_confirmation_tag_has_no_encoding(table: Table) -> None:

@@ -22,9 +22,17 @@ from mls.proposals import (
     Remove,
     SelfRemove,
 )
-from mls.psks import external_psk, psk_id
+from mls.psks import PreSharedKeyID, ResumptionPsk, external_psk, psk_id
 from mls.public_group import PublicGroup, public_content
-from mls.registry import CipherSuiteId, ExtensionType, ProtocolVersion, SenderType, WireFormat
+from mls.registry import (
+    CipherSuiteId,
+    ExtensionType,
+    ProtocolVersion,
+    PSKType,
+    ResumptionPSKUsage,
+    SenderType,
+    WireFormat,
+)
 from mls.tree.kem import UpdatePath
 from mls.tree.nodes import Extension, LeafNode
 from mls.validation.messages import check_signature
@@ -50,6 +58,21 @@ class Door(Members):
 @pytest.fixture
 def door() -> Door:
     return Door()
+
+
+@pytest.mark.parametrize(("usage", "rule"), [(ResumptionPSKUsage.REINIT, "V100"), (ResumptionPSKUsage.BRANCH, "V101")])
+def test_v100_v101_nobody_continues_a_group_by_joining_one(usage: ResumptionPSKUsage, rule: str) -> None:
+    """Not even at epoch 0, where a founder does: it has the key, and everything else is right."""
+    world = Members("alice")
+    zoe, alice = Stranger.named(world, "zoe"), world["alice"]
+    assert alice.epoch == 0
+    psks = alice.resumption_psks
+    right, wrong = (
+        PreSharedKeyID(PSKType.RESUMPTION, ResumptionPsk(each, alice.group_id, 0), bytes(32))
+        for each in (ResumptionPSKUsage.APPLICATION, usage)
+    )
+    assert alice.stage(zoe.commit(PreSharedKey(right), psks=psks), now=NOW).successor is not None
+    refused(alice, rule, zoe.commit(PreSharedKey(wrong), psks=psks))
 
 
 def test_the_stranger_is_believed_when_it_breaks_no_rule(door: Door) -> None:
