@@ -293,7 +293,11 @@ def _changes(valid: HardValid, present: PublicGroup, peers: dict[int, PeerId]) -
     if valid.replaced is not None:
         return (ChangeBody("resync", staged.committer, peers[valid.replaced]),)
     changes = [ChangeBody("add", each.leaf_index, peer_of(after, each.leaf)) for each in staged.adds]
-    changes += [ChangeBody("remove", leaf_index, peers[leaf_index]) for leaf_index in staged.removes]
+    leaving = {each.sender.leaf_index for each in staged.proposals if each.proposal == self_remove()}
+    changes += [
+        ChangeBody("leave" if leaf_index in leaving else "remove", leaf_index, peers[leaf_index])
+        for leaf_index in staged.removes
+    ]
     committer = staged.committer
     before, now = present.leaf(committer), after.leaf(committer)
     if before is not None and now is not None:

@@ -134,6 +134,15 @@ def is_benched(public: PublicGroup, leaf_index: int) -> bool:
     return offer is not None and BenchEntry(leaf_index, offer.since) in policy_of(public.extensions).bench
 
 
+def can_go_on(public: PublicGroup, voting: Voting, without: frozenset[int]) -> bool:
+    """Whether somebody can be elected once these leaves are gone."""
+    try:
+        elect(voting.policy, [seat for seat in seats_of(public) if seat.leaf not in without])
+    except OrderingError:
+        return False
+    return True
+
+
 def check_leaves(before: PublicGroup, staged: PublicStaged) -> None:
     """What a commit may do to leaves and their offers to vote (hard validity); raises `RuleError`.
 

@@ -20,7 +20,7 @@ from node import feed
 from node.benching import share
 from node.building import Built, build_eviction
 from node.context import NodeContext
-from node.electorate import RuleError, Voting, leaf_of_peer, seats_of
+from node.electorate import RuleError, can_go_on, leaf_of_peer
 from node.evidence import accused
 from node.feed import NoticeBody
 from node.identity import BindingError, claimed_peer
@@ -31,7 +31,7 @@ from node.peer_id import PeerId
 from node.presence import NotNowError
 from node.store_reads import StoreReads
 from node.store_rows import FeedRow
-from ordering import Evidence, OrderingError, Wire, elect
+from ordering import Evidence, Wire
 
 KEPT_MAX: Final = 64  # pieces of evidence in a group
 KEPT_OF_ONE_MAX: Final = 4  # of one peer: one convicts it
@@ -221,15 +221,6 @@ class Eviction:
     def _due_s(self, peer: PeerId, *, leads: bool) -> float:
         since = self._known_since_s.setdefault(peer, self.context.now_s())
         return since if leads else since + EVICT_AFTER_S + EVICT_SPREAD_S * share(self.context.identity.peer_id, peer)
-
-
-def can_go_on(public: PublicGroup, voting: Voting, without: frozenset[int]) -> bool:
-    """Whether somebody can be elected once these leaves are gone."""
-    try:
-        elect(voting.policy, [seat for seat in seats_of(public) if seat.leaf not in without])
-    except OrderingError:
-        return False
-    return True
 
 
 def _book_key(group_id: bytes) -> str:

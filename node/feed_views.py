@@ -16,6 +16,7 @@ _CHANGES: Final = {
     "create": "founded the group",
     "add": "added {}",
     "remove": "removed {}",
+    "leave": "{} left",
     "update": "{} refreshed its keys",
     "opt_in": "{} is willing to vote",
     "opt_out": "{} does not vote any more",

@@ -132,6 +132,15 @@ class Book:
             )
         return tuple(found)
 
+    def is_awaiting(self, kind: str, patience_epochs: int) -> bool:
+        """Whether a member that lately wanted such a thing has still to offer it again in this epoch."""
+        return any(
+            each.kind == kind and self.epoch - each.since <= patience_epochs
+            for page in self._pages.values()
+            if page.epoch < self.epoch
+            for each in page.wanted
+        )
+
     def _age(self, group_id: bytes, wanted: Wanted) -> tuple[int, bytes]:
         return wanted.since, permutation(group_id, self.epoch, wanted.author)
 

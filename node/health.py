@@ -24,6 +24,7 @@ class Condition:
     quorum: int
     silent: Sequence[str] = ()  # the voters who were not heard lately
     own: str = ""  # how others name this node
+    has_left: bool = False  # removed by our own wish
     welcomed_by: str = ""  # who says that this is the group
 
 
@@ -42,7 +43,8 @@ def diagnose(now: Condition) -> Diagnosis:
     if now.is_removed:
         return Diagnosis(
             "removed",
-            "this node was removed from the group; what was received can still be read",
+            f"this node {'left' if now.has_left else 'was removed from'} the group; "
+            "what was received can still be read",
             f"to come back, ask a member to add {now.own}",
         )
     if now.stored == FROZEN:

@@ -43,6 +43,9 @@ _WORDS: Final = {  # (kind, state) -> what to say
     ("opt_out", "certified"): "this node does not vote any more",
     ("opt_out", "already"): "this node was no voter",
     ("opt_out", "refused"): "this node goes on as a voter",
+    ("leave", "pending"): "leave the group",
+    ("leave", "certified"): "left the group",
+    ("leave", "refused"): "this node stays in the group",
     ("policy", "pending"): "change how the group decides",
     ("policy", "certified"): "changed how the group decides",
     ("policy", "already"): "the group decides like that already",
@@ -78,6 +81,8 @@ def intent_result(context: NodeContext, row: IntentRow, session: Session | None)
     if state == "pending":
         text += f": still trying{_waiting_for(context, session)}"
     ended = _intent_body(context, row)
+    if state == "already" and ended is not None and ended.peer and (row.kind, "certified") in _WORDS:
+        text = _intent_words(row.kind, "certified", names.shown(subject(row))) + f" (by {names.shown(ended.peer)})"
     return schema.IntentResult(
         intent_id=row.intent_id.hex(),
         group_id=row.group_id.hex(),

@@ -28,7 +28,16 @@ from mls import (
     remove,
     self_remove,
 )
-from node.electorate import POLICY_EXTENSION, RuleError, peer_of, policy_extension, policy_of, voter_of
+from node.electorate import (
+    POLICY_EXTENSION,
+    RuleError,
+    can_go_on,
+    peer_of,
+    policy_extension,
+    policy_of,
+    voter_of,
+    voting_of,
+)
 from node.folding import Wanted
 from node.intents import (
     ADD,
@@ -53,6 +62,12 @@ from ordering import OrderingError, Policy
 PROPOSALS_PER_COMMIT_MAX: Final = 128
 PROPOSALS_SIZE_MAX: Final = 384 * 1024  # of one commit's wishes together, so that a bundle fits in a frame
 KEY_PACKAGES_READ_MAX: Final = 1024
+
+SOLE_VOTER: Final = (
+    "without this node nobody could vote, and the group could never change again: have another member offer itself as "
+    "a voter first (there: conclave group opt-in)"
+)
+LAST_MEMBER: Final = "this node is the only member: there is nobody to leave the group to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +345,12 @@ def _leave(draft: Draft, data: bytes, author: int) -> Take | Fate:
     """Of another member: its own proposal, by reference. Ours is for another member to commit."""
     public = draft.group.public
     leaf = public.leaf(author)
-    if author == draft.group.own_leaf or leaf is None:
+    if author == draft.group.own_leaf:
+        if not can_go_on(public, voting_of(public), frozenset((author,))):
+            raise RuleError(LAST_MEMBER if len(draft.members) == 1 else SOLE_VOTER)
+        return Fate.WAITS
+    gone = frozenset(draft.members[peer][0] for peer in draft.touched if peer in draft.members)
+    if leaf is None or not can_go_on(public, voting_of(public), gone | {author}):
         return Fate.WAITS
     listed = public.check_proposal(data)
     if listed.proposal != self_remove() or listed.sender.leaf_index != author:

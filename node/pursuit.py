@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TURNS_MAX: Final = 2  # turns given to others before we commit what we want ourselves
 COVERED_TURNS: Final = 2  # as long as a leader may take to propose what carries it already
+LEAVE_WAIT_S: Final = 0.05  # at most, for the proposal of who wants to leave: each epoch needs a new one
+LEAVE_EPOCHS: Final = 8  # and in so many epochs
 SILENT_EPOCHS: Final = 8  # how long nobody waits again for who let its turn pass
 REOFFER_S: Final = 2.0  # until what is still wanted is offered again; doubled each time
 REOFFER_MAX_S: Final = 60.0
@@ -136,7 +138,8 @@ class Pursuit:
         is_covered = winner is not None and self._covers(winner, wanted)
         if wanted.intents:
             turns = COVERED_TURNS if is_covered else min(TURNS_MAX, self._ahead(wanted, rivals))
-            return self._since_s + turns * turn_s
+            is_awaiting = self.book.is_awaiting(LEAVE, LEAVE_EPOCHS)
+            return self._since_s + max(turns * turn_s, min(turn_s / 4, LEAVE_WAIT_S) if is_awaiting else 0.0)
         place = self._place_to_help(wanted)
         if place is None:
             return None

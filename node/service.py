@@ -152,6 +152,10 @@ class NodeService:
         """Stop being a voter."""
         return await self._change(self._live(request.group), intents.OPT_OUT, b"", request)
 
+    async def group_leave(self, request: schema.ChangeRequest) -> schema.IntentResult:
+        """Leave the group: another member's commit takes us out."""
+        return await self._change(self._live(request.group), intents.LEAVE, b"", request)
+
     async def group_policy(self, request: schema.GroupPolicyRequest) -> schema.IntentResult:
         """Change how the group elects its voters."""
         session = self._live(request.group)

@@ -14,6 +14,7 @@ from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.health import Condition, Diagnosis, diagnose, silent_voters
 from node.holding import Extra
 from node.intent_views import pending_intent
+from node.intents import DONE, LEAVE
 from node.names import Names
 from node.peer_id import PeerId
 from node.policy_words import model_word
@@ -174,6 +175,7 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
             stored=row.health,
             epoch=row.epoch,
             is_removed=row.removed,
+            has_left=row.removed and has_left(context, row.group_id),
             is_unconfirmed=row.unconfirmed,
             is_behind=session is not None and _is_behind(context, row, session),
             committee_size=0 if committee is None else committee.size,
@@ -183,6 +185,13 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
             welcomed_by="" if adder is None or public is None else names.shown(peer_of(public, adder)),
         )
     )
+
+
+def has_left(context: NodeContext, group_id: bytes) -> bool:
+    """Whether the last time that we were in the group ended by our own wish."""
+    ended = [each for each in context.store.intents(group_id) if each.kind == LEAVE and each.state == DONE]
+    row = context.store.group(group_id)
+    return bool(ended) and row is not None and ended[-1].epoch == row.epoch + 1
 
 
 def _is_behind(context: NodeContext, row: GroupRow, session: Session) -> bool:

@@ -98,6 +98,14 @@ GROUP_OPT_OUT = Operation(
     schema.IntentResult,
     "Stop being a voter.",
 )
+GROUP_LEAVE = Operation(
+    "group_leave",
+    "POST",
+    "/v1/groups/{group}/leave",
+    schema.ChangeRequest,
+    schema.IntentResult,
+    "Leave the group; answers when another member's commit has carried it.",
+)
 GROUP_POLICY = Operation(
     "group_policy",
     "POST",
@@ -179,6 +187,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_UPDATE,
     GROUP_OPT_IN,
     GROUP_OPT_OUT,
+    GROUP_LEAVE,
     GROUP_POLICY,
     GROUP_BENCH,
     GROUP_INTENT,

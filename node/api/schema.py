@@ -34,9 +34,11 @@ Health = Literal[
     "frozen",  # contradicting certificates: membership never changes again here
     "removed",  # no longer a member: what was received can be read
 ]
-IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "policy", "bench"]
+IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "leave", "policy", "bench"]
 IntentState = Literal["pending", "certified", "already", "refused"]
-ChangeKind = Literal["create", "add", "remove", "update", "opt_in", "opt_out", "policy", "bench", "return", "resync"]
+ChangeKind = Literal[
+    "create", "add", "remove", "leave", "update", "opt_in", "opt_out", "policy", "bench", "return", "resync"
+]
 EventKind = Literal["message", "decision", "intent", "group", "health", "gap"]
 
 

@@ -250,6 +250,19 @@ def policy(
 
 @group.command()
 @click.argument("group")
+@change
+def leave(group: str, timeout: float, no_wait: bool) -> None:
+    """Leave GROUP.
+
+    Returns when another member's commit has taken this node out. What was received can still be read.
+    """
+    from node.api import operations, schema
+
+    finish(operations.GROUP_LEAVE, schema.ChangeRequest(group=group, timeout_s=timeout, wait=not no_wait))
+
+
+@group.command()
+@click.argument("group")
 @click.argument("change_id", metavar="CHANGE")
 @change
 def wait(group: str, change_id: str, timeout: float, no_wait: bool) -> None:

@@ -155,6 +155,7 @@ REPLIES: dict[str, schema.Reply] = {
     "group_update": INTENT,
     "group_opt_in": INTENT,
     "group_opt_out": INTENT,
+    "group_leave": INTENT,
     "group_policy": INTENT,
     "group_bench": INTENT,
     "group_intent": INTENT,

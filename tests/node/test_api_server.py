@@ -32,6 +32,7 @@ REQUESTS: dict[str, schema.Request] = {
     "group_update": schema.ChangeRequest(group="book club"),
     "group_opt_in": schema.ChangeRequest(group="book club"),
     "group_opt_out": schema.ChangeRequest(group="book club", timeout_s=0),
+    "group_leave": schema.ChangeRequest(group="book club"),
     "group_bench": schema.GroupMemberRequest(group="book club", member="#2"),
     "group_policy": schema.GroupPolicyRequest(
         group="book club", policy="pinned", pins=("bob",), model="crash", committee_max=4, delta_ms=100

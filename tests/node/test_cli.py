@@ -200,6 +200,7 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
     (("group", "update", "g", "--no-wait"), "group_update", schema.ChangeRequest(group="g", wait=False)),
     (("group", "opt-in", "g"), "group_opt_in", schema.ChangeRequest(group="g")),
     (("group", "opt-out", "g"), "group_opt_out", schema.ChangeRequest(group="g")),
+    (("group", "leave", "g"), "group_leave", schema.ChangeRequest(group="g")),
     (("group", "bench", "g", "#2"), "group_bench", schema.GroupMemberRequest(group="g", member="#2")),
     (
         ("group", "policy", "g", "--pin", "bob", "--pin", "cyn", "--model", "crash", "--voters-max", "5"),
