@@ -1,13 +1,25 @@
 """Who cannot open a decided commit votes on and comes back by itself: a hostile member's commit on real nodes."""
 
+import itertools
+import os
 from pathlib import Path
 
+import pytest
+import trio
 from trio.testing import MockClock
 
+from mls import Group
+from mls.framing import MLSMessage, frame
+from mls.group_info import GroupInfo, external_pub_extension, sign_group_info
 from node import feed
+from node.api.errors import ApiError
 from node.feed import NoticeBody
-from node.holding import OK
-from node.intents import DONE
+from node.holding import CUT_OFF, OK
+from node.intents import DONE, UPDATE
+from node.ordering_records import stored_decision
+from node.peer_id import PeerId
+from node.peer_messages import GROUP_INFO_PROTOCOL
+from node.transport import RefusedError
 from tests.node.hostile import offer, opens_for_some
 from tests.node.test_session import message_count
 from tests.node.world import Member, World, open_world, until
@@ -65,3 +77,200 @@ async def test_cut_off_then_silent_of_seven(tmp_path: Path, autojump_clock: Mock
 
         assert bob.epoch == ended + 3
         assert (await eve.update()).state == DONE
+
+
+async def test_who_has_no_seat_comes_back_too(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Nobody waits for its vote, and it makes its resync all the same."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        eve = await world.member("eve", always_on=False)
+        assert (await ada.add(eve)).state == DONE
+        await until(lambda: bool(eve.node.sessions) and not eve.session.holding.unconfirmed)
+        assert (await eve.update()).state == DONE  # or its leaf would share its secrets with nobody
+        await world.settled(ada, bob, cyn, dan, eve)
+        ended = await cut_off(world, dan, [ada, bob, cyn], [eve])
+
+        await world.settled(ada, bob, cyn, eve)
+
+        assert ada.epoch == ended + 2
+        assert (await eve.update()).state == DONE
+
+
+async def test_a_commit_for_fewer_than_a_quorum_is_never_decided(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Ada could apply it; Bob and Cyn could not. It costs a view, and the honest change after it goes through."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        agreement, began = dan.session.agreement, ada.epoch
+        closed = {member.session.agreement.own_leaf for member in (bob, cyn)}
+        now = dan.node.context.now_ms() // 1000
+        built = opens_for_some(agreement.group, agreement.epoch.instance, closed, now)
+        await offer(dan, built)
+        await until(lambda: built.id in ada.session.agreement.known and built.id in bob.session.agreement.known)
+
+        assert (await ada.update()).state == DONE
+
+        await world.settled(ada, bob, cyn, dan)
+        decision = stored_decision(bob.node.context.store, bob.session.group_id, began)
+        assert decision is not None
+        assert decision.id != built.id
+        assert decision.view <= 3, "f + 2"
+        assert all(member.session.holding.health == OK for member in (ada, bob, cyn, dan))
+
+
+async def test_killed_while_cut_off(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """What it needs is on its disk: the public state it follows, its vote key, and later the resync it has made."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        await bob.session.send("before")
+        await until(lambda: message_count(cyn) == 1)
+        agreement = dan.session.agreement
+        closed = {cyn.session.agreement.own_leaf}
+        now = dan.node.context.now_ms() // 1000
+        ended = dan.epoch
+        await offer(dan, opens_for_some(agreement.group, agreement.epoch.instance, closed, now))
+        await until(lambda: cyn.session.holding.is_cut_off)
+        await cyn.stop()  # at once
+        await until(lambda: ada.epoch > ended and bob.epoch > ended)
+        await dan.stop()
+        await bob.stop()  # so that nothing can be decided
+        await cyn.start()
+        assert cyn.session.holding.health == CUT_OFF
+        assert cyn.session.holding.epoch == ended + 1
+        await until(lambda: bool(cyn.session.agreement.candidacy.own))
+        (made,) = cyn.session.agreement.candidacy.own
+        await cyn.stop()
+        await cyn.start()
+        assert list(cyn.session.agreement.candidacy.own) == [made], "the same one"
+        await bob.start()
+
+        await world.settled(ada, bob, cyn)
+
+        assert ada.epoch == ended + 2
+        decision = stored_decision(ada.node.context.store, ada.session.group_id, ended + 1)
+        assert decision is not None
+        assert decision.id == made
+        assert message_count(cyn) == 1
+        assert (await cyn.update()).state == DONE
+
+
+async def test_what_was_said_meanwhile_stays_closed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It neither opens nor is asked for again; to speak is refused with the reason until it is back."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        for member in (ada, bob):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, refuse)
+        ended = await cut_off(world, dan, [ada, bob], [cyn])
+        await ada.session.send("you cannot read this")
+        await until(lambda: message_count(bob) == 1)
+        with pytest.raises(ApiError, match="could not open the last change"):
+            await cyn.session.send("hello?")
+        await trio.sleep(10)
+        assert cyn.epoch == ended + 1
+        row = await cyn.submit(UPDATE)
+
+        for member in (ada, bob):
+            await member.stop()
+            await member.start()
+        await world.settled(ada, bob, cyn)
+
+        assert (await cyn.session.intent_ended(row.intent_id)).state == DONE, "what was wanted meanwhile is done now"
+        assert message_count(cyn) == 0
+        await ada.session.send("but this")
+        await until(lambda: message_count(cyn) == 1)
+
+
+async def refuse(peer: PeerId, payload: bytes) -> bytes:
+    raise RefusedError("not now")
+
+
+async def test_a_false_group_info_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Of another epoch, of another history, signed by nobody: none of them leads to a commit."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        old = dan.session.agreement.group.group_info(inline_tree=False, external_pub=True)
+        others = Group.from_bytes(dan.session.agreement.group.to_bytes())
+        for member in (ada, bob):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, refuse)
+        agreement, ended = dan.session.agreement, dan.epoch
+        now = dan.node.context.now_ms() // 1000
+        elsewhere = others.commit(os.urandom, now).successor.group_info(inline_tree=False, external_pub=True)
+        closed, forged = {cyn.session.agreement.own_leaf}, [old, elsewhere]
+
+        async def lie(peer: PeerId, payload: bytes) -> bytes:
+            served.append(next(numbers) % len(forged))
+            return forged[served[-1]]
+
+        served: list[int] = []
+        numbers = itertools.count()
+        dan.node.context.transport.handle(GROUP_INFO_PROTOCOL, lie)
+        await offer(dan, opens_for_some(agreement.group, agreement.epoch.instance, closed, now))
+        await until(lambda: all(member.epoch > ended for member in (ada, bob, cyn, dan)))
+        true = ada.session.agreement.group.group_info(inline_tree=False, external_pub=True)
+        forged += [true[:-1] + bytes([true[-1] ^ 1]), true[:40], b"", os.urandom(300)]
+        await trio.sleep(20)
+
+        assert cyn.epoch == ended + 1
+        assert not cyn.session.agreement.candidacy.own
+        assert set(served) == set(range(len(forged)))
+        bob.node.context.transport.handle(GROUP_INFO_PROTOCOL, bob.node._group_info)
+        await world.settled(ada, bob, cyn)
+
+
+async def test_a_lie_about_the_key_costs_one_attempt(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Nothing public shows which external key is the right one. While the liar alone answers its word is taken in the
+    end; the resync opens for nobody, and the next one is made with what others say."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        for member in (ada, bob):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, refuse)
+        agreement, ended = dan.session.agreement, dan.epoch
+        now = dan.node.context.now_ms() // 1000
+        closed = {cyn.session.agreement.own_leaf}
+        await offer(dan, opens_for_some(agreement.group, agreement.epoch.instance, closed, now))
+        await until(lambda: all(member.epoch > ended for member in (ada, bob, cyn, dan)))
+
+        async def lie(peer: PeerId, payload: bytes) -> bytes:
+            return with_another_key(dan.session.agreement.group)
+
+        dan.node.context.transport.handle(GROUP_INFO_PROTOCOL, lie)
+        await until(lambda: len(cyn.session.agreement.candidacy.own) == 1)
+        await dan.stop()
+        assert cyn.epoch == ended + 1
+        for member in (ada, bob):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, member.node._group_info)
+
+        await world.settled(ada, bob, cyn)
+        assert ada.epoch == ended + 2
+
+
+async def test_f_and_one_honest_answers_are_believed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The liar answers first, and with a lie; nothing is made of it while others may say otherwise."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+
+        async def lie(peer: PeerId, payload: bytes) -> bytes:
+            return with_another_key(dan.session.agreement.group)
+
+        dan.node.context.transport.handle(GROUP_INFO_PROTOCOL, lie)
+        agreement, ended = dan.session.agreement, dan.epoch
+        now = dan.node.context.now_ms() // 1000
+        closed = {cyn.session.agreement.own_leaf}
+        await offer(dan, opens_for_some(agreement.group, agreement.epoch.instance, closed, now))
+        await until(lambda: all(member.epoch > ended for member in (ada, bob, cyn, dan)))
+
+        await world.settled(ada, bob, cyn, dan)
+        assert ada.epoch == ended + 2
+        decision = stored_decision(ada.node.context.store, ada.session.group_id, ended + 1)
+        assert decision is not None
+        assert decision.view == 0
+
+
+def with_another_key(group: Group) -> bytes:
+    """A GroupInfo that is right in all but the external key."""
+    info = MLSMessage.decode(group.group_info(inline_tree=False)).body
+    assert isinstance(info, GroupInfo)
+    wrong = external_pub_extension(group.suite.generate_hpke_key(os.urandom).public)
+    signed = sign_group_info(
+        group.suite, group.state.signer, info.group_context, (wrong,), info.confirmation_tag, group.own_leaf
+    )
+    return frame(signed)

@@ -8,23 +8,38 @@ import msgspec
 import pytest
 from trio.testing import MockClock
 
-from mls import SignaturePrivateKey, ed25519_generate, ed25519_sign
+from mls import Proposal, SignaturePrivateKey, ed25519_generate, ed25519_sign, group_context_extensions, remove
 from node import feed
-from node.electorate import VOTER_EXTENSION, RuleError, leaf_of_peer, voter_extension
+from node.admission import ADMISSION
+from node.building import build_plain
+from node.electorate import (
+    VOTER_EXTENSION,
+    RuleError,
+    leaf_of_peer,
+    policy_extension,
+    voter_extension,
+    voting_of,
+)
 from node.eviction import KEPT_OF_ONE_MAX, REFUSED_MAX, Eviction, stored_book
 from node.evidence import accused, attached
 from node.feed import DecisionBody, NoticeBody
 from node.intents import DONE, REMOVE, RemoveBody
+from node.judgement import CANDIDATE_LABEL, HardValid, judge_hard
 from node.peer_messages import Frame, FrameKind, group_tag
+from node.resync import build_resync
 from node.session import FrameIn
 from ordering import (
+    BenchEntry,
+    Bundle,
     BundleId,
     Candidate,
     Evidence,
+    ProposalClass,
     SignedVote,
     Vote,
     VoteKind,
     VoterExtension,
+    candidate_bytes,
     encode_message,
     possession_bytes,
 )
@@ -215,3 +230,77 @@ async def test_a_liar_fills_its_own_page_only(tmp_path: Path, autojump_clock: Mo
 
         peers = [piece.peer for piece in eviction.book.pieces]
         assert peers == [dan.peer_id] * KEPT_OF_ONE_MAX + [cyn.peer_id]
+
+
+async def test_a_bundle_with_evidence_does_nothing_but_remove(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Hard validity: every accused goes, each is accused once and truly, and nothing else is done on the way."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        epoch, group = bob.session.agreement.epoch, ada.session.agreement.group
+        liar, other = dan.session.agreement.own_leaf, cyn.session.agreement.own_leaf
+        true = contradiction(dan)
+        eve = ed25519_generate(os.urandom)
+        bare = Evidence(signed(cyn, eve, "one"), signed(cyn, eve, "two"))
+        false = attached(epoch.public, other, bare)
+
+        def judge(evidence: tuple[Evidence, ...], *proposals: Proposal) -> HardValid:
+            now = ada.node.context.now_ms() // 1000
+            made = group.commit(os.urandom, now, proposals=proposals, authenticated_data=epoch.instance)
+            descriptor = voting_of(made.successor.public).committee.descriptor
+            bundle = Bundle(made.message, (), b"", descriptor, evidence)
+            signature = group.sign(CANDIDATE_LABEL, candidate_bytes(bundle.id(epoch.instance), 0))
+            return judge_hard(epoch, Candidate(epoch.instance, group.own_leaf, 0, bundle, signature))
+
+        assert judge((true,), remove(liar)).class_after(-1) is ProposalClass.URGENT
+        assert judge((true,), remove(liar), remove(other)).class_after(-1) is ProposalClass.URGENT
+        with pytest.raises(RuleError, match="does not remove"):
+            judge((true,), remove(other))
+        with pytest.raises(RuleError, match="accused twice"):
+            judge((true, true), remove(liar))
+        with pytest.raises(RuleError, match="did not sign this"):
+            judge((true, false), remove(liar), remove(other))
+        with pytest.raises(RuleError, match="does nothing but remove"):
+            judge((true,))
+        policy = policy_extension(epoch.voting.policy.with_bench(BenchEntry(other, 0)))
+        with pytest.raises(RuleError, match="does nothing but remove"):
+            judge((true,), remove(liar), group_context_extensions((policy,)))
+
+
+async def test_a_second_candidate_is_no_evidence(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A restored backup makes one. Two candidates of one leaf and ordinal are sorted, and nobody is accused."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        agreement, now = dan.session.agreement, dan.node.context.now_ms() // 1000
+        for _ in range(2):
+            rival = build_plain(agreement.group, agreement.epoch.instance, os.urandom, now).candidate
+            for member in (ada, bob, cyn):
+                post(dan, member, FrameKind.CANDIDATE, rival.encode())
+
+        assert (await ada.update()).state == DONE
+        await world.settled(ada, bob, cyn, dan)
+        assert not any(member.session.agreement.eviction.book.pieces for member in (ada, bob, cyn))
+        assert len(ada.session.agreement.roster) == 4
+
+
+async def test_a_new_leaf_key_sheds_no_evidence(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The accused is known by its peer: its old leaf convicts it under whatever leaf it stands in now."""
+    async with open_world(tmp_path) as world:
+        ada, _, _, dan = await world.group_of(*FOUR, committee=4)
+        evidence, agreement = contradiction(dan), dan.session.agreement
+        back = build_resync(
+            dan.node.context,
+            agreement.epoch,
+            agreement.own_leaf,
+            dan.session.holding.vote_key,
+            agreement.group_info,
+            0,
+        )
+        after = ada.session.agreement.epoch.public.check_commit(
+            back.candidate.bundle.commit, policy=ADMISSION
+        ).successor
+
+        old, new = (public.leaf(agreement.own_leaf) for public in (agreement.public, after))
+        assert old is not None
+        assert new is not None
+        assert old.signature_key != new.signature_key
+        assert accused(after, evidence) == dan.peer_id
