@@ -41,13 +41,16 @@ class Bundles:
     def facts(self, epoch: int, id: BundleId, soft: bool | None) -> CandidateFacts:
         """What this member knows of a bundle whose bytes are here."""
         verdict = self._node.sim.group.verdicts[id]
+        of_this = (
+            verdict.candidate.instance == self._node.instances[epoch].config.instance
+        )  # hard too: no other epoch's
         return CandidateFacts(
             id,
             verdict.candidate.author,
             verdict.candidate.ordinal,
             verdict.proposal_class,
             last_won=self._last_won(verdict.candidate.author, epoch),
-            hard=verdict.hard,
+            hard=verdict.hard and of_this,
             soft=soft,
             available=True,
         )

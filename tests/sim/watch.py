@@ -242,7 +242,7 @@ class Watch:
             names = self.sim.group.name(first.id), self.sim.group.name(decision.id)
             self.fail(f"fork: member {node.member} decided {names[1]} in epoch {epoch}, another {names[0]}")
         verdict = self.sim.group.verdicts.get(decision.id)
-        if verdict is None or not verdict.hard:
+        if verdict is None or not verdict.hard or verdict.candidate.instance != decision.instance:
             self.fail(f"validity: member {node.member} decided a bundle that is not hard-valid")
         if decision.id not in self.proposed:
             self.fail("validity: the decided bundle was never proposed by anyone")
