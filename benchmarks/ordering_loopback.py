@@ -36,22 +36,20 @@ def latency(*, quick: bool) -> Iterator[Figure]:
     """Changes one at a time, by one member after another, each when all have forgotten the last."""
     for n in (1, 4) if quick else SIZES:
         with daemons(n) as running:
-            for suite in SUITES if n in (4, 31) else SUITES[:1]:
-                rounds = 24 if quick else max(48, 2 * n)
-                yield from _latencies(running, suite, n, rounds)
+            for suite in SUITES if n == NODES else SUITES[:1]:
+                yield from _latencies(running, suite, n, rounds=24 if quick or n == SIZES[-1] else 60)
 
 
 def _latencies(running: Daemons, suite: int, n: int, rounds: int) -> Iterator[Figure]:
     group = running.found(f"suite {suite}", suite, n)
     certified_ms, answered_ms = [], []
-    for index in range(rounds + n):
+    for index in range(rounds):
         running.settle(group)
         time.sleep(CALM_S)
         began_s = time.perf_counter()
         answer = running.certified(running.answers([running.update(running.nodes[index % n], group)])[0])
-        if index >= n:  # everyone's first commit fills its path; the tree is full from then on
-            answered_ms.append((time.perf_counter() - began_s) * 1000)
-            certified_ms.append((answer.latency_s or 0.0) * 1000)
+        answered_ms.append((time.perf_counter() - began_s) * 1000)
+        certified_ms.append((answer.latency_s or 0.0) * 1000)
     bench = f"loopback/decision, suite {suite}"
     yield Figure(f"{bench}, p50", n, percentile(certified_ms, 50), "ms", P50_MAX.get(n))
     yield Figure(f"{bench}, p95", n, percentile(certified_ms, 95), "ms")
@@ -62,7 +60,7 @@ def _latencies(running: Daemons, suite: int, n: int, rounds: int) -> Iterator[Fi
 
 def _cost(running: Daemons, bench: str, group: str, n: int) -> Iterator[Figure]:
     """CPU and bytes of a decision, with nobody looking on meanwhile."""
-    rounds = max(16, n)
+    rounds = 24
     before = running.spent()
     for index in range(rounds):
         running.certified(running.answers([running.update(running.nodes[index % n], group)])[0])
