@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.drawing import COLOURS, HEIGHT, LEGEND, MARGIN, WIDTH
+from benchmarks.drawing import COLOURS
 from benchmarks.ordering_figures import Figure
+
+WIDTH, HEIGHT, MARGIN, LEGEND = 760, 460, 64, 190
 
 HEADS: Final = {
     "latency": (
