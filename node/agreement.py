@@ -85,6 +85,7 @@ from ordering import (
 )
 
 DIRECT_MEMBERS_MAX: Final = 64  # up to here what concerns all members is told to each; beyond, the topic carries it
+OFFERS_ASKED_MAX: Final = 32  # offered bundles asked for at once; proposed, notarized and decided ones come on top
 STATUS_LABEL: Final = "Conclave Status"
 RETRY_S: Final = 10.0
 HEARD_AGAIN_S: Final = 1.0  # link traffic is reported to the instance at most this often per peer
@@ -730,17 +731,21 @@ class Agreement:
         self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, encode_message(message))))
 
     def _fetch(self, id: BundleId, likely: tuple[PeerId, ...]) -> None:
-        """Bytes that are missing: from who is likely to have them, then from any voter, then from anybody."""
+        """Bytes that are missing: from who is likely to have them; what the protocol itself names, from anybody."""
         known = self.known.get(id)
         if known is not None:
             self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
             return
         if id in self._asking:
             return  # it goes on until somebody has it, or nobody does
+        named = self._is_named(id)
+        if not named and len(self._asking) >= OFFERS_ASKED_MAX:
+            return  # it is offered again
         self._asking.add(id)
         voters = self.roster.other_voters
         request = CandidateRequest(self._tag, id).encode()
-        peers = tuple(dict.fromkeys((*likely, *voters, *self.roster.others)))
+        everybody = (*voters, *self.roster.others) if named else ()  # what one member made up is not asked of all
+        peers = tuple(dict.fromkeys((*likely, *everybody)))
         then, accepts = partial(self._fetched, id), partial(self._is_wanted, id)
         self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
 

@@ -12,10 +12,21 @@ from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, m
 from node.logs import logger, short
 from node.presence import NotNowError, UnheardError, check_own, check_presence
 from node.store_rows import CandidateRow
-from ordering import PLAIN_ORDINAL, BundleId, Candidate, CandidateFacts, OrderingError, ProposalClass
+from ordering import (
+    BUNDLE_SIZE_MAX,
+    PLAIN_ORDINAL,
+    BundleId,
+    Candidate,
+    CandidateFacts,
+    OrderingError,
+    ProposalClass,
+)
 
 KNOWN_PER_AUTHOR_MAX: Final = 8
 """Candidates of one member kept in an epoch: it can crowd out its own only. An honest one makes two or three."""
+
+KNOWN_SIZE_PER_AUTHOR_MAX: Final = 2 * BUNDLE_SIZE_MAX
+"""Bytes of them after which no more are taken; the last one may go beyond."""
 
 log = logger("candidates")
 
@@ -46,7 +57,8 @@ class Candidacy:
             member = member_of(candidate)
         except MlsError:
             return False
-        return sum(1 for known in self.known.values() if known.member == member) < KNOWN_PER_AUTHOR_MAX
+        sizes = [known.size for known in self.known.values() if known.member == member]
+        return len(sizes) < KNOWN_PER_AUTHOR_MAX and sum(sizes) < KNOWN_SIZE_PER_AUTHOR_MAX
 
     @property
     def rival_count(self) -> int:

@@ -55,6 +55,7 @@ from ordering import (
 )
 
 GROUP_ID_SIZE: Final = 32
+GROUPS_MAX: Final = 1024  # groups that others may bring us into; those founded here come on top
 
 
 class WelcomeRefusedError(RuleError):
@@ -98,6 +99,8 @@ def join_by_welcome(context: NodeContext, payload: bytes) -> Holding | None:
     proof = JoinProof.decode(delivery.join_proof)
     if _is_in(context, proof.decision):
         return None
+    if sum(not row.removed for row in context.store.groups()) >= GROUPS_MAX:
+        raise WelcomeRefusedError(f"this node is in {GROUPS_MAX} groups already")
     bundle = _bundle_for(context, proof.candidate.bundle.welcome)
     now = context.now_ms() // 1000
     joined = open_welcome(

@@ -102,6 +102,12 @@ class Known:
     waits: bool = False  # the soft verdict hangs on who was heard, and may change
     own: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of what counts; the rest is small."""
+        bundle = self.candidate.bundle
+        return len(bundle.commit) + len(bundle.welcome) + sum(map(len, bundle.proposals))
+
     def facts(self, last_won: int) -> CandidateFacts:
         """The same in the ordering layer's words."""
         return CandidateFacts(

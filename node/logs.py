@@ -2,7 +2,8 @@
 
 A log line names events, ids, counts and times. It never holds a secret, a plaintext or what a member is called:
 values under a telling key are blanked, bytes become their length, and tracebacks come without local variables.
-Ids are logged by ``short()``. What a peer can cause is limited (`node.log_rate`). Libraries are heard from WARNING on only; what they say below that may quote payloads.
+Ids are logged by ``short()``. Libraries are heard from WARNING on only; what they say below that may
+quote payloads. How many lines a peer can cause is limited (`node.log_rate`).
 """
 
 import logging

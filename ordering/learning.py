@@ -12,14 +12,14 @@ from ordering.state import InstanceState, Work
 from ordering.votes import VoteKind
 from ordering.wire import BundleId
 
-_IGNORED_MAX: Final = 128
+IGNORED_MAX: Final = 128  # ids offered or reported that were not worth keeping
 
 
 def learn(work: Work, facts: CandidateFacts) -> None:
     """Take in a candidate's facts, new or changed, and offer what is worth it soon (R15)."""
     state = work.state
     if facts.id not in state.candidates and facts.id not in needed(state) and not _worth_keeping(state, facts):
-        work.set(ignored=(*state.ignored, facts.id)[-_IGNORED_MAX:])
+        work.set(ignored=(*state.ignored, facts.id)[-IGNORED_MAX:])
         return
     work.set(candidates={**state.candidates, facts.id: facts})
     known = state.candidates.get(facts.id)

@@ -1,10 +1,15 @@
 """What one peer can make of a node's queues, timers and address book: its own share, and no more."""
 
+import re
 from pathlib import Path
 
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
+from node.agreement import OFFERS_ASKED_MAX
+from node.building import build_plain
+from node.candidacy import KNOWN_PER_AUTHOR_MAX, KNOWN_SIZE_PER_AUTHOR_MAX
 from node.context import HEARD_MAX
 from node.intents import DONE
 from node.introductions import ADDRESSES_MAX, Introduction, Introductions, take_introductions
@@ -13,7 +18,8 @@ from node.peer_messages import Frame, FrameKind, group_tag
 from node.session import WAITING_PER_PEER_MAX, FrameIn, Session, Waiting
 from node.store_rows import PeerRow
 from node.transport import KEPT_ADDRESSES_MAX
-from ordering import BundleId
+from ordering import BUNDLE_SIZE_MAX, BundleId
+from tests.bounds import PAGE, page
 from tests.node.world import Member, World, open_world
 
 
@@ -142,3 +148,46 @@ async def test_a_bundle_is_asked_for_once_at_a_time(tmp_path: Path, autojump_clo
         ask.then(bob.peer_id, None)
         session.agreement._fetch(BundleId(bytes(32)), ())
         assert len([each for each in session.outward if isinstance(each, Ask)]) == 2
+
+
+async def test_what_one_member_makes_up_is_not_asked_of_everybody(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A Status may offer any eight ids: one liar would have every node ask every other for each of them."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        session = idle_session(ada)
+        session.outward.clear()
+        for number in range(1000):
+            session.agreement._fetch(BundleId(number.to_bytes(32, "big")), (bob.peer_id,))
+
+        asks = [each for each in session.outward if isinstance(each, Ask)]
+        assert len(asks) == OFFERS_ASKED_MAX
+        assert {ask.peers for ask in asks} == {(bob.peer_id,)}
+        wanted = BundleId(b"w" * 32)
+        session.agreement.instance = replace(session.agreement.instance, proposal=wanted)
+        session.agreement._fetch(wanted, (bob.peer_id,))
+        ask = session.outward[-1]
+        assert isinstance(ask, Ask)
+        assert set(ask.peers) == {bob.peer_id, cyn.peer_id, dan.peer_id}
+
+
+async def test_one_members_candidates_fill_a_share_of_the_memory(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Eight of four megabytes each would be 32, for every member of the group."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        author, candidacy = bob.session.agreement, ada.session.agreement.candidacy
+        now = bob.node.context.now_ms() // 1000
+        plain = build_plain(author.group, author.epoch.instance, bob.node.context.random, now).candidate
+        assert candidacy.has_room(plain)
+        for number in range(KNOWN_PER_AUTHOR_MAX):
+            welcome = number.to_bytes(BUNDLE_SIZE_MAX // 2, "big")
+            large = replace(plain, bundle=replace(plain.bundle, welcome=welcome))
+            if candidacy.has_room(large):
+                candidacy.admit(large)
+        assert len(candidacy.known) == 4
+        assert sum(known.size for known in candidacy.known.values()) < KNOWN_SIZE_PER_AUTHOR_MAX + BUNDLE_SIZE_MAX
+
+
+def test_every_bound_is_on_its_page() -> None:
+    """A size without a name is a size that nobody thought about."""
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.bounds"
+    assert len(re.findall(r"^\| `", page(), re.MULTILINE)) > 100
