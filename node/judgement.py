@@ -13,6 +13,7 @@ from mls import (
     ProposalType,
     PublicGroup,
     PublicStaged,
+    SenderType,
     Staged,
     external_joiner,
     peek,
@@ -143,12 +144,12 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
     if sum(each.reference is not None for each in staged.proposals) != len(bundle.proposals):
         raise RuleError("the bundle brings proposals that its commit does not refer to")
     _check_welcome(bundle.welcome, staged)
+    convicted = check_eviction(epoch.public, bundle.evidence, staged) if bundle.evidence else frozenset()
     check_leaves(epoch.public, staged)
     voting = voting_of(staged.successor)
     if voting.committee.descriptor != bundle.descriptor:
         raise RuleError("the bundle announces another committee than the one its commit elects")
     change = check_policy(epoch.public, epoch.voting, staged, voting)
-    convicted = check_eviction(epoch.public, bundle.evidence, staged) if bundle.evidence else frozenset()
     check_removals(epoch.public, epoch.voting, staged, convicted)
     return HardValid(candidate, candidate.id, staged, voting, change, member if staged.is_external else None)
 
@@ -168,13 +169,20 @@ def check_wrapper(epoch: Epoch, candidate: Candidate) -> int:
 
 def member_of(candidate: Candidate) -> int:
     """Whose candidate it claims to be, cheaply and unverified; raises an `MlsError` for what is no public commit."""
+    if not _is_external(candidate):
+        return candidate.author
     joiner = external_joiner(candidate.bundle.commit)
     return candidate.author if joiner is None or joiner.replaces is None else joiner.replaces
 
 
+def _is_external(candidate: Candidate) -> bool:
+    sender = peek(candidate.bundle.commit).sender
+    return sender is not None and sender.sender_type is SenderType.NEW_MEMBER_COMMIT
+
+
 def _author(epoch: Epoch, candidate: Candidate) -> tuple[int, bytes]:
     """The member whose candidate it is, and the leaf key that signs for it; a resync is signed by its new leaf's."""
-    back = comes_back(epoch.public, candidate.bundle.commit)
+    back = comes_back(epoch.public, candidate.bundle.commit) if _is_external(candidate) else None
     if back is not None:
         replaced, leaf = back
         if candidate.author != place_of(epoch.public, replaced):
