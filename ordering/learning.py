@@ -89,11 +89,18 @@ def _missing(state: InstanceState, id: BundleId) -> bool:
 
 
 def _fetch(state: InstanceState, id: BundleId) -> Fetch:
-    """Whom to ask: voters that offered it, or cast a vote that wants it in hand; then members that offered it."""
+    """Whom to ask: voters that offered it, or cast a vote that wants it in hand; then members that offered it.
+
+    The certificates that name it are looked at too, not the tally alone, which a restart empties: among those who
+    signed one is an honest holder, while what we happen to have heard since may all be by liars that withhold it.
+    """
     offering = [sender for sender in sorted(state.offers) if id in state.offers[sender].candidates]
     voters = [index for seated, index in offering if seated]
     for (_, kind), votes in state.tally.ballots.items():
         if kind is not VoteKind.NULLIFY:
             voters += [voter for voter in sorted(votes) if votes[voter].id == id]
+    certificates = [*state.notarizations.values(), *([] if state.decision is None else [state.decision.certificate])]
+    for certificate in certificates:
+        voters += [voter for voter, _ in certificate.signatures if certificate.id == id]
     holders = tuple(voter for voter in dict.fromkeys(voters) if voter != state.config.own_voter)
     return Fetch(id, holders, tuple(state.offers[sender].source for sender in offering if not sender[0]))

@@ -11,7 +11,7 @@ from ordering import Model, fault_count, quorum_size
 from tests.sim.network import FAIR, Weather
 from tests.sim.plan import Cut, Fault, Lie, Moment, Plan
 
-SIZES: Final = {1: 3, 3: 30, 4: 50, 5: 8, 7: 8, 10: 1}
+SIZES: Final = {1: 4, 3: 36, 4: 48, 5: 6, 7: 5, 10: 1}
 """Seats, and how many runs of a hundred have them."""
 
 TRUE_SIGNATURES_EVERY: Final = 200
