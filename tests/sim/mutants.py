@@ -16,6 +16,7 @@ import pytest
 
 import ordering.instance
 from ordering import (
+    BundleId,
     CandidateFacts,
     Guard,
     Justification,
@@ -269,6 +270,16 @@ def no_offer(patch: Patch) -> None:
     patch.setattr(speaking, "STATUS_CANDIDATES_MAX", 0)
 
 
+def only_who_spoke_is_asked(patch: Patch) -> None:
+    """R15: bytes are asked of those heard lately, not of those whose certificates show that they had them."""
+    fetch = learning._fetch
+
+    def lately(state: InstanceState, id: BundleId) -> Any:
+        return fetch(msgspec.structs.replace(state, notarizations={}, decision=None), id)
+
+    patch.setattr(learning, "_fetch", lately)
+
+
 def certificate_hash_in_the_instance(patch: Patch) -> None:
     """Instances are bound to the certificate, of which there are several, instead of the decided bundle."""
     commit = Node._commit
@@ -320,6 +331,7 @@ MUTANTS: Final = (
     Mutant("slots go to the first", ("R13",), slots_go_to_the_first, scenario("forged_duplicate")),
     Mutant("votes after the Decision", ("R14",), goes_on_after_the_decision, scenario("stops_after_decision")),
     Mutant("no offer", ("R15",), no_offer, scenario("one_holder_author_gone")),
+    Mutant("only who spoke is asked", ("R15",), only_who_spoke_is_asked, scenario("decided_and_restarted")),
     Mutant(
         "certificate hash in the instance",
         ("R9",),
