@@ -26,6 +26,7 @@ class Condition:
     own: str = ""  # how others name this node
     has_left: bool = False  # removed by our own wish
     welcomed_by: str = ""  # who says that this is the group
+    proven: Sequence[str] = ()  # members that signed contradicting votes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,9 @@ def diagnose(now: Condition) -> Diagnosis:
         )
     if now.stored == ABSTAINING:
         return abstaining(now)
+    if now.proven:
+        text = f"{answered(heard, now)}; {listed(now.proven)} signed votes that contradict each other"
+        return Diagnosis("ok", text, f"remove {listed(now.proven)}, if the voters do not do so by themselves")
     return Diagnosis("ok", answered(heard, now))
 
 

@@ -144,6 +144,7 @@ def members(context: NodeContext, session: Session, names: Names) -> Iterable[sc
         return
     connected, now_s = context.transport.peers(), context.now_s()
     committee = session.agreement.instance.config.committee
+    proven = session.agreement.eviction.book.convicting(public)
     for leaf_index, leaf in public.leaves():
         peer = peer_of(public, leaf)
         is_self = leaf_index == session.agreement.own_leaf
@@ -155,6 +156,7 @@ def members(context: NodeContext, session: Session, names: Names) -> Iterable[sc
             is_self=is_self,
             is_willing=voter_of(leaf) is not None,
             is_benched=is_benched(public, leaf_index),
+            is_proven_liar=leaf_index in proven,
             seat=committee.voter_of_leaf(leaf_index),
             is_connected=is_self or peer in connected,
             last_heard_s=0.0 if is_self else None if heard_s is None else max(0.0, now_s - heard_s),
@@ -182,9 +184,17 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
             quorum=0 if committee is None else committee.quorum,
             silent=tuple(map(names.shown, silent)),
             own=context.identity.peer_id,
+            proven=() if session is None or public is None else _proven(session, names),
             welcomed_by="" if adder is None or public is None else names.shown(peer_of(public, adder)),
         )
     )
+
+
+def _proven(session: Session, names: Names) -> tuple[str, ...]:
+    """The members that signed contradicting votes, as our user knows them."""
+    public = session.holding.public
+    pieces = {} if public is None else session.agreement.eviction.book.convicting(public)
+    return tuple(names.shown(piece.peer) for piece in pieces.values())
 
 
 def has_left(context: NodeContext, group_id: bytes) -> bool:

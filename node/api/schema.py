@@ -254,6 +254,7 @@ class Member(Reply, frozen=True, kw_only=True):
     is_self: bool
     is_willing: bool  # opted in: may be elected
     is_benched: bool  # willing, and passed over until it comes back
+    is_proven_liar: bool = False  # signed two votes that contradict each other; the evidence is kept
     seat: int | None  # index in this epoch's committee
     is_connected: bool
     last_heard_s: float | None  # ago; absent when never

@@ -348,4 +348,5 @@ def rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:
         idle = "benched" if one.is_benched else "willing" if one.is_willing else ""
         seat = idle if one.seat is None else f"voter {one.seat}"
         heard = "never" if one.last_heard_s is None else f"{lasting(one.last_heard_s)} ago"
+        seat = f"{seat}, proven liar" if one.is_proven_liar else seat
         yield (f"#{one.leaf_index}", one.name, one.peer_id, seat, "this node" if one.is_self else heard)

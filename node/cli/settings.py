@@ -32,7 +32,7 @@ SETTINGS = {
 """Every setting that is not a global option, and its help."""
 
 GLOBAL = frozenset({"node.data_dir", "api.socket"})
-SWITCHES = frozenset({"node.always_on"})
+SWITCHES = frozenset({"node.always_on", "ordering.evict_proven"})
 OWN_FLAGS = {"vault.key_file": "--key-file"}  # where `--vault-key-file` would be an odd word
 
 

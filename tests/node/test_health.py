@@ -63,3 +63,11 @@ def test_the_worst_comes_first() -> None:
         "abstaining",
         "ok",
     ]
+
+
+def test_a_proven_liar_is_named() -> None:
+    found = diagnose(replace(WELL, proven=("Bob", "Carol")))
+
+    assert found.state == "ok"
+    assert "Bob and Carol signed votes that contradict each other" in found.text
+    assert found.next_step.startswith("remove Bob and Carol")
