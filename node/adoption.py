@@ -68,7 +68,13 @@ def prepare(context: NodeContext, holding: Holding, candidacy: Candidacy, decisi
         else tuple(peer_of(present, leaf) for index, leaf in present.leaves() if index in staged.removes)
     )
     extra = after_decision(
-        holding.extra, decided=decision.id, committer=staged.committer, epoch=decision.epoch, gone=gone
+        holding.extra,
+        decided=decision.id,
+        committer=staged.committer,
+        epoch=decision.epoch,
+        gone=gone,
+        changed=staged.removes,
+        added=tuple(each.leaf_index for each in staged.adds),
     )
     if successor is None:
         after = holding.with_changes(

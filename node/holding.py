@@ -4,6 +4,7 @@ A `Holding` changes only together with its row: `put` writes it inside a transac
 caller after that transaction is durable. So memory never runs ahead of the disk.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Final, Self
 
@@ -40,7 +41,7 @@ class EpochKey(Wire, frozen=True):
 
 
 class Won(Wire, frozen=True):
-    """The last epoch that a leaf's commit ended."""
+    """The last epoch that a leaf's commit ended, or that the leaf was let in by."""
 
     leaf: int
     epoch: int
@@ -160,9 +161,23 @@ def _pieces(parts: Parts) -> Pieces:
     return Pieces(parts.public, parts.past, parts.present)
 
 
-def after_decision(extra: Extra, *, decided: BundleId, committer: int, epoch: int, gone: tuple[PeerId, ...]) -> Extra:
-    """The extra state after `epoch` was ended by a bundle: who won, who left, what the next epoch builds on."""
-    won = (*(each for each in extra.won if each.leaf != committer), Won(committer, epoch))
+def after_decision(
+    extra: Extra,
+    *,
+    decided: BundleId,
+    committer: int,
+    epoch: int,
+    gone: tuple[PeerId, ...],
+    changed: Collection[int] = (),
+    added: Collection[int] = (),
+) -> Extra:
+    """The extra state after `epoch` was ended by a bundle: who won, who left, what the next epoch builds on.
+
+    `changed` are the leaves that were emptied or filled: what their former member won is not the next one's. Who was
+    `added` counts as one who has just won, or each newcomer would go before everybody who has waited.
+    """
+    last = (*added, committer)
+    won = (*(each for each in extra.won if each.leaf not in (*changed, *last)), *(Won(leaf, epoch) for leaf in last))
     departed = (*(each for each in extra.departed if each.peer not in gone), *(Departed(peer, epoch) for peer in gone))
     return Extra(decided, extra.anchor, extra.vote_key, extra.welcomed_by, extra.keys, won, departed[-DEPARTED_MAX:])
 

@@ -25,7 +25,6 @@ from node.store_rows import IntentRow
 from tests.node.world import SUITE, Member, World, open_world
 
 NAMES = ("ada", "bob", "cyn", "dan", "eve", "fay", "gus", "hal")
-LIFETIME = Lifetime(0, 2**40)
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,20 @@ class Contest:
         return max(self.waits) / median(self.waits)
 
 
-def add_body(name: int) -> bytes:
+def add_body(lifetime: Lifetime | None = None) -> bytes:
     """The wish to add a peer that is nowhere, but has given away a key package."""
     identity = Identity.generate(os.urandom)
     signer = suite(SUITE).generate_signature_key(os.urandom)
     credential = basic(identity.bind(signer.public, SUITE))
-    lifetime = Lifetime(int(time.time()) - 3600, int(time.time()) + 3600 + name)
+    now = int(time.time())
+    lifetime = lifetime or Lifetime(now - 3600, now + 3600)
     bundle = create_key_package(
         SUITE, credential, signer, lifetime, own_capabilities(PRIVATE_EXTENSIONS), (), (), os.urandom
     )
     return AddBody(identity.peer_id, frame(bundle.key_package)).encode()
 
 
-async def contend(world: World, members: Sequence[Member], bodies: Sequence[bytes]) -> Contest:
+async def contend(world: World, members: Sequence[Member], bodies: Sequence[bytes], *, settles: bool = True) -> Contest:
     """All adds at once, dealt out over the members; returns when all are certified everywhere."""
     before, began_s, began_cpu_s = members[0].epoch, trio.current_time(), time.process_time()
     rows: list[tuple[Member, IntentRow]] = []
@@ -69,7 +69,8 @@ async def contend(world: World, members: Sequence[Member], bodies: Sequence[byte
             nursery.start_soon(ask, member, bodies[place :: len(members)])
     ended = [await member.session.intent_ended(row.intent_id) for member, row in rows]
     took_s, cpu_s = trio.current_time() - began_s, time.process_time() - began_cpu_s
-    await world.settled(*members)
+    if settles:
+        await world.settled(*members)
     assert {row.state for row in ended} <= {DONE, ALREADY}, {row.error for row in ended}
     waits = tuple((row.epoch or 0) - before for row in ended)
     built = sum(getattr(member, "built", 0) for member in members)
@@ -83,7 +84,7 @@ async def main(counts: Sequence[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             async with open_world(Path(folder)) as world:
                 members = await world.group_of(*NAMES, committee=7)
-                bodies = [add_body(number) for number in range(count)]
+                bodies = [add_body() for _ in range(count)]
                 count_built(members)
                 result = await contend(world, members, bodies)
                 print(
