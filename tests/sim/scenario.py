@@ -13,6 +13,7 @@ by member v mod n. Lines that begin with `expect` fail the story. `python -m tes
     1 commits x [opens for 0 1 | opens for nobody] [urgent] [invalid] [at 2 3]
     0 restarts · 0 crashes · 0 dies      a crash at the next vote, between disk and wire, comes with `0 crashes at vote`
     3 tells 0: finalize 0 x              a vote of member 3, signed with its key (also: forges, with a bad signature)
+    3 offers 0: x                        a Status that lists it, from a voter that may have the bytes or not
     1 2 3 certify notarize 0 x to 0      a certificate of these voters' signatures
     2 shows 0: nullification 1           what member 2 holds
     wait 5s · wait until CONDITION [within 60s]
@@ -35,6 +36,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import structs
 
 from ordering import (
     BundleId,
@@ -276,6 +279,16 @@ class Scenario:
         for target in _numbers(targets):
             hand(self.sim, int(source), target, message)
 
+    def _offer(self, source: str, targets: str, name: str) -> None:
+        sim, member = self.sim, int(source)
+        config = next(iter(sim.nodes.values())).instances[0].config
+        voter = config.committee.voter_of_leaf(member)
+        ids, serial = (self._value(name),), 2**40 + self._number
+        unsigned = Status(config.instance, config.epoch, 0, voter, member, serial, ids, b"", b"")
+        signature = sim.group.keys.signer(sim.group.vote_keys[member])(unsigned.signed_bytes)
+        for target in _numbers(targets):
+            hand(sim, member, target, structs.replace(unsigned, signature=signature))
+
     def _certify(self, signers: str, kind: str, view: str, name: str | None, targets: str) -> None:
         id = self._value(name) if name else b""
         made = certificate(self.sim, _numbers(signers), KINDS[kind], int(view), id)
@@ -429,6 +442,7 @@ _LINES: Final = _compiled(
         (r"MEMBER crashes at vote", Scenario._crash_at_vote),
         (r"MEMBERS dies?", Scenario._die),
         (r"MEMBER (tells|forges) MEMBERS: KIND VIEW(?: NAME)?", Scenario._tell),
+        (r"MEMBER offers MEMBERS: NAME", Scenario._offer),
         (r"MEMBERS certify KIND VIEW(?: NAME)? to MEMBERS", Scenario._certify),
         (r"MEMBER shows MEMBERS: CERTIFICATE VIEW", Scenario._show),
         (r"wait TIME", Scenario._wait),
