@@ -32,6 +32,7 @@ from ordering import (
     EpochEntered,
     FetchBundle,
     LogEntry,
+    MessageKind,
     PeerAhead,
     RequestChain,
     Status,
@@ -43,6 +44,7 @@ HELD_MAX: Final = 16
 COMPANY_S: Final = 3.0
 """How long who comes back waits for more than one member to be connected, before it believes those who are."""
 COMPANY_POLL_S: Final = 0.1
+_STATUS: Final = bytes((MessageKind.STATUS,))
 log = logger("catch-up")
 
 
@@ -82,7 +84,7 @@ class CatchingUp:
 
     def notice(self, peer: PeerId, body: bytes) -> None:
         """A Status of a later epoch tells that we lag. Its claim is checked by what the peer can show."""
-        if self.agreement.is_over:
+        if self.agreement.is_over or body[:1] != _STATUS:
             return
         message = decode_message(body)
         is_member = peer in self.agreement.roster

@@ -187,7 +187,8 @@ def _check_leaf(before: PublicGroup, leaf_index: int, leaf: LeafNode, former: Le
     voter = voter_of(leaf)
     if voter is None:
         return
-    check_offer(before, leaf_index, leaf, voter)
+    if former is None or former.signature_key != leaf.signature_key or voter_of(former) != voter:
+        check_offer(before, leaf_index, leaf, voter)  # an offer that stays as it was has been checked
     expected = due_since(before, leaf_index, former)
     if voter.since != expected:
         raise RuleError(f"leaf {leaf_index}: willing since epoch {voter.since}, where {expected} is due")

@@ -20,6 +20,7 @@ CREATE TABLE group_pieces (
 ) STRICT;
 ALTER TABLE decisions ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE decisions SET at_ms = unixepoch() * 1000;
+CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN ('done', 'already', 'failed');
 """,
 }
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
@@ -101,6 +102,7 @@ CREATE TABLE intents (
     created_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX intents_by_group ON intents (group_id, created_ms);
+CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN ('done', 'already', 'failed');
 
 CREATE TABLE feed (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -246,6 +246,7 @@ def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_date
             "ALTER TABLE groups DROP COLUMN pieces",
             "DROP TABLE group_pieces",
             "ALTER TABLE decisions DROP COLUMN at_ms",
+            "DROP INDEX intents_open",
             "PRAGMA user_version = 1",
         ):
             store._rows(back)
