@@ -5,6 +5,7 @@ from collections.abc import Sequence
 ONE_LOST = "if it is lost the group can only be refounded"
 TRUSTED = "voters are trusted not to lie"
 NAMED_MAX = 5
+LONG_VIEWS = 16  # more than a committee of 31 needs to pass by everybody who may lie
 
 
 def survives(voters: int, quorum: int, liars: int, *, is_crash: bool = False, sole_voter: str = "this device") -> str:
@@ -70,6 +71,14 @@ def _gain(voters: int, better_at: int, *, is_crash: bool) -> str:
         return "go on without any one of them"
     liars = (better_at - 1) // 3
     return f"survive {count(liars, 'dishonest one')}"
+
+
+def deciding(view: int, candidates: int) -> str:
+    """How an epoch's decision is getting on."""
+    text = f"view {view}, {count(candidates, 'candidate')}"
+    if view < LONG_VIEWS:
+        return text
+    return f"{text}; the voters hear each other and have failed {view} times: look at their links, load and clocks"
 
 
 def count(number: int, noun: str) -> str:

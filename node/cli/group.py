@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
-from node.api.words import count
+from node.api.words import count, deciding
 from node.cli.context import CommandT, common, context
 from node.cli.exits import Exit, Failure
 from node.cli.output import lasting, print_facts, print_failure, print_json, print_table, safe
@@ -324,7 +324,7 @@ def print_detail(detail: "GroupDetail") -> None:
             ("policy", policy_words(detail) if is_here else ""),
             ("survives", detail.survives),
             ("better", detail.survival.improvement),
-            ("deciding", f"view {detail.view}, {count(detail.candidate_count, 'candidate')}" if detail.awake else ""),
+            ("deciding", deciding(detail.view, detail.candidate_count) if detail.awake else ""),
             ("unconfirmed", "" if detail.is_confirmed else "voters of our own choosing have not answered yet"),
         ]
     )

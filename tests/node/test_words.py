@@ -2,7 +2,7 @@
 
 import pytest
 
-from node.api.words import improves, survives
+from node.api.words import deciding, improves, survives
 from ordering import COMMITTEE_MAX, Model, survival
 
 SIZES = range(1, COMMITTEE_MAX + 1)
@@ -74,6 +74,11 @@ def test_what_to_do_for_more() -> None:
     assert "pin more members" in better(3, policy="pinned")
     assert better(3, Model.CRASH, could=tuple("abcdefgh")).endswith("at a, b, c, d, e ...)")
     assert better(31, size_max=31) == ""
+
+
+def test_a_decision_that_does_not_come_is_said() -> None:
+    assert deciding(0, 1) == "view 0, 1 candidate"
+    assert "have failed 40 times" in deciding(40, 2)
 
 
 def test_nothing_is_asked_for_that_happens_by_itself() -> None:
