@@ -12,7 +12,7 @@ from mls.past_epochs import leaf_then, rank_of, retained
 from mls.private_protection import open_private, seal_private
 from mls.registry import ContentType, WireFormat
 from mls.secret_tree import RatchetBounds, SecretTree
-from mls.state import GroupState
+from mls.state import GroupState, check_moment
 from mls.tree.nodes import LeafNode
 
 
@@ -37,6 +37,8 @@ def seal(
     received one commits before it seals (§12.4, V166).
     """
     state.check_open()
+    if not isinstance(plaintext, bytes):
+        raise MisuseError(f"what is sealed is bytes, not {type(plaintext).__name__}")
     if state.own_proposals:
         raise MisuseError("a proposal of ours waits in this epoch: commit before saying more (V166)")
     public, suite = state.public, state.suite
@@ -63,6 +65,7 @@ def skipping(state: GroupState, count: int) -> GroupState:
 
 def open_message(state: GroupState, message: bytes, now: int) -> tuple[GroupState, ApplicationMessage]:
     """(state that has used up the message's key, message). Nothing is used up unless everything verified (V217)."""
+    check_moment(now)
     body = MLSMessage.decode(message).body
     if not isinstance(body, PrivateMessage) or body.content_type is not ContentType.APPLICATION:
         raise InvalidError("V032", "no PrivateMessage with application data")

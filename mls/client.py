@@ -12,6 +12,7 @@ from mls.config import DAY_S, GroupConfig
 from mls.credentials import basic
 from mls.crypto import DEFAULT_PROFILE, CipherSuite, Profile, Random, SignaturePrivateKey, suite
 from mls.entry import external_join, join
+from mls.errors import MisuseError
 from mls.extensions import Extensions
 from mls.group import Group
 from mls.key_packages import KeyPackageBundle, create_key_package
@@ -59,6 +60,10 @@ class Client:
             best_suite([own_capabilities(profile=profile)], profile=profile) if suite_id is None else suite_id
         )
         shown = basic(credential) if isinstance(credential, bytes) else credential
+        if not isinstance(shown, Credential):
+            raise MisuseError(
+                f"a credential, or bytes as a basic one's identity, is not of type {type(shown).__name__}"
+            )
         types = (CredentialType(shown.credential_type),)
         return cls(
             suite=chosen,

@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from mls.codec import Opaque, Select, Struct, Uint16, Uint32, Vector, struct
 from mls.crypto import Random, suite
+from mls.errors import MisuseError
 from mls.key_packages import KeyPackage
 from mls.psks import PreSharedKeyID, PskName, psk_id
 from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
@@ -124,6 +125,9 @@ class Commit(Struct):
 
 
 def add(key_package: KeyPackage) -> Proposal:
+    """Raises MisuseError for a bundle: its owner publishes the `key_package` in it, and keeps the rest."""
+    if not isinstance(key_package, KeyPackage):
+        raise MisuseError(f"a {type(key_package).__name__} is not added, but a KeyPackage")
     return Proposal.of(Add(key_package))
 
 

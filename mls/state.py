@@ -118,6 +118,7 @@ class GroupState:
         now: int,
     ) -> Self:
         """The next epoch; this one joins those that are past, without the secrets that made its successor (V050)."""
+        check_moment(now)
         ended = PastEpoch(
             self.public.context,
             changes_between(self.public.tree, public.tree),
@@ -178,3 +179,9 @@ class GroupState:
             raise MisuseError("not the successor of that epoch")
         ended = replace(self.past[0], secret_tree=present.secret_tree)
         return replace(self, past=retained((ended, *present.past), ended.ended_at, self.config))
+
+
+def check_moment(now: int) -> None:
+    """Raises MisuseError for what is no integer: it would be kept, and no snapshot could be made of it."""
+    if not isinstance(now, int):
+        raise MisuseError(f"time is an integer of unix seconds, not {now!r}")

@@ -206,4 +206,5 @@ def suite(id: int) -> CipherSuite:
     try:
         return _SUITES[CipherSuiteId(id)]
     except (KeyError, ValueError):
-        raise MisuseError(f"this engine has no cipher suite {id:#06x}") from None
+        shown = f"{id:#06x}" if isinstance(id, int) else repr(id)
+        raise MisuseError(f"this engine has no cipher suite {shown}") from None

@@ -1,11 +1,13 @@
 """Clients: the defaults of the public API, and that nothing is lost by them."""
 
+from collections.abc import Callable
+
 import pytest
 
 from mls.client import Client
 from mls.config import GroupConfig
 from mls.crypto import PROFILES, Profile
-from mls.errors import InvalidError
+from mls.errors import InvalidError, MisuseError
 from mls.padding import no_padding
 from mls.proposals import add, remove
 from mls.psks import external_psk
@@ -76,3 +78,30 @@ def test_a_client_shows_no_secret() -> None:
     client = Client.create(b"alice", Dice())
     assert client.signer.to_bytes().hex() not in repr(client)
     assert repr(client.signer.to_bytes())[2:-1] not in repr(client)
+
+
+def test_what_a_newcomer_gets_wrong_is_told_at_once() -> None:
+    """Not at the first commit, nor when a group that went on is to be put away: then it would be too late."""
+    alice_client, bob_client = (Client.create(name, Dice(name.decode()), suite_id=1) for name in (b"alice", b"bob"))
+    alice, bundle, random = alice_client.create_group(NOW), bob_client.key_package(NOW), Dice()
+    made = alice.commit(random, NOW, proposals=[add(bundle.key_package)])
+    assert made.welcome is not None
+    alice, bob, float_s = made.successor, bob_client.join(made.welcome, [bundle], NOW), float(NOW)
+    after, words = alice.seal(b"words", random)
+    following = after.commit(random, NOW).message
+    wrong: dict[str, Callable[[], object]] = {
+        "not of type str": lambda: Client.create("alice", Dice()),  # type: ignore[arg-type]
+        "no cipher suite '1'": lambda: Client.create(b"alice", Dice(), suite_id="1"),  # type: ignore[arg-type]
+        "no cipher suite 0x0063": lambda: Client.create(b"alice", Dice(), suite_id=99),
+        "a KeyPackageBundle is not added": lambda: add(bundle),  # type: ignore[arg-type]
+        "bytes, not str": lambda: alice.seal("words", random),  # type: ignore[arg-type]
+    }
+    late: list[Callable[[], object]] = [
+        lambda: alice.commit(random, float_s),  # type: ignore[arg-type]
+        lambda: bob.stage(following, now=float_s),  # type: ignore[arg-type]
+        lambda: bob.open(words, float_s),  # type: ignore[arg-type]
+    ]
+    for told, action in [*wrong.items(), *(("an integer of unix seconds", each) for each in late)]:
+        with pytest.raises(MisuseError, match=told):
+            action()
+    assert bob.open(words, NOW)[1].plaintext == b"words"
