@@ -89,14 +89,17 @@ class Play:
         self._note("all is mended")
 
     def rest(self) -> None:
-        """Wait until everybody is where the others are and has what was promised."""
+        """Wait until everybody is where the others are and has what was promised; what does not come is noted."""
         while self._calls:
             self._collect(LOOK_S)
-        self._until("all agree and have nothing left to do", lambda: self._settled(len(self.nodes)))
         due = {each.message_id for each in self.record.sent}
-        self._until("every message is everywhere", lambda: all(due <= self._read(node) for node in self.nodes))
-        self._until("all agree", lambda: self._settled(len(self.nodes)))
-        self._note("everybody is in the same epoch, with every message")
+        try:
+            self._until("all agree and have nothing left to do", lambda: self._settled(len(self.nodes)))
+            self._until("every message is everywhere", lambda: all(due <= self._read(node) for node in self.nodes))
+            self._until("all agree", lambda: self._settled(len(self.nodes)))
+            self._note("everybody is in the same epoch, with every message")
+        except TimeoutError as error:
+            self._note(str(error))
 
     # --- what goes on all the while ---
 
@@ -241,7 +244,7 @@ class Play:
         while not holds():
             self.cluster.processes.check()
             if time.monotonic() > deadline_s:
-                raise TimeoutError(f"not within {STEP_S:.0f} s: {what}\n" + "\n".join(self.record.story[-40:]))
+                raise TimeoutError(f"not within {STEP_S:.0f} s: {what}")
             time.sleep(LOOK_S)
 
     def _connected(self) -> bool:
