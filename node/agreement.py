@@ -654,6 +654,9 @@ class Agreement:
         sender = (status.voter is not None, status.leaf if status.voter is None else status.voter)
         if self.instance.serials.get(sender) != status.serial:
             return  # the instance did not believe it
+        peer = self.roster.peer_at(status.leaf)
+        if peer is not None and peer != self.context.identity.peer_id:
+            self.context.hear(peer)  # it may have come by the topic, from a neighbour
         if status.leaf not in self._seen_leaves:
             self._seen_leaves.add(status.leaf)
             if status.voter is None:

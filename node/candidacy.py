@@ -109,7 +109,7 @@ class Candidacy:
         """The same, and nothing is remembered."""
         valid = judge_hard(self.epoch, built.candidate)
         if is_new and built.candidate.ordinal != PLAIN_ORDINAL and not valid.is_resync:
-            check_own(self.context, valid)
+            check_own(self.context, valid, is_voter=self._judges)
         return valid
 
     def recall(self, row: CandidateRow) -> Known | None:

@@ -32,6 +32,26 @@ class UnheardError(NotNowError):
 
 def check_presence(context: NodeContext, known: HardValid) -> None:
     """Whether who was heard speaks for a candidate; raises `NotNowError`."""
+    _check_elected(context, known)
+    _check_benched(context, known)
+
+
+def check_own(context: NodeContext, known: HardValid, *, is_voter: bool) -> None:
+    """The same of a candidate of ours, before it is offered; raises `NotNowError`.
+
+    The voters judge it too. So having just started is no reason to hold it back, nor is being no voter, who need not
+    have a link to any. But who amends the policy, perhaps alone, first hears those it hands the group to.
+    """
+    try:
+        if is_voter or known.policy.is_amended:
+            _check_elected(context, known)
+    except UnheardError:
+        if known.policy.is_amended:
+            raise
+    _check_benched(context, known)
+
+
+def _check_elected(context: NodeContext, known: HardValid) -> None:
     committee = known.voting.committee
     silent = [
         seat for seat in committee.seats if not context.heard_within(seat.identity.decode(), HEARD_FOR_ELECTION_S)
@@ -42,25 +62,15 @@ def check_presence(context: NodeContext, known: HardValid) -> None:
         text = f"of the {committee.size} voters it elects {heard} were heard lately, {committee.quorum} are needed"
         kind = NotNowError if context.listened_s() >= HEARD_FOR_ELECTION_S else UnheardError
         raise kind(text, sleepers)
+
+
+def _check_benched(context: NodeContext, known: HardValid) -> None:
     after = known.staged.successor
     for entry in known.policy.benched:
         leaf = after.leaf(entry.leaf)
         assert leaf is not None, "hard validity found an offer there"
         if not context.unheard_for(peer_of(after, leaf), context.config.ordering.bench_after_s):
             raise NotNowError(f"it benches leaf {entry.leaf}, which was heard lately")
-
-
-def check_own(context: NodeContext, known: HardValid) -> None:
-    """The same of a candidate of ours, before it is offered; raises `NotNowError`.
-
-    Having just started is no reason to hold a change back, since the others judge it too; but who amends the policy,
-    perhaps alone, first hears those it hands the group to.
-    """
-    try:
-        check_presence(context, known)
-    except UnheardError:
-        if known.policy.is_amended:
-            raise
 
 
 def is_given_up(kind: str, error: Exception) -> bool:

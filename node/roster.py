@@ -46,6 +46,10 @@ class Roster:
         """The leaf of a peer."""
         return self._leaves.get(peer)
 
+    def peer_at(self, leaf_index: int) -> PeerId | None:
+        """The peer of a leaf."""
+        return self._peers.get(leaf_index)
+
     def voter_of(self, peer: PeerId) -> int | None:
         """The seat of a peer, when it has one."""
         leaf = self._leaves.get(peer)

@@ -523,6 +523,7 @@ class Session:
             began_s = self.context.now_s()
             try:
                 reply = await self.context.transport.request(peer, ask.protocol, ask.payload, timeout_s=ask.timeout_s)
+                self.context.hear(peer)
                 if ask.protocol == SYNC_PROTOCOL and len(reply) <= REPLY_SIZE_MAX:
                     self.context.round_trips.note(peer, self.context.now_s() - began_s)
             except TransportError as error:

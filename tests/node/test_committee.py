@@ -77,8 +77,8 @@ async def test_opting_out_and_in(tmp_path: Path, autojump_clock: MockClock) -> N
         assert d.voters == ["b", "d", "a"]
 
 
-async def test_the_last_willing_does_not_opt_out(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Story `last_willing_removed`, `sole_voter_leaves`: a committee of nobody is hard-invalid."""
+async def test_last_willing_removed_and_sole_voter_leaves(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A committee of nobody is hard-invalid."""
     async with open_world(tmp_path) as world:
         a, b = await world.group_of("a", "b", committee=1)
         assert (await b.opt_out()).state == DONE
@@ -91,8 +91,8 @@ async def test_the_last_willing_does_not_opt_out(tmp_path: Path, autojump_clock:
         assert "committee would be empty" in (removal.error or "")
 
 
-async def test_absent_newcomers_get_no_seat(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Story `add_three_absent`: three are added and never come; the one who is there goes on alone."""
+async def test_add_three_absent(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Absent newcomers get no seat: three are added and never come; the one who is there goes on alone."""
     async with open_world(tmp_path) as world:
         (a,) = await world.group_of("a", committee=1)
         for name in "bcd":

@@ -12,6 +12,7 @@ from node.config import OrderingSection
 from node.context import GAP_S
 from node.electorate import is_benched, policy_of
 from node.intents import ALREADY, BENCH, DONE, FAILED, OPEN, REMOVE, RemoveBody
+from node.outward import Publish
 from node.planning import Plan
 from node.policies import BenchBody, PolicyBody
 from node.presence import HEARD_FOR_ELECTION_S
@@ -166,3 +167,29 @@ async def test_sleepers_are_not_elected_by_who_is_alone(tmp_path: Path, autojump
         await until(lambda: a.node.context.heard_within(b.peer_id, 10))
         assert (await a.amend(PolicyBody(size_max=3))).state == DONE
         await until(lambda: committee_size(a) == 3)
+
+
+async def test_who_says_nothing_but_that_it_is_there_is_heard(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """In a large group voters that have nothing to decide speak by the topic, through neighbours. After ten quiet
+    minutes nobody would agree to anything, were that not counted."""
+    async with open_world(tmp_path) as world:
+        a, b, c, d = await patient(world, *"abcd", committee=4)
+        for member in (a, b, c, d):
+            member.session.agreement.to_members = lambda frame, member=member: Publish(frame, member.epoch)  # type: ignore[method-assign, misc]
+        await trio.sleep(HEARD_FOR_ELECTION_S + 60)
+        for member in (a, b, c, d):
+            assert all(member.node.context.heard_within(other.peer_id, 100) for other in (a, b, c, d))
+        assert (await b.update()).state == DONE
+
+
+async def test_who_has_no_seat_need_not_hear_the_voters(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A phone that knows one member: whether the voters are there is for the voters to say."""
+    async with open_world(tmp_path) as world:
+        a, b, c = await world.group_of(*"abc", committee=3)
+        phone = await world.member("phone", always_on=False)
+        assert (await a.add(phone)).state == DONE
+        await grown(world, a, b, c, phone, to=3)
+        context = phone.node.context
+        context.heard_s.clear()
+        context.started_s -= 10 * HEARD_FOR_ELECTION_S
+        assert (await phone.update()).state == DONE
