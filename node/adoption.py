@@ -145,8 +145,9 @@ def _write_departure(transaction: Transaction, adoption: Adoption, epoch: int, n
     has_left = is_own_leave(adoption.valid, adoption.before) and any(each.kind == LEAVE for each in intents)
     transaction.append_feed(notice_row(after, feed.GROUP, LEFT_TEXT if has_left else REMOVED_TEXT, now_ms))
     for intent in intents:
-        if intent.kind == LEAVE and has_left:
-            write_end(transaction, after, intent, DONE, epoch, now_ms, candidate_id=adoption.decision.id)
+        if intent.kind == LEAVE:
+            state = DONE if has_left else ALREADY
+            write_end(transaction, after, intent, state, epoch, now_ms, candidate_id=adoption.decision.id)
         else:
             why = "this node left the group" if has_left else "we were removed from the group"
             write_end(transaction, after, intent, FAILED, epoch, now_ms, error=why)

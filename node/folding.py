@@ -21,7 +21,7 @@ INTENTS_LABEL: Final = "Conclave Intents"
 
 OFFERED_MAX: Final = 64  # intents of one member in the book
 OFFER_SIZE_MAX: Final = 48 * 1024  # of their bodies together: an offer is small enough for a hint
-OFFERS_PER_EPOCH_MAX: Final = 64  # taken from one member
+OFFERS_PER_EPOCH_MAX: Final = 16  # different ones, taken from one member
 AUTHORS_MAX: Final = 256  # in the book; more than want something at once in any group we can serve
 DISTRUST_EPOCHS: Final = 4  # how long nothing is carried for a member whose wish spoiled a commit
 KIND_SIZE_MAX: Final = 16
@@ -96,12 +96,13 @@ class Book:
         self._distrusted = {leaf: until for leaf, until in self._distrusted.items() if until > public.epoch}
 
     def take(self, public: PublicGroup, offer: Offer) -> bool:
-        """Enter an offer of the present instance; False, and no change, when it is not to be believed or had."""
+        """Enter an offer of the present instance; False when it brings nothing new, or is not to be believed or had."""
         leaf, page = public.leaf(offer.author), self._pages.get(offer.author)
         if leaf is None or offer.author in self._distrusted or not _is_bounded(offer):
             return False
         taken = 0 if page is None or page.epoch < public.epoch else page.taken
-        if page is not None and (offer.serial <= page.serial or taken >= OFFERS_PER_EPOCH_MAX):
+        is_news = page is None or page.epoch < public.epoch or not _is_same(page, offer)
+        if page is not None and (offer.serial <= page.serial or (is_news and taken >= OFFERS_PER_EPOCH_MAX)):
             return False
         if page is None and len(self._pages) >= AUTHORS_MAX:
             return False
@@ -112,8 +113,8 @@ class Book:
             Wanted(offer.author, each.intent_id, each.kind, each.body, known.get(each.intent_id, public.epoch))
             for each in offer.intents
         )
-        self._pages[offer.author] = Page(leaf.signature_key, public.epoch, offer.serial, taken + 1, wanted)
-        return True
+        self._pages[offer.author] = Page(leaf.signature_key, public.epoch, offer.serial, taken + is_news, wanted)
+        return is_news
 
     def distrust(self, author: int) -> None:
         """A wish of this member made a commit impossible: carry nothing for it for a while."""
@@ -154,6 +155,13 @@ def offered(intents: Iterable[SharedIntent]) -> tuple[SharedIntent, ...]:
             chosen.append(intent)
             size += len(intent.body)
     return tuple(chosen)
+
+
+def _is_same(page: Page, offer: Offer) -> bool:
+    """Whether an offer only repeats what is on the page."""
+    return [(each.intent_id, each.kind, each.body) for each in page.wanted] == [
+        (each.intent_id, each.kind, each.body) for each in offer.intents
+    ]
 
 
 def _is_bounded(offer: Offer) -> bool:

@@ -45,6 +45,7 @@ _WORDS: Final = {  # (kind, state) -> what to say
     ("opt_out", "refused"): "this node goes on as a voter",
     ("leave", "pending"): "leave the group",
     ("leave", "certified"): "left the group",
+    ("leave", "already"): "this node was removed from the group",
     ("leave", "refused"): "this node stays in the group",
     ("policy", "pending"): "change how the group decides",
     ("policy", "certified"): "changed how the group decides",

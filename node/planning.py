@@ -148,6 +148,16 @@ class Draft:
         peers = (peer for peer, (leaf_index, _) in self.members.items() if leaf_index in (self.group.own_leaf, author))
         return all(peer.encode() in pins for peer in peers)
 
+    @property
+    def gone(self) -> frozenset[int]:
+        """The members that are no more after it, as far as it is planned."""
+        return frozenset(self.members[name][0] for name in self.touched if name in self.members)
+
+    def can_lose(self, leaf_index: int) -> bool:
+        """Whether somebody can vote without this member too."""
+        public = self.group.public
+        return can_go_on(public, voting_of(public), self.gone | {leaf_index})
+
     def judge(self, kind: str, body: bytes, author: int) -> Take | Fate:
         """What the rule of an intent's kind says; raises what it raises."""
         known = KINDS.get(kind)
@@ -338,6 +348,8 @@ def _remove(draft: Draft, data: bytes, author: int) -> Take | Fate:
     pins = frozenset(policy_of(draft.group.public.extensions).pins)
     if peer.encode() in pins and not draft.are_pinned(pins, author):  # carrying a wish along lends it no right
         raise RuleError("only a pinned member may remove a pinned one")
+    if draft.gone and not draft.can_lose(leaf_index):
+        return Fate.WAITS
     return Take((remove(leaf_index),), touches=(peer,))
 
 
@@ -346,11 +358,10 @@ def _leave(draft: Draft, data: bytes, author: int) -> Take | Fate:
     public = draft.group.public
     leaf = public.leaf(author)
     if author == draft.group.own_leaf:
-        if not can_go_on(public, voting_of(public), frozenset((author,))):
+        if not draft.can_lose(author):
             raise RuleError(LAST_MEMBER if len(draft.members) == 1 else SOLE_VOTER)
         return Fate.WAITS
-    gone = frozenset(draft.members[peer][0] for peer in draft.touched if peer in draft.members)
-    if leaf is None or not can_go_on(public, voting_of(public), gone | {author}):
+    if leaf is None or not draft.can_lose(author):
         return Fate.WAITS
     listed = public.check_proposal(data)
     if listed.proposal != self_remove() or listed.sender.leaf_index != author:

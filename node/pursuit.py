@@ -30,6 +30,7 @@ COVERED_TURNS: Final = 2  # as long as a leader may take to propose what carries
 LEAVE_WAIT_S: Final = 0.05  # at most, for the proposal of who wants to leave: each epoch needs a new one
 LEAVE_EPOCHS: Final = 8  # and in so many epochs
 SILENT_EPOCHS: Final = 8  # how long nobody waits again for who let its turn pass
+OFFER_GAP_S: Final = 0.05  # between two different offers of ours in one epoch; doubled each time
 REOFFER_S: Final = 2.0  # until what is still wanted is offered again; doubled each time
 REOFFER_MAX_S: Final = 60.0
 TRIES_MAX: Final = 24  # commits made to find out whose wish it is that cannot be committed
@@ -65,6 +66,8 @@ class Pursuit:
         self._offered: tuple[SharedIntent, ...] = ()
         self._offer_at_s = 0.0
         self._offer_after_s = REOFFER_S
+        self._offer_next_s = 0.0
+        self._offer_gap_s = OFFER_GAP_S
         self._leave: bytes | None = None
         self._silent = {leaf: at for leaf, at in self._silent.items() if at > public.epoch - SILENT_EPOCHS}
 
@@ -217,8 +220,7 @@ class Pursuit:
             elif len(wanted.intents) == 1 and is_given_up(wanted.intents[0].kind, error):
                 agreement.settle((Settled(wanted.intents[0], FAILED, str(error)),))
             elif len(wanted.intents) == 1 and isinstance(error, NotNowError):
-                self._is_held_back = True
-                agreement.hold_back(error)
+                self._hold_back(error)
             else:
                 self._build_one_of(wanted.intents)
             return
@@ -236,36 +238,42 @@ class Pursuit:
         good: list[Wanted] = []
         parts, tries = [list(dict.fromkeys(each.author for each in wanted.folded))], 0
         alone = self._plan(own, ())
-        if not alone.is_empty and self._fault_of(alone):
-            parts = []  # it is ours that cannot be committed
-        while parts and tries < TRIES_MAX:
+        fault = None if alone.is_empty else self._fault_of(alone)
+        while fault is None and parts and tries < TRIES_MAX:
             part, tries = parts.pop(), tries + 1
             chosen = [each for each in wanted.folded if each.author in part]
-            fault = self._fault_of(self._plan(own, (*good, *chosen)))
-            if not fault:
+            theirs = self._fault_of(self._plan(own, (*good, *chosen)))
+            if theirs is None:
                 good += chosen
-            elif len(part) == 1:
-                group = short(self._agreement.holding.group_id)
-                log.warning("a wish spoils our commit", group=group, leaf=part[0], reason=fault)
-                self.book.distrust(part[0])
-            else:
+            elif len(part) > 1:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
-        if not (plan_of_good := self._plan(own, good)).is_empty:
-            self._build(own, plan_of_good)
+            elif not isinstance(theirs, NotNowError):
+                group = short(self._agreement.holding.group_id)
+                log.warning("a wish spoils our commit", group=group, leaf=part[0], reason=str(theirs))
+                self.book.distrust(part[0])
+            elif alone.is_empty and not good:
+                self._hold_back(theirs)
+        if not (possible := self._plan(own, good)).is_empty:
+            self._build(own, possible)
+
+    def _hold_back(self, error: NotNowError) -> None:
+        """What is wanted waits for somebody to be heard."""
+        self._is_held_back = True
+        self._agreement.hold_back(error)
 
     def _made(self, wanted: Plan) -> Built:
         agreement, now = self._agreement, self._agreement.context.now_ms() // 1000
         instance, random = agreement.epoch.instance, agreement.context.random
         return build_for_intents(agreement.group, instance, wanted, agreement.vote_key, random, now)
 
-    def _fault_of(self, wanted: Plan) -> str:
-        """Why this cannot be committed; empty when it can."""
+    def _fault_of(self, wanted: Plan) -> Exception | None:
+        """Why this cannot be committed; None when it can."""
         try:
             self._agreement.candidacy.judge_own(self._made(wanted))
         except (MlsError, OrderingError, RuleError) as error:
-            return str(error) or type(error).__name__
-        return ""
+            return error
+        return None
 
     def _note_silent(self, wanted: Plan) -> None:
         """Who would have been preferred, and left us waiting for nothing, is not waited for again soon."""
@@ -289,11 +297,13 @@ class Pursuit:
         if not shared or not (has_lost or self._has_rival() or any(each.kind == LEAVE for each in shared)):
             return
         wishes = offered(self._shareable(shared))
+        due = self._offer_at_s if wishes == self._offered else self._offer_next_s
+        if now < due:
+            self._wake(due)
+            return
         if wishes != self._offered:
             self._offer_after_s = REOFFER_S
-        elif now < self._offer_at_s:
-            self._wake(self._offer_at_s)
-            return
+            self._offer_next_s, self._offer_gap_s = now + self._offer_gap_s, min(REOFFER_S, 2 * self._offer_gap_s)
         self._offered, self._offer_at_s = wishes, now + self._offer_after_s
         self._offer_after_s = min(REOFFER_MAX_S, 2 * self._offer_after_s)
         self._wake(self._offer_at_s)

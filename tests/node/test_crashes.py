@@ -1,4 +1,7 @@
-"""A node that is killed at any durable step of a commit and started again loses nothing and contradicts nothing."""
+"""A node that is killed at any durable step of a commit and started again loses nothing and contradicts nothing.
+
+The commit has a rival: both sides want an update of their own and a newcomer, so that each asks the other for its own.
+"""
 
 import shutil
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,12 +17,13 @@ from trio.testing import MockClock
 from node import feed
 from node.api.errors import ApiError
 from node.feed import MessageBody
-from node.intents import DONE, UPDATE
+from node.intents import ADD, ALREADY, DONE, UPDATE, AddBody
 from node.peer_messages import Frame, FrameKind
 from node.store import Store
 from node.transport import DialError, Transport
 from ordering import Propose, SignedVote, decode_message
 from ordering.evidence import conflict
+from tests.node.contention import add_body
 from tests.node.crash import Crash, CrashingStore, CrashingTransport, Points
 from tests.node.world import Member, World, open_world, until
 
@@ -55,11 +59,13 @@ async def play(folder: Path, crash_at: int) -> tuple[bool, int]:
         world.members[victim.name] = victim
         points = crashing(victim, crash_at)
         intents: set[bytes] = set()
+        ours, theirs = add_body(), add_body()
         texts: set[str] = set()
 
         async def act() -> None:
             """What the victim was asked to do; whatever it confirmed must hold."""
             intents.add((await victim.submit(UPDATE)).intent_id)
+            intents.add((await victim.submit(ADD, theirs)).intent_id)
             row = await victim.session.send("said by the victim")
             assert row.message_id is not None
             texts.add("said by the victim")
@@ -68,6 +74,7 @@ async def play(folder: Path, crash_at: int) -> tuple[bool, int]:
         await until(lambda: points.crashed or victim._running is not None)
         world.nursery.start_soon(until_crash, act)
         other = await members[0].submit(UPDATE)
+        rival = await members[0].submit(ADD, ours)
         await members[1].session.send("said by another")
         texts.add("said by another")
         with trio.move_on_after(20):
@@ -84,7 +91,9 @@ async def play(folder: Path, crash_at: int) -> tuple[bool, int]:
         everyone = [*members, victim]
         await world.settled(*everyone)
         await until(lambda: all(texts <= read(m) for m in everyone))
-        votes = check(world, everyone, intents | {other.intent_id}, (*points.sent, *again.sent))
+        wanted = intents | {other.intent_id, rival.intent_id}
+        votes = check(world, everyone, wanted, (*points.sent, *again.sent))
+        assert AddBody.decode(ours).peer in members[0].session.agreement.roster
         return points.crashed, votes
 
 
@@ -132,7 +141,9 @@ def check(world: World, members: list[Member], intents: set[bytes], sent: Iterab
     for member in members:
         for row in member.node.context.store.intents(group_id):
             if row.intent_id in intents:
-                assert row.state == DONE
+                assert row.state == DONE or (row.kind == ADD and row.state == ALREADY)
+                if row.kind == ADD:
+                    assert AddBody.decode(row.body).peer in member.session.agreement.roster
 
     for member in members:
         rows = [r for r in member.node.context.store.feed(0, 1000, group_id) if r.kind == feed.MESSAGE]
