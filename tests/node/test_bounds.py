@@ -3,24 +3,26 @@
 import re
 from pathlib import Path
 
+import pytest
 import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
 
+from node import joining
 from node.agreement import OFFERS_ASKED_MAX
 from node.building import build_plain
 from node.candidacy import KNOWN_PER_AUTHOR_MAX, KNOWN_SIZE_PER_AUTHOR_MAX
 from node.context import HEARD_MAX
-from node.intents import DONE
+from node.intents import ADD, DONE, AddBody
 from node.introductions import ADDRESSES_MAX, Introduction, Introductions, take_introductions
 from node.outward import Ask
 from node.peer_messages import Frame, FrameKind, group_tag
 from node.session import WAITING_PER_PEER_MAX, FrameIn, Session, Waiting
 from node.store_rows import PeerRow
 from node.transport import KEPT_ADDRESSES_MAX
-from ordering import BUNDLE_SIZE_MAX, BundleId
+from ordering import BUNDLE_SIZE_MAX, BundleId, Policy
 from tests.bounds import PAGE, page
-from tests.node.world import Member, World, open_world
+from tests.node.world import SUITE, Member, World, open_world
 
 
 def idle_session(member: Member) -> Session:
@@ -185,6 +187,23 @@ async def test_one_members_candidates_fill_a_share_of_the_memory(tmp_path: Path,
                 candidacy.admit(large)
         assert len(candidacy.known) == 4
         assert sum(known.size for known in candidacy.known.values()) < KNOWN_SIZE_PER_AUTHOR_MAX + BUNDLE_SIZE_MAX
+
+
+async def test_others_bring_us_into_so_many_groups(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody who can dial a node may add it to groups of its own making; each costs a task and a place on the disk."""
+    monkeypatch.setattr(joining, "GROUPS_MAX", 1)
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.member("ada"), await world.member("bob")
+        for name in ("first", "second"):
+            session = await ada.node.create_group(name, SUITE, Policy(delta_ms=200))
+            package = await ada.node.key_package_of(bob.peer_id, SUITE)
+            row = await session.submit(ADD, AddBody(bob.peer_id, package).encode())
+            assert (await session.intent_ended(row.intent_id)).state == DONE
+            await trio.sleep(5)
+        assert [row.name for row in bob.node.context.store.groups()] == ["first"]
+        assert len(ada.node.sessions) == 2, "founding one's own is not limited by others"
 
 
 def test_every_bound_is_on_its_page() -> None:
