@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"\n{name}\n\n{table(measured[name])}")
         print("\n" + missed(measured))
     if asked.docs:
-        command = "python -m benchmarks.ordering" + (" --quick" if asked.quick else "")
-        write_page(PAGE, command, measured)
+        only = "".join(f" --only {name}" for name in names) if asked.only else ""
+        write_page(PAGE, "python -m benchmarks.ordering" + only + (" --quick" if asked.quick else ""), measured)
     return 1 if failed else 0
 
 

@@ -40,7 +40,7 @@ class Outcome:
 
 def figures(*, quick: bool) -> Iterator[Figure]:
     """A row of figures for each cell of the grid."""
-    grid = ((12, 10, 3), (120, 1, 1)) if quick else ((12, 100, 3), (120, 4, 2))
+    grid = ((12, 10, 3), (120, 1, 1)) if quick else ((12, 60, 3), (120, 3, 1))
     with ProcessPoolExecutor(WORKERS) as workers:
         for members, runs, epochs in grid:
             for seated in COMMITTEES:
