@@ -140,6 +140,14 @@ def test_a_flood_fills_its_own_page_only() -> None:
     assert opened.take(group(2), offer(1, 10**6, wish(3)))
 
 
+def test_a_repeated_offer_is_no_news_and_never_too_much() -> None:
+    """It is repeated for whoever missed it, for as long as the epoch lasts."""
+    opened = book()
+    assert opened.take(group(), offer(1, 0, wish(1)))
+    assert not any(opened.take(group(), offer(1, serial, wish(1))) for serial in range(1, 3 * OFFERS_PER_EPOCH_MAX))
+    assert opened.take(group(), offer(1, 1000, wish(1), wish(2)))
+
+
 def test_what_is_too_much_is_refused() -> None:
     opened = book()
     with pytest.raises(MalformedError):
