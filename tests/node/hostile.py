@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection
 from dataclasses import replace
 
-from mls import Group
+from mls import Group, Random
 from mls.apply import apply_proposals
 from mls.authentication import framed, sign
 from mls.commit import entry
@@ -27,7 +27,12 @@ PUBLIC = WireFormat.MLS_PUBLIC_MESSAGE
 
 
 def opens_for_some(
-    group: Group, instance: bytes, closed: Collection[int], now: int, proposals: Collection[Proposal] = ()
+    group: Group,
+    instance: bytes,
+    closed: Collection[int],
+    now: int,
+    proposals: Collection[Proposal] = (),
+    random: Random = os.urandom,
 ) -> Built:
     """A commit, and what it leads its author to, that the leaves in `closed` cannot open, nor who shares a key with
     them only."""
@@ -40,11 +45,11 @@ def opens_for_some(
         state.own_leaf_node,
         state.signer,
         group.group_id,
-        os.urandom,
+        random,
         state.keys,
     )
     path_context = group.public.next_context(applied, fresh.tree)
-    path = spoilt(fresh, fresh.seal(path_context.encode(), os.urandom), closed)
+    path = spoilt(fresh, fresh.seal(path_context.encode(), random), closed)
     commit = Commit(tuple(entry(each) for each in listed), path)
     content = framed(group.group_id, group.epoch, Sender.member(group.own_leaf), commit, instance)
     signature = sign(suite, state.signer, PUBLIC, content, group.context.encode())

@@ -13,6 +13,7 @@ from ordering import Model
 from tests.sim.draw import draw
 from tests.sim.plan import Fault
 from tests.sim.ranges import play_range
+from tests.sim.real import MlsRun, draw_mls
 from tests.sim.scenario import Broken, Scenario, names
 from tests.sim.score import Score
 from tests.sim.show import Tape
@@ -59,6 +60,12 @@ def play_seed(drawing: Drawing, seed: int, score: Score) -> None:
     score.add(drawing.simulation(seed).run(), f"{COMMAND} --replay {seed} {drawing.words}".rstrip())
 
 
+def play_mls(drawing: Drawing, seed: int, score: Score) -> None:
+    """One drawn run with real groups."""
+    outcome = MlsRun(draw_mls(seed, without=drawing.without, **drawing.fixed)).run()
+    score.add(outcome, f"{COMMAND} --mls --replay {seed} {drawing.words}".rstrip())
+
+
 def play_twins(number: int, score: Score) -> None:
     """One sample, or all schedules of a root."""
     for played in play_number(number):
@@ -69,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     options = _parser().parse_args(arguments)
     drawing = Drawing.of(options)
+    if options.mls and options.replay is not None:
+        plan = draw_mls(options.replay, without=drawing.without, **drawing.fixed)
+        return show(MlsRun(plan, Tape(print, only=options.member)))
     if options.replay is not None:
         return replay(drawing, options.replay, options.member)
     if options.scenario is not None:
@@ -79,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report(play_range(play_twins, options.start, options.count, options.jobs, chunk=1))
     if options.trace:
         return trace(drawing, range(options.start, options.start + options.count))
-    score = play_range(partial(play_seed, drawing), options.start, options.count, options.jobs)
+    play = play_mls if options.mls else play_seed
+    score = play_range(partial(play, drawing), options.start, options.count, options.jobs)
     return report(score)
 
 
@@ -103,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"voters with a copy: numbers below {EXHAUSTIVE} are all schedules of four, the others samples of more",
     )
+    parser.add_argument("--mls", action="store_true", help="with real MLS groups and the node's own judgement")
     parser.add_argument("--schedule", help="show one schedule of --twins, as a failure names it")
     parser.add_argument("--scenario", choices=names(), metavar="NAME", help=f"show a story: {', '.join(names())}")
     parser.add_argument("--trace", action="store_true", help="print the hash of every run's trace")

@@ -53,6 +53,7 @@ class Bundles:
             hard=verdict.hard and of_this,
             soft=soft,
             available=True,
+            resync=verdict.resync,
         )
 
     def _last_won(self, author: int, epoch: int) -> int:

@@ -355,6 +355,7 @@ class Node:
         self.disk.transaction(epoch, records, self.bundles.staged.items(), applied, sync=own)
         self.bundles.staged.clear()
         if applied is not None:
+            self.sim.group.applied(epoch, applied)
             self.sim.applied(self)
 
     def _perform(self, epoch: int, effect: Effect) -> None:

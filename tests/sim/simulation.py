@@ -57,14 +57,21 @@ class Outcome:
 class Simulation:
     """One run. Tests may reach for `nodes`, `network` and `world` and direct it themselves."""
 
-    def __init__(self, plan: Plan, tape: Tape | None = None, *, crash_rule: CrashRule | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        tape: Tape | None = None,
+        *,
+        crash_rule: CrashRule | None = None,
+        group: Group | None = None,
+    ) -> None:
         self.plan = plan
         self.tape = tape
         self.timing = plan.timing
         self.world = World(plan.seed)
         self.network = Network(self.world, plan.weather)
         keys = TrueKeys() if plan.true_signatures else Keys()
-        self.group = Group(plan.members, plan.seated, plan.model, rotate=plan.rotate, keys=keys)
+        self.group = group or Group(plan.members, plan.seated, plan.model, rotate=plan.rotate, keys=keys)
         self.watch = Watch(self)
         self.stop_on_violation = True
         self.healed = False
@@ -203,7 +210,7 @@ class Simulation:
                 self.heal()
                 done = self.world.run(self.deadline_s(), self._finished)
             reason = None if done else self._stall()
-            reason = reason or self._late() or self._chains()
+            reason = reason or self._late() or self.chains()
         except Violation as violation:
             reason = str(violation)
         except Exception as error:  # noqa: BLE001 - a core that raises has failed the seed, and the run says which
@@ -261,7 +268,7 @@ class Simulation:
         places = ", ".join(f"{node.member} in epoch {node.epoch} view {node.state.view}" for node in left)
         return f"stall: no progress after healing for members {places} (at {self.world.now_s:.0f} s)"
 
-    def _chains(self) -> str | None:
+    def chains(self) -> str | None:
         """Everyone's decided log verifies offline, from genesis on."""
         for node in self.awake():
             entries = [

@@ -56,6 +56,10 @@ class TrueKeys(Keys):
         super().__init__()
         self._private: dict[bytes, SignaturePrivateKey] = {}
 
+    def hold(self, key: SignaturePrivateKey) -> None:
+        """One made elsewhere."""
+        self._private[key.public] = key
+
     def generate(self, name: str) -> bytes:
         """A public key by this name."""
         key = ed25519_load(blake2b(name.encode(), digest_size=32, person=b"seed").digest())
@@ -83,7 +87,12 @@ class Verdict:
     proposal_class: ProposalClass
     bytes_s: float  # what a transfer takes on top of the link's delay
 
-    def soft(self, member: int) -> bool:
+    @property
+    def resync(self) -> bool:
+        """Whether a member comes back by it; the toy has no such."""
+        return False
+
+    def soft(self, member: int) -> bool | None:
         """Whether this member can open it."""
         return self.opens_for is None or member in self.opens_for
 
@@ -156,6 +165,9 @@ class Group:
         verdict = Verdict(name, epoch, candidate, hard, opens_for, proposal_class, max(bytes_s, self.bytes_s))
         self.verdicts.setdefault(id, verdict)
         return candidate
+
+    def applied(self, epoch: int, id: BundleId) -> None:
+        """A member has left an epoch by this bundle."""
 
     def name(self, id: bytes) -> str:
         """A bundle's readable name."""
