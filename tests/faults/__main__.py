@@ -35,7 +35,7 @@ def counts(done: Run) -> str:
     refused = ", ".join(f"{count} {code}" for code, count in sorted(record.refused.items())) or "none"
     return (
         f"faults: {faults}\n"
-        f"acknowledged: {len(record.sent)} messages, {len(record.submitted)} changes\n"
+        f"acknowledged: {len(record.promised)} messages, {len(record.submitted)} changes\n"
         f"unanswered: {record.unanswered} (the node was killed or stopped meanwhile); refused: {refused}\n"
         f"after the last fault everybody had caught up within {done.recovery_s:.1f} s"
     )

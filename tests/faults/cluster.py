@@ -143,6 +143,8 @@ def cluster(count: int, *, may_mount: bool = True) -> Iterator[tuple[Cluster, Pa
         mounted = _small_disk(folder, count) if may_mount else None
         with interruptible():
             nodes = make_nodes(folder, count, Settings())
+            if mounted is not None:  # its log is evidence, and must not be cut short by its full disk
+                nodes[-1].log_path.symlink_to(folder / "last.log")
             relay.tell({"nodes": {_port(node): number for number, node in enumerate(nodes)}})
             processes = Processes(_faulty(imported(), relay.port, clocks))
             running = Cluster(nodes, processes, relay, clocks)

@@ -34,7 +34,8 @@ class Record:
 
     faults: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
-    sent: list[Sent] = field(default_factory=list)
+    promised: dict[str, str] = field(default_factory=dict)  # acknowledged texts, no two alike -> name of the node
+    sent: list[Sent] = field(default_factory=list)  # the same as the nodes' feeds have them in the end
     submitted: list[Submitted] = field(default_factory=list)
     unanswered: int = 0  # the node was killed before it answered, or could not be asked
     refused: Counter[str] = field(default_factory=Counter)  # by what the node said
@@ -51,7 +52,7 @@ class Play:
         self.record = Record()
         self.group = ""
         self._began_s = time.monotonic()
-        self._calls: list[tuple[NodeProcess, Call[Any]]] = []
+        self._calls: list[tuple[NodeProcess, Call[Any], str]] = []  # with what is said by it
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
         self._busy: dict[str, Callable[[], None]] = {}  # what a fault holds -> how it ends
@@ -92,14 +93,18 @@ class Play:
         """Wait until everybody is where the others are and has what was promised; what does not come is noted."""
         while self._calls:
             self._collect(LOOK_S)
-        due = {each.message_id for each in self.record.sent}
         try:
             self._until("all agree and have nothing left to do", lambda: self._settled(len(self.nodes)))
-            self._until("every message is everywhere", lambda: all(due <= self._read(node) for node in self.nodes))
+            self._until("every message is everywhere", self._all_read)
             self._until("all agree", lambda: self._settled(len(self.nodes)))
             self._note("everybody is in the same epoch, with every message")
         except TimeoutError as error:
             self._note(str(error))
+        found = {item.text: item for node in self.nodes for item in self._read(node)}
+        for text, name in self.record.promised.items():
+            item = found.get(text)
+            if item is not None:
+                self.record.sent.append(Sent(name, PHASE, item.message_id, item.epoch))
 
     # --- what goes on all the while ---
 
@@ -107,32 +112,32 @@ class Play:
         self._later(self.chance.uniform(*BETWEEN_WORDS_S), self._talk)
         self._said += 1
         request = schema.GroupSendRequest(group=self.group, text=f"{self._said}: {self.chance.getrandbits(64):016x}")
-        self._send(op.GROUP_SEND, request)
+        self._send(op.GROUP_SEND, request, request.text)
 
     def _change(self) -> None:
         self._later(self.chance.uniform(*BETWEEN_CHANGES_S), self._change)
         self._send(op.GROUP_UPDATE, schema.ChangeRequest(group=self.group, wait=False))
 
-    def _send(self, operation: op.Operation[Any, Any], request: schema.Request) -> None:
+    def _send(self, operation: op.Operation[Any, Any], request: schema.Request, text: str = "") -> None:
         running = [node for node in self.nodes if node.is_running]
         if running:
             node = self.chance.choice(running)
-            self._calls.append((node, Call(node.config.socket_path, operation, request)))
+            self._calls.append((node, Call(node.config.socket_path, operation, request), text))
 
     def _collect(self, wait_s: float) -> None:
         """Take in answers for so long at most."""
-        live = [call for _, call in self._calls if not call.is_over]
+        live = [call for _, call, _ in self._calls if not call.is_over]
         readable: list[Any] = []
         if live:
             readable, _, _ = select.select(live, [], [], wait_s)
         elif len(self._calls) == len(live):
             time.sleep(wait_s)
-        over = [(node, call) for node, call in self._calls if call.is_over or call in readable]
+        over = [each for each in self._calls if each[1].is_over or each[1] in readable]
         self._calls = [each for each in self._calls if each not in over]
-        for node, call in over:
-            self._take(node, call)
+        for node, call, text in over:
+            self._take(node, call, text)
 
-    def _take(self, node: NodeProcess, call: Call[Any]) -> None:
+    def _take(self, node: NodeProcess, call: Call[Any], text: str) -> None:
         try:
             answer = call.reply()
         except ApiError as error:
@@ -141,7 +146,7 @@ class Play:
             self.record.unanswered += 1
         else:
             if isinstance(answer, schema.SendResult):
-                self.record.sent.append(Sent(node.name, PHASE, answer.message_id, answer.epoch))
+                self.record.promised[text] = node.name
             else:
                 self.record.submitted.append(Submitted(node.name, "update", PHASE, answer.intent_id))
 
@@ -259,13 +264,17 @@ class Play:
                 return False
         return len({each.epoch_fingerprint for each in found}) == 1
 
-    def _read(self, node: NodeProcess) -> set[str]:
-        ids: set[str] = set()
+    def _all_read(self) -> bool:
+        due = self.record.promised.keys()
+        return all(due <= {item.text for item in self._read(node)} for node in self.nodes)
+
+    def _read(self, node: NodeProcess) -> list[schema.MessageItem]:
+        items: list[schema.MessageItem] = []
         seq = 0
         while True:
             request = schema.GroupReadRequest(group=self.group, after_seq=seq, limit=schema.PAGE_SIZE_MAX)
             page: schema.MessagePage = self._ask(node, op.GROUP_READ, request)
-            ids |= {message.message_id for message in page.messages}
+            items += page.messages
             seq = page.last_seq
             if not page.has_more:
-                return ids
+                return items

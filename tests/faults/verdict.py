@@ -55,6 +55,9 @@ def judge(nodes: Sequence[NodeProcess], folder: Path, group: str, record: Record
     group_id = bytes.fromhex(group)
     case = case_of(story, [read_evidence(node.name, node.peer_id, node.config, group_id) for node in nodes])
     verdict = Verdict([(name, *check(case)) for name, check in CHECKS])
+    lost = sorted(set(record.promised) - {each.body.text for node in case.nodes for each in node.heard})
+    said = [f"{record.promised[text]} acknowledged {text!r}: nobody holds it" for text in lost]
+    verdict.lines.append(("nothing acknowledged is lost", f"{len(record.promised)} messages", said))
     verdict.lines.append(("no task failed but for want of disk", *_tasks(case, nodes)))
     verdict.lines.append(("every node stopped when asked to", *_stopped(nodes)))
     return verdict
