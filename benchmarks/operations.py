@@ -198,7 +198,15 @@ class Scene:
 
     def _encode_tree(self) -> Operation:
         tree = self.world.tree
-        return Operation("encode_tree", tree.encode, floors.nothing(), len(tree.encode()))
+        size = len(tree.encode())
+        pieces = [node for node in tree.root.nodes() if node._encoding is not None]
+
+        def encode() -> None:
+            for node in pieces:
+                node._encoding = None  # as if it had not been encoded before
+            tree.encode()
+
+        return Operation("encode_tree", encode, floors.nothing(), size)
 
     def _decode_tree(self) -> Operation:
         row, data = self.world.row, self.world.tree.encode()

@@ -15,7 +15,7 @@ from mls.proposals import Add, GroupContextExtensions, Proposal, ReInit, SelfRem
 from mls.registry import LeafNodeSource, WireFormat
 from mls.state import GroupState, OwnProposal
 from mls.validation.leaves import check_lifetime
-from mls.validation.proposals import check_added, check_proposal
+from mls.validation.proposals import check_added, check_proposal, check_types_are_known
 
 
 def propose(
@@ -74,6 +74,7 @@ def _sent(
     listed = ListedProposal(proposal, sender)
     check_proposal(state.suite, public.context, public.tree, listed, state.config.validate_credential)
     check_added(state.suite, [listed])
+    check_types_are_known(public.tree, [listed])
     content = framed(public.group_id, public.epoch, sender, proposal, authenticated_data)
     authenticated = sign_content(state.suite, state.signer, wire_format, content, public.context.encode())
     state, message = protected(state, authenticated, random)

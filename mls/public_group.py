@@ -32,7 +32,7 @@ from mls.tree.ratchet import RatchetTree
 from mls.validation.commits import check_new_tree, check_path_presence, sets_extensions
 from mls.validation.external import check_external_list, check_joiner, replaced_leaf
 from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
-from mls.validation.proposals import check_added, check_list, check_proposal, check_replacement
+from mls.validation.proposals import check_added, check_list, check_proposal, check_replacement, check_types_are_known
 from mls.validation.signatures import Map
 
 PUBLIC_FORMAT = 2
@@ -175,6 +175,7 @@ class PublicGroup:
             check_external_list(proposals)
         else:
             check_list(self.tree, sender.leaf_index, proposals)
+        check_types_are_known(self.tree, proposals)
         for each in proposals:
             self._check_single(each, config)
         check_added(self.suite, proposals, config.map_signatures)

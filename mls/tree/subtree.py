@@ -21,8 +21,9 @@ _LEAF_TAG, _PARENT_TAG = bytes((NodeType.LEAF,)), bytes((NodeType.PARENT,))
 _ABSENT, _PRESENT = b"\x00", b"\x01"
 
 PIECE_HEIGHT = 6
-"""Subtrees of this height remember their encoding. A Commit changes one of them and what is above it; the rest of a
-large tree's encoding is then put together from pieces of 64 leaves."""
+"""Subtrees of this height remember their encoding once it was asked for: as many bytes again as their nodes keep. A
+Commit changes one of them and what is above it; the rest of a large tree is then put together from pieces of 64 leaves.
+"""
 
 
 class CredentialTypes(NamedTuple):

@@ -31,10 +31,10 @@ from mls.proposals import (
 )
 from mls.psks import PreSharedKeyID
 from mls.registry import (
+    DEFAULT_PROPOSAL_TYPES,
     EXTERNAL_SENDER_PROPOSAL_TYPES,
     ExtensionType,
     LeafNodeSource,
-    ProposalType,
     ResumptionPSKUsage,
     SenderType,
 )
@@ -75,7 +75,7 @@ def check_proposal(
             if sender.sender_type is not SenderType.NEW_MEMBER_COMMIT:
                 raise InvalidError("V104", "an ExternalInit outside an external Commit")
         case SelfRemove():
-            check_everyone_knows(tree, ProposalType.SELF_REMOVE)
+            pass  # whether all know it shows beside the rest of the list
         case GroupContextExtensions(extensions):
             check_extensions(extensions, GROUP_CONTEXT_PLACE, "the new group context")
             unchanged = find(extensions, ExtensionType.EXTERNAL_SENDERS) == find(
@@ -169,11 +169,19 @@ def check_psks_differ(proposals: Sequence[ListedProposal]) -> None:
         raise InvalidError("V160", f"{len(psks)} PSKs in one Commit, more than {PSK_COUNT_MAX}")
 
 
-def check_everyone_knows(tree: RatchetTree, proposal_type: ProposalType) -> None:
-    """A proposal type beyond the default ones is used only where every member lists it (V112, V128)."""
+def check_types_are_known(tree: RatchetTree, proposals: Sequence[ListedProposal]) -> None:
+    """A type beyond the default ones is used where every member who stays to process the Commit lists it (V112, V128).
+
+    Who is removed by it need not know the type (§12.2), nor who is added.
+    """
+    types = {int(each.proposal.proposal_type) for each in proposals} - DEFAULT_PROPOSAL_TYPES
+    if not types:
+        return
+    removed = removed_leaves(proposals)
     for leaf_index, leaf in tree.members():
-        if proposal_type not in leaf.capabilities.proposals:
-            raise InvalidError("V112", f"a {proposal_type.name}, which leaf {leaf_index} does not know")
+        missing = types.difference(leaf.capabilities.proposals)
+        if missing and leaf_index not in removed:
+            raise InvalidError("V112", f"proposals of types {sorted(missing)}, which leaf {leaf_index} does not know")
 
 
 def check_one_change_per_leaf(committer: int | None, proposals: Sequence[ListedProposal]) -> None:

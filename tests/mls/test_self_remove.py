@@ -8,7 +8,7 @@ import pytest
 from mls.capabilities import own_capabilities
 from mls.errors import InvalidError, MisuseError
 from mls.framing import FramedContent, MLSMessage, PublicMessage, Sender
-from mls.proposals import Commit, Proposal, ProposalOrRef, Remove, SelfRemove, self_remove
+from mls.proposals import Commit, Proposal, ProposalOrRef, Remove, SelfRemove, remove, self_remove
 from mls.public_group import public_content
 from mls.registry import ProposalType, SenderType, WireFormat
 from mls.validation.messages import check_proposal_message
@@ -140,6 +140,22 @@ def test_v112_where_somebody_does_not_know_the_type() -> None:
     proposal = Forger(world["bob"], world.random).proposal(SelfRemove())
     commit = Forger(world["alice"], world.random).commit(references=[proposal])
     refused(world["carol"], "V112", commit, [proposal])
+
+
+def test_v128_who_is_removed_need_not_know_the_type() -> None:
+    """It does not process the commit (§12.2): others accept this one, so refusing it would split the group."""
+    world = Members("alice", "bob")
+    old = Client("carol", 1, world.random)
+    old.capabilities = replace(own_capabilities((POLICY, VOTER)), proposals=())
+    world.clients["carol"] = old
+    world.add("alice", "carol", "dave")
+    proposal = Forger(world["bob"], world.random).proposal(SelfRemove())
+    made = world["alice"].commit(world.random, NOW, proposals=[remove(world.leaf("carol"))], references=[proposal])
+    staged = world["dave"].stage(made.message, proposals=[proposal], now=NOW)
+    assert staged.successor is not None
+    assert staged.successor.epoch_authenticator == made.successor.epoch_authenticator
+    assert world["alice"].choose([proposal], NOW) == ()
+    refused(world["dave"], "V112", Forger(world["alice"], world.random).commit(references=[proposal]), [proposal])
 
 
 def test_we_ask_to_leave_once_in_an_epoch(world: Members) -> None:
