@@ -136,6 +136,7 @@ def play(ledger: Ledger, scale: float, jobs: int) -> None:
         for start, count in part.chunks(scale if part.chunk > 1 else 1.0)
         if (part.name, start, count) not in done
     ]
+    left.sort(key=lambda job: (job[1] - PARTS[job[0]].start) / PARTS[job[0]].count)  # of each part alike, at any time
     began_s, runs = monotonic(), 0
     with Pool(jobs, maxtasksperchild=100) as pool:
         for number, (job, score, seconds) in enumerate(pool.imap_unordered(play_job, left), 1):

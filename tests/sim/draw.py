@@ -7,11 +7,11 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
-from ordering import Model, fault_count, quorum_size
+from ordering import Model, Timing, fault_count, quorum_size
 from tests.sim.network import FAIR, Weather
 from tests.sim.plan import Cut, Fault, Lie, Moment, Plan
 
-SIZES: Final = {1: 4, 3: 36, 4: 48, 5: 6, 7: 5, 10: 1}
+SIZES: Final = {1: 3, 3: 40, 4: 48, 5: 4, 7: 4, 10: 1}
 """Seats, and how many runs of a hundred have them."""
 
 TRUE_SIGNATURES_EVERY: Final = 200
@@ -36,7 +36,7 @@ def draw(seed: int, *, hard: bool = False, without: Collection[Fault] = (), **fi
     honest = [member for member in range(seated) if member not in [liar for liar, _ in liars]]
     dead_count = chance.randint(0, away_max) if away_max > 0 and not rotate and chance.random() < 0.4 else 0
     calm = chance.random() < 0.08 and not hard
-    heal_at_s = 0.0 if calm else chance.uniform(10.0, 60.0) if hard else chance.uniform(0.3, 5.0)
+    heal_at_s = 0.0 if calm else chance.uniform(10.0, 60.0) if hard else chance.uniform(0.2, 3.0)
     gone = sorted(chance.sample(honest, dead_count))
     storm = _Storm(chance, members, heal_at_s)
     plan = Plan(
@@ -45,7 +45,8 @@ def draw(seed: int, *, hard: bool = False, without: Collection[Fault] = (), **fi
         seated=seated,
         followers=followers,
         rotate=rotate,
-        epochs=chance.choices((1, 2, 3), (14, 5, 1))[0],
+        epochs=chance.choices((1, 2, 3), (16, 4, 1))[0],
+        timing=Timing(delta_s=chance.choice((0.2, 0.2, 0.5))),
         weather=storm.weather((0.3, 0.6, 0.8) if hard else (0.0, 0.1, 0.3, 0.45)),
         heal_at_s=heal_at_s,
         cuts=storm.cuts(12 if hard else 3),

@@ -97,6 +97,7 @@ class Plan:
     commit_spread_s: float = 0.5
     steady: int | None = None  # honest, never gone; its commits open for everyone
     partial_chance: float = 0.0  # others' commits open for some members only
+    intents: bool = False  # every member wants one thing, and commits in each epoch until it is decided
     urgent_chance: float = 0.0
     bytes_s: float = 0.0  # transfers take up to this on top of the delay
     judge_s: float = 0.0  # the soft verdict comes so much after the bytes

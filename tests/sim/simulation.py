@@ -240,7 +240,7 @@ class Simulation:
 
     def applied(self, node: Node) -> None:
         """A member has left another epoch for good."""
-        if node.honest and len(node.disk.applied) >= self.plan.epochs:
+        if node.honest and (len(node.disk.applied) >= self.plan.epochs or self._wishes_done(node)):
             self._unfinished.pop(node.member, None)
 
     def deadline_s(self) -> float:
@@ -302,9 +302,19 @@ class Simulation:
         if epoch >= plan.epochs or not node.wants_to_commit:
             return
         steady = node.member == plan.steady
-        if steady or chance.random() < plan.commit_chance:
+        if plan.intents and self.wishes_decided(node).count(node.member):
+            return
+        if steady or plan.intents or chance.random() < plan.commit_chance:
             delay_s = chance.uniform(0.0, plan.commit_spread_s)
             self.world.after(delay_s, self._author, node, node.disk.boots, epoch, steady)
+
+    def _wishes_done(self, node: Node) -> bool:
+        return self.plan.intents and set(self.wishes_decided(node)) >= set(self.nodes)
+
+    def wishes_decided(self, node: Node) -> list[int]:
+        """Whose wishes the epochs that this member has left carried out, in order; plain commits carry out none."""
+        candidates = [self.group.verdicts[id].candidate for id in node.disk.applied]
+        return [candidate.author for candidate in candidates if candidate.ordinal == INTENT_ORDINAL]
 
     def _author(self, node: Node, boot: int, epoch: int, steady: bool) -> None:
         if node.alive and node.disk.boots == boot and node.epoch == epoch:
