@@ -122,6 +122,9 @@ def write(
         intent = transaction.intent(intent_id)
         if intent is not None:
             write_end(transaction, after, intent, DONE, epoch, now_ms, candidate_id=decision.id)
+    by = _member_peer(adoption)
+    if after.is_cut_off and not before.is_cut_off and by != context.identity.peer_id:
+        cut_off.blame(transaction, after.group_id, by)
     if (news := cut_off.news(before, after)) is not None:
         transaction.append_feed(notice_row(after, feed.HEALTH, news, now_ms))
     if after.removed:
@@ -260,6 +263,15 @@ def _successor(context: NodeContext, holding: Holding, known: Known, own: Built 
     if staged.successor is None:
         return cut_off.followed(known.valid.staged, peer)
     return staged.successor.following(holding.group)
+
+
+def _member_peer(adoption: Adoption) -> PeerId:
+    """Whose commit it was."""
+    present = adoption.before.public
+    assert present is not None
+    leaf = present.leaf(adoption.known.member)
+    assert leaf is not None, "hard validity found the member"
+    return peer_of(present, leaf)
 
 
 def _decision_row(adoption: Adoption, committee: Committee, rivals: int, now_ms: int) -> FeedRow:

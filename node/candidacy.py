@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Final
 
 from mls import Group, MlsError
+from node import cut_off
 from node.building import Built
 from node.context import NodeContext, group_config
-from node.electorate import RuleError
+from node.electorate import RuleError, peer_of
 from node.holding import Holding
 from node.judgement import Epoch, HardValid, Known, check_wrapper, judge_hard, member_of, stage
 from node.logs import logger, short
@@ -158,8 +159,7 @@ class Candidacy:
         if known.valid is None or not self._judges:
             return
         if self.holding.is_cut_off:  # we could open nothing; see `ordering.CandidateFacts`
-            seated = self.epoch.voting.committee.voter_of_leaf(known.member) is not None
-            known.soft = True if known.valid.is_resync and seated else None
+            known.soft = True if known.own or self._may_come_back(known.valid) else None
             return
         known.waits = False
         try:
@@ -173,6 +173,19 @@ class Candidacy:
             if known.soft_detail != str(error):
                 known.soft_detail = str(error)
                 log.info("candidate is soft-invalid", group=short(self.holding.group_id), reason=str(error))
+
+    def _may_come_back(self, valid: HardValid) -> bool:
+        """Cut off: whether we speak for a resync, blindly, since its voter cannot vote for anything else either.
+
+        Not for whose own commit began the epoch, for it was not cut off; nor for whose commit we could not open: what
+        it did to us it may do to others, and with the blind on its side it would need the fewer of them.
+        """
+        committee, public = self.epoch.voting.committee, self.epoch.public
+        leaf = None if valid.replaced is None else public.leaf(valid.replaced)
+        if valid.replaced is None or leaf is None or committee.voter_of_leaf(valid.replaced) is None:
+            return False
+        began = self.holding.extra.last_won(valid.replaced) >= public.epoch - 1
+        return not began and peer_of(public, leaf) not in cut_off.blamed(self.context.store, self.holding.group_id)
 
 
 def is_candidate(reply: bytes, id: BundleId) -> bool:

@@ -7,15 +7,38 @@ only on resyncs of voters), it comes back by a commit of its own (`node.resync`)
 closed to it. The same goes for a node whose leaf another copy of it has replaced, such as a restored backup.
 """
 
+from typing import Final
+
 from mls import PublicGroup, PublicStaged
 from node.electorate import leaf_of_peer
 from node.holding import Holding
 from node.peer_id import PeerId
+from node.store_reads import StoreReads
+from node.store_writes import Transaction
 
 CUT_OFF_TEXT = "this node could not open the last change of the group: it votes on, and comes back by itself"
 
-NO_FINGERPRINT = b""
+BLAMED_MAX: Final = 64  # peers that we hold a commit against
+
+NO_FINGERPRINT: Final = b""
 """What a cut-off member puts into its Status: signed, it says that it stands in the epoch without its secrets."""
+
+
+def blamed(store: StoreReads, group_id: bytes) -> frozenset[PeerId]:
+    """The peers whose decided commits we could not open, the last so many. Nobody but us can know it."""
+    data = store.meta(_blame_key(group_id))
+    return frozenset(data.decode().split()) if data else frozenset()
+
+
+def blame(transaction: Transaction, group_id: bytes, peer: PeerId) -> None:
+    """Remember whose commit has cut us off."""
+    data = transaction.meta(_blame_key(group_id)) or b""
+    known = [each for each in data.decode().split() if each != peer]
+    transaction.put_meta(_blame_key(group_id), " ".join([*known, peer][-BLAMED_MAX:]).encode())
+
+
+def _blame_key(group_id: bytes) -> str:
+    return f"cut-off-by/{group_id.hex()}"
 
 
 def followed(staged: PublicStaged, peer: PeerId) -> PublicGroup | None:

@@ -19,6 +19,7 @@ from node.intents import DONE, UPDATE
 from node.ordering_records import stored_decision
 from node.peer_id import PeerId
 from node.peer_messages import GROUP_INFO_PROTOCOL
+from node.resync import build_resync
 from node.transport import RefusedError
 from tests.node.hostile import offer, opens_for_some
 from tests.node.test_session import message_count
@@ -63,7 +64,6 @@ async def test_cut_off_then_silent_of_four(tmp_path: Path, autojump_clock: MockC
         await until(lambda: message_count(cyn) == 2)
         assert any("could not open" in text for text in told(cyn))
         assert any(f"epoch {ended + 1} cannot be read" in text for text in told(cyn))
-        assert any("could not open" in text for text in told(ada)), "it said so, signed"
 
 
 async def test_cut_off_then_silent_of_seven(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -166,6 +166,7 @@ async def test_what_was_said_meanwhile_stays_closed(tmp_path: Path, autojump_clo
             await cyn.session.send("hello?")
         await trio.sleep(10)
         assert cyn.epoch == ended + 1
+        assert any("could not open the change" in text for text in told(ada)), "it said so, signed"
         row = await cyn.submit(UPDATE)
 
         for member in (ada, bob):
@@ -274,3 +275,41 @@ def with_another_key(group: Group) -> bytes:
         group.suite, group.state.signer, info.group_context, (wrong,), info.confirmation_tag, group.own_leaf
     )
     return frame(signed)
+
+
+async def test_the_blind_do_not_help_who_blinded_them(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Or one liar could cut off a quorum step by step: with each commit more of those who vote could open none of them.
+
+    Nor do they help back who cannot be cut off, since its own commit began the epoch."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        for member in (ada, bob, dan):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, refuse)
+        agreement, ended = dan.session.agreement, dan.epoch
+        now = dan.node.context.now_ms() // 1000
+        await offer(dan, opens_for_some(agreement.group, agreement.epoch.instance, {2}, now))
+        await until(lambda: all(member.epoch > ended for member in (ada, bob, cyn, dan)))
+        assert cyn.session.holding.is_cut_off
+        assert soft_of(cyn, dan) is None
+        assert soft_of(cyn, bob) is True
+        assert soft_of(ada, dan) is True, "who can open it speaks for itself"
+
+        assert (await ada.update()).state == DONE
+        await until(lambda: cyn.epoch == ada.epoch == bob.epoch)
+        assert soft_of(cyn, ada) is None
+        assert soft_of(cyn, dan) is None, "for good"
+        assert soft_of(cyn, bob) is True
+        await cyn.stop()
+        await cyn.start()
+        assert soft_of(cyn, dan) is None, "after a restart too"
+
+
+def soft_of(judge: Member, member: Member) -> bool | None:
+    """What one makes of another's resync."""
+    agreement = member.session.agreement
+    key = member.session.holding.vote_key
+    info = agreement.group.group_info(inline_tree=False, external_pub=True)
+    built = build_resync(member.node.context, agreement.epoch, agreement.own_leaf, key, info, 0)
+    known = judge.session.agreement.candidacy.admit(built.candidate)
+    assert known.valid is not None
+    return known.soft
