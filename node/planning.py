@@ -61,6 +61,7 @@ from ordering import OrderingError, Policy
 
 PROPOSALS_PER_COMMIT_MAX: Final = 128
 PROPOSALS_SIZE_MAX: Final = 384 * 1024  # of one commit's wishes together, so that a bundle fits in a frame
+WISHES_JUDGED_MAX: Final = 512  # of others, the fairest first, in one plan
 KEY_PACKAGES_READ_MAX: Final = 1024
 
 SOLE_VOTER: Final = (
@@ -214,11 +215,11 @@ def plan(
     """
     members = {peer_of(group.public, leaf): (leaf_index, leaf) for leaf_index, leaf in group.public.leaves()}
     draft = Draft(group, may_opt_in, members)
-    draft.is_urgent = may_hurry and _has_removal(draft, intents, others)
+    draft.is_urgent = may_hurry and _has_removal(draft, intents, others[:WISHES_JUDGED_MAX])
     carried: list[IntentRow] = []
     folded: list[Wanted] = []
     settled: list[Settled] = []
-    for intent, wanted in _interleaved(intents, others):
+    for intent, wanted in _interleaved(intents, others[:WISHES_JUDGED_MAX]):
         if intent is not None:
             try:
                 found = draft.judge(intent.kind, intent.body, group.own_leaf)

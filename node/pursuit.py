@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mls import MlsError, self_remove
 from node.building import Built, build_for_intents
-from node.electorate import RuleError, seats_of
+from node.electorate import RuleError, can_go_on, seats_of
 from node.folding import INTENTS_LABEL, Book, Offer, SharedIntent, Wanted, offered
 from node.intents import FAILED, LEAVE
 from node.logs import logger, short
@@ -95,8 +95,8 @@ class Pursuit:
         if not self._awake or not agreement.may_build:
             return
         own = agreement.context.store.open_intents(agreement.holding.group_id)
-        self._offer(own)
         if agreement.candidacy.has_own(INTENT_ORDINAL) or self._is_held_back:
+            self._offer(own)
             return
         others = self.book.wanted(agreement.holding.group_id)
         if not own and not others:
@@ -104,6 +104,8 @@ class Pursuit:
         wanted = self._plan(own, others)
         if wanted.settled:
             agreement.settle(wanted.settled)
+            own = agreement.context.store.open_intents(agreement.holding.group_id)
+        self._offer(own)
         if wanted.is_empty:
             return
         now = agreement.context.now_s()
@@ -323,6 +325,8 @@ class Pursuit:
     def _leaving(self) -> bytes | None:
         """Our proposal to leave, of this epoch. It is public, so no state of ours depends on it."""
         agreement = self._agreement
+        if not can_go_on(agreement.public, agreement.epoch.voting, frozenset((agreement.own_leaf,))):
+            return None
         if self._leave is None:
             now = agreement.context.now_ms() // 1000
             try:
