@@ -54,6 +54,7 @@ class Piece(Wire, frozen=True):
     peer: Annotated[str, Meta(max_length=128)]
     epoch: int
     evidence: Evidence
+    is_spent: bool = False  # it has left or was removed since: who adds it again means to
 
 
 class Book(Wire, frozen=True):
@@ -83,7 +84,7 @@ class Book(Wire, frozen=True):
         """The first piece against each present member, by its leaf."""
         found: dict[int, Piece] = {}
         for piece in self.pieces:
-            leaf_index = leaf_of_peer(public, piece.peer)
+            leaf_index = None if piece.is_spent else leaf_of_peer(public, piece.peer)
             if leaf_index is not None:
                 found.setdefault(leaf_index, piece)
         return found
@@ -132,6 +133,7 @@ class Eviction:
     def begin(self, turn: Turn) -> None:
         """An epoch is entered, or the evidence has grown."""
         self.turn = turn
+        self._spend()
         self.due_at_s = self._our_turn_s()
 
     def end(self) -> None:
@@ -170,6 +172,18 @@ class Eviction:
         """A member has connected: it is told what convicts present members."""
         for piece in list(self.book.convicting(self.turn.public).values())[:TOLD_MAX]:
             self._tell(peer, piece.evidence)
+
+    def _spend(self) -> None:
+        """What convicted somebody who is gone has served its purpose."""
+        gone = {each.peer for each in self.book.pieces if leaf_of_peer(self.turn.public, each.peer) is None}
+        if any(each.peer in gone and not each.is_spent for each in self.book.pieces):
+            pieces = (
+                Piece(each.peer, each.epoch, each.evidence, each.is_spent or each.peer in gone)
+                for each in self.book.pieces
+            )
+            self.book = Book(tuple(pieces))
+            with self.context.store.transaction() as transaction:
+                transaction.put_meta(_book_key(self.group_id), self.book.encode())
 
     def _keep(self, peer: PeerId, evidence: Evidence) -> bool:
         epoch = self.turn.public.epoch

@@ -43,9 +43,10 @@ from node.roster import Roster
 from ordering import INTENT_ORDINAL, PLAIN_ORDINAL, Bundle, Candidate, VoterExtension, candidate_bytes, possession_bytes
 
 ASKED_BESIDE_VOTERS_MAX: Final = 4  # members without a seat that are asked in a round
-PATIENCE_ROUNDS: Final = 3  # until less than f + 1 equal answers are enough
+PATIENCE_ROUNDS: Final = 5  # until less than f + 1 equal answers are enough
 AGAIN_ROUNDS: Final = 15  # from a resync that nobody decides until another is made
-ORDINALS: Final = (INTENT_ORDINAL, PLAIN_ORDINAL)  # of the first and of the second try; there is no third in an epoch
+ATTEMPTS_MAX: Final = 6  # resyncs made in one epoch
+ORDINALS: Final = (INTENT_ORDINAL, PLAIN_ORDINAL)  # of one attempt and the next, in turn
 
 log = logger("resync")
 
@@ -85,6 +86,7 @@ class Resync:
         self._offer = offer
         self._told: dict[int, Told] = {}  # by the leaf of who says so
         self._used: set[bytes] = set()  # external keys that a resync was made with
+        self._useless: set[int] = set()  # leaves whose GroupInfo led to no commit
         self._rounds = 0  # since the beginning, or the last resync
         self._over = False
 
@@ -101,7 +103,7 @@ class Resync:
         self.next_round_s = now_s + self.context.config.ordering.status_period_ms / 1000
         self._rounds += 1
         self._make()
-        if self._made >= len(ORDINALS):
+        if self._made >= ATTEMPTS_MAX:
             self.next_round_s = float("inf")
         elif not self._made or self._rounds % AGAIN_ROUNDS == 0:
             request = GroupInfoRequest(group_tag(self.epoch.public.group_id), self.epoch.public.epoch).encode()
@@ -117,39 +119,43 @@ class Resync:
 
     def _answered(self, peer: PeerId, reply: bytes | None) -> None:
         """A GroupInfo, perhaps signed by another than who gives it. What is not of our epoch and history is dropped."""
-        if reply is None or self._over or self._made >= len(ORDINALS):
+        if reply is None or self._over or self._made >= ATTEMPTS_MAX:
             return
         try:
             said = vouched(self.epoch.public, reply)
         except MlsError as error:
             log.warning("GroupInfo refused", group=self._name, peer=peer, reason=str(error))
             return
-        if said.external_pub is not None and said.signer != self.own_leaf:
+        if said.external_pub is not None and said.signer != self.own_leaf and said.signer not in self._useless:
             self._told.setdefault(said.signer, Told(said.external_pub, reply))
             self._make()
 
     def _make(self) -> None:
-        """Build and offer a resync when enough members agree on the key; raises nothing."""
-        if self._made >= len(ORDINALS) or (self._made and self._rounds < AGAIN_ROUNDS):
-            return
-        chosen = self._chosen()
-        if chosen is None:
-            return
-        self._used.add(chosen.external_pub)
-        try:
-            built = build_resync(
-                self.context, self.epoch, self.own_leaf, self._vote_key, chosen.group_info, ORDINALS[self._made]
-            )
-            self._offer(built)
-        except (MlsError, RuleError) as error:
-            log.error("no resync", group=self._name, reason=str(error))
-            return
-        self._made += 1
-        self._rounds = 0
-        log.info("resync offered", group=self._name, epoch=self.epoch.public.epoch)
+        """Build and offer a resync when enough members agree on the key; raises nothing.
 
-    def _chosen(self) -> Told | None:
-        """The key most voters vouch for, of those not tried yet, once they are enough or it has been long enough."""
+        What one of them signed may name the right key and be useless otherwise: then that of the next is taken.
+        """
+        while self._made < ATTEMPTS_MAX and not (self._made and self._rounds < AGAIN_ROUNDS):
+            signer = self._chosen()
+            if signer is None:
+                return
+            told, ordinal = self._told[signer], ORDINALS[self._made % len(ORDINALS)]
+            try:
+                self._offer(
+                    build_resync(self.context, self.epoch, self.own_leaf, self._vote_key, told.group_info, ordinal)
+                )
+            except (MlsError, RuleError) as error:
+                log.warning("no resync", group=self._name, signer=signer, reason=str(error))
+                self._useless.add(signer)
+                del self._told[signer]
+                continue
+            self._used.add(told.external_pub)
+            self._made += 1
+            self._rounds = 0
+            log.info("resync offered", group=self._name, epoch=self.epoch.public.epoch)
+
+    def _chosen(self) -> int | None:
+        """Who vouches for the key that most voters do, of those not tried yet: once they are enough, or in the end."""
         committee = self.epoch.voting.committee
         said: dict[bytes, list[int]] = {}
         for leaf, told in self._told.items():
@@ -163,7 +169,7 @@ class Resync:
         best = max(said, key=lambda key: (seated[key], len(said[key])))
         if seated[best] <= committee.faults and self._rounds <= PATIENCE_ROUNDS:
             return None
-        return self._told[said[best][0]]
+        return said[best][0]
 
     @property
     def _name(self) -> str:

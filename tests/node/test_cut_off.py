@@ -8,12 +8,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mls import Group
+from mls import Extension, ExtensionType, Group
 from mls.framing import MLSMessage, frame
 from mls.group_info import GroupInfo, external_pub_extension, sign_group_info
 from node import feed
 from node.api.errors import ApiError
-from node.feed import NoticeBody
+from node.feed import DecisionBody, NoticeBody
 from node.holding import CUT_OFF, OK
 from node.intents import DONE, UPDATE
 from node.ordering_records import stored_decision
@@ -94,6 +94,30 @@ async def test_who_has_no_seat_comes_back_too(tmp_path: Path, autojump_clock: Mo
 
         assert ada.epoch == ended + 2
         assert (await eve.update()).state == DONE
+
+
+async def test_it_may_come_back_at_another_place(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The tree puts who comes back on its leftmost free leaf: the seat moves there with it, and so does its history."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan, eve = await world.group_of(*SEVEN[:5], committee=4)
+        assert (await ada.remove(bob)).state == DONE
+        await world.settled(ada, cyn, dan, eve)
+        assert (await cyn.update()).state == DONE
+        await world.settled(ada, cyn, dan, eve)
+        ended = await cut_off(world, dan, [ada, eve], [cyn])
+
+        await world.settled(ada, cyn, eve)
+
+        assert ada.epoch == ended + 2
+        assert cyn.session.agreement.own_leaf == 1
+        rows = ada.node.context.store.feed_of_kind(ada.session.group_id, feed.DECISION, 0, 1000)
+        (change,) = DecisionBody.decode(rows[-1].body).changes
+        assert (change.kind, change.leaf_index, change.peer) == ("resync", 1, cyn.peer_id)
+        assert cyn.session.agreement.instance.config.own_voter is not None
+        assert (await cyn.update()).state == DONE
+        await ada.stop()
+        await ada.start()
+        await world.settled(ada, cyn, eve)
 
 
 async def test_a_commit_for_fewer_than_a_quorum_is_never_decided(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -264,6 +288,45 @@ async def test_f_and_one_honest_answers_are_believed(tmp_path: Path, autojump_cl
         decision = stored_decision(ada.node.context.store, ada.session.group_id, ended + 1)
         assert decision is not None
         assert decision.view == 0
+
+
+async def test_a_group_info_that_leads_nowhere_is_passed_over(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The liar names the right key, beside a tree that is another's: what the others gave is taken instead."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+
+        async def lie(peer: PeerId, payload: bytes) -> bytes:
+            return with_another_tree(dan.session.agreement.group)
+
+        dan.node.context.transport.handle(GROUP_INFO_PROTOCOL, lie)
+        for member in (ada, bob):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, refuse)
+        agreement, ended = dan.session.agreement, dan.epoch
+        now = dan.node.context.now_ms() // 1000
+        await offer(dan, opens_for_some(agreement.group, agreement.epoch.instance, {2}, now))
+        await until(lambda: all(member.epoch > ended for member in (ada, bob, cyn, dan)))
+        await trio.sleep(10)
+        assert not cyn.session.agreement.candidacy.own
+        for member in (ada, bob):
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, member.node._group_info)
+
+        await world.settled(ada, bob, cyn, dan)
+        assert ada.epoch == ended + 2
+
+
+def with_another_tree(group: Group) -> bytes:
+    info = MLSMessage.decode(group.group_info(inline_tree=False, external_pub=True)).body
+    assert isinstance(info, GroupInfo)
+    tree = Extension(ExtensionType.RATCHET_TREE, group.public.tree.remove(0).encode())
+    signed = sign_group_info(
+        group.suite,
+        group.state.signer,
+        info.group_context,
+        (*info.extensions, tree),
+        info.confirmation_tag,
+        group.own_leaf,
+    )
+    return frame(signed)
 
 
 def with_another_key(group: Group) -> bytes:

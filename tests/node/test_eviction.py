@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 from trio.testing import MockClock
 
 from mls import Proposal, SignaturePrivateKey, ed25519_generate, ed25519_sign, group_context_extensions, remove
@@ -304,3 +305,19 @@ async def test_a_new_leaf_key_sheds_no_evidence(tmp_path: Path, autojump_clock: 
         assert new is not None
         assert old.signature_key != new.signature_key
         assert accused(after, evidence) == dan.peer_id
+
+
+async def test_who_is_added_again_is_not_removed_for_the_old_reason(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """An operator who ran two copies by mistake may be let in again; the evidence is kept, and has been acted on."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        contradict(dan, ada)
+        await until(lambda: all(len(m.session.agreement.roster) == 3 for m in (ada, bob, cyn)))
+        await until(lambda: dan.node.context.store.groups()[0].removed)
+
+        assert (await ada.add(dan)).state == DONE
+        await until(lambda: bool(dan.node.sessions) and not dan.session.holding.unconfirmed)
+        await trio.sleep(30)
+
+        assert len(ada.session.agreement.roster) == 4
+        assert [piece.is_spent for piece in bob.session.agreement.eviction.book.pieces] == [True]
