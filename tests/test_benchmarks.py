@@ -96,10 +96,10 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_line_is_a_good_neighbour() -> None:
     """Asked for help it helps, it draws no progress into a file, and it ends without a word when nobody reads on."""
-    python, quick = sys.executable, "--json --suite 1 --n 4 --operation encode_tree --operation seal"
+    python, quick = sys.executable, "--quick --json --suite 1 --n 4 --operation encode_tree --operation seal"
     assert "usage:" in run(f"{python} -m benchmarks --help").stdout
-    assert run(f"{python} -m benchmarks {quick}").stderr == ""
-    assert run(f"{python} -m benchmarks {quick} | head -n 0").stderr == ""
+    assert run(f"{python} -m benchmarks.mls {quick}").stderr == ""
+    assert run(f"{python} -m benchmarks.mls {quick} | head -n 0").stderr == ""
 
 
 def test_no_operation_goes_through_all_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
