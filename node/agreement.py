@@ -24,13 +24,14 @@ from node.evidence import attached
 from node.folding import Offer
 from node.holding import ABSTAINING, FROZEN, OK, Holding
 from node.identity import claimed_peer
-from node.intents import ALREADY, DONE, FAILED
+from node.intents import ALREADY, DONE, FAILED, OPEN
 from node.judgement import Epoch, Known
 from node.logs import logger, short
 from node.names import Names
 from node.ordering_records import put_record, stored_decision, stored_guard, stored_records
 from node.outward import Ask, Outward, Publish, Tell
 from node.parking import Parking
+from node.patience import GIVEN_UP, REFUSED, Patience
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
 from node.planning import Settled
@@ -106,6 +107,7 @@ class Agreement:
     confirmation: Confirmation
     roster: Roster
     sleepers: tuple[BenchEntry, ...] = ()  # whom a change of ours would elect, and who keep it waiting
+    _patience: Patience
     _retry_at_s: float = float("inf")  # when intents that nobody could go along with now are tried again
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
@@ -123,6 +125,7 @@ class Agreement:
         self.eviction = Eviction(context, holding.group_id, tell=self._tell_evidence, offer=self._offer_eviction)
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
+        self._patience = Patience()
         self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
         self._stepping = False
         self._begin(voting_of(self.public))
@@ -306,9 +309,17 @@ class Agreement:
             self.sleepers = ()
             self.pursue_intents()
 
-    def pursue_intents(self) -> None:
-        """Build a candidate for what is wanted here when it is time, and hear what others want."""
+    def pursue_intents(self, *, is_new: bool = False) -> None:
+        """Build a candidate for what is wanted here when it is time, and hear what others want.
+
+        `is_new`: something new is wanted, so that what was refused before is no reason to wait.
+        """
         if not self.may_build:
+            return
+        if is_new:
+            self._patience.until_s = float("-inf")
+        if self.context.now_s() < self._patience.until_s:
+            self._retry_at_s = min(self._retry_at_s, self._patience.until_s)
             return
         if not self.candidacy.has_own(INTENT_ORDINAL):
             self.eviction.tick()
@@ -578,6 +589,7 @@ class Agreement:
 
     def _adopt(self, ended: Adoption) -> None:
         """Memory follows the disk; then the next epoch opens and what lost is built again."""
+        refused = self._patience.note(ended, self.candidacy, self.context.now_s())
         self.holding = ended.after
         self._wake_intents()
         self.context.feed.grew()
@@ -586,8 +598,18 @@ class Agreement:
         else:
             is_urgent = ended.valid.proposal_class is ProposalClass.URGENT
             self._enter(hurried=is_urgent and self.candidacy.may_hurry)
+            self._give_up(refused)
         self.on_epoch()
         self.pursue_intents()
+
+    def _give_up(self, refused: tuple[bytes, ...]) -> None:
+        """End what the voters refused and will go on to refuse."""
+        rows = (self.context.store.intent(intent_id) for intent_id in refused)
+        ended = tuple(
+            Settled(row, FAILED, REFUSED) for row in rows if row and row.state == OPEN and row.kind in GIVEN_UP
+        )
+        if ended:
+            self.settle(ended)
 
     def _forget(self) -> None:
         """We were removed: the group's secrets leave the memory as they have left the disk."""

@@ -19,13 +19,13 @@ from node.policies import BenchBody
 from node.presence import HEARD_FOR_ELECTION_S
 from ordering import BenchEntry, Committee, OrderingError, Policy, Seat, elect
 
-PERIOD_S: Final = 10.0  # between two looks; and a hundredth of the time after which a voter is benched, if longer
+PERIOD_S: Final = 60.0  # between two looks; and a 24th of the time after which a voter is benched, if longer
 LATER: Final = 0.25  # at most so much of that time is waited for others to be first
 
 
 def period_s(context: NodeContext) -> float:
     """How long to wait between two looks."""
-    return max(PERIOD_S, context.config.ordering.bench_after_s / 100)
+    return max(PERIOD_S, context.config.ordering.bench_after_s / 24)
 
 
 def wishes(context: NodeContext, group: Group, sleepers: tuple[BenchEntry, ...]) -> Iterator[tuple[str, bytes]]:

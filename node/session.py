@@ -198,7 +198,7 @@ class Session:
             raise wish.error
         return cast(T, wish.value)
 
-    def _submit(self, kind: str, body: bytes) -> IntentRow:
+    def _submit(self, kind: str, body: bytes, *, is_new: bool = True) -> IntentRow:
         self._must_be_member()
         if self.holding.health == FROZEN:
             raise ApiError(ErrorCode.FROZEN, "the members of this group cannot be changed from here any more")
@@ -217,7 +217,7 @@ class Session:
         )
         with store.transaction() as transaction:
             transaction.put_intent(row)
-        self.agreement.pursue_intents()
+        self.agreement.pursue_intents(is_new=is_new)
         return row
 
     def _send(self, text: str) -> FeedRow:
@@ -485,7 +485,7 @@ class Session:
         for kind, body in wishes(self.context, group, self.agreement.sleepers):
             if (kind, body) not in waiting and len(waiting) < OPEN_INTENTS_MAX:
                 log.info("wanted by itself", group=short(self.group_id), kind=kind)
-                self._submit(kind, body)
+                self._submit(kind, body, is_new=False)
 
     # --- the world ---
 

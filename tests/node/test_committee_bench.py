@@ -16,6 +16,7 @@ from node.outward import Publish
 from node.planning import Plan
 from node.policies import BenchBody, PolicyBody
 from node.presence import HEARD_FOR_ELECTION_S
+from node.transport_memory import Conditions
 from ordering import BenchEntry
 from tests.node.test_committee import grown
 from tests.node.test_committee_policy import context_with, forged, now
@@ -193,3 +194,20 @@ async def test_who_has_no_seat_need_not_hear_the_voters(tmp_path: Path, autojump
         context.heard_s.clear()
         context.started_s -= 10 * HEARD_FOR_ELECTION_S
         assert (await phone.update()).state == DONE
+
+
+async def test_a_bench_that_others_refuse_costs_few_epochs(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Two voters have no link to Bob and miss him, two hear him well. The two would try again in every epoch, and every
+    try ends an epoch with a plain commit."""
+    async with open_world(tmp_path) as world:
+        a, b, c, d, e = await patient(world, *"abcde", committee=4)
+        for other in (a, c):
+            deaf = Conditions(frame_loss=1.0, gossip_loss=1.0, request_loss=1.0)
+            world.network.set_link(other.peer_id, b.peer_id, deaf)
+            world.network.set_link(b.peer_id, other.peer_id, deaf)
+        await trio.sleep(LONG_S)
+        epoch = d.epoch
+        await trio.sleep(BENCH_AFTER_S)
+        assert d.voters == ["a", "b", "c", "d"]
+        assert 1 < d.epoch - epoch <= 40
+        assert (await e.update()).state == DONE
