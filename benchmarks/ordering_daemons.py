@@ -81,12 +81,14 @@ class Daemons:
 
     # --- groups ---
 
-    def found(self, name: str, suite: int, seats: int) -> str:
-        """A group of all nodes in which so many hold a seat; its id."""
-        founder = self.nodes[0]
+    def found(self, name: str, suite: int, seats: int, by: int = 0) -> str:
+        """A group of all nodes in which so many hold a seat; its id. `by` numbers the founder."""
+        founder = self.nodes[by % len(self.nodes)]
         request = schema.GroupCreateRequest(name=name, suite=suite, committee_max=seats)
         group: str = self.ask(founder, op.GROUP_CREATE, request).group_id
-        for node in self.nodes[1:]:
+        for node in self.nodes:
+            if node is founder:
+                continue
             addition = schema.GroupAddRequest(group=group, timeout_s=STEP_S_MAX, peer=node.peer_id)
             self.certified(self.ask(founder, op.GROUP_ADD, addition))
         self.until(f"{seats} of {len(self.nodes)} vote in {name}", lambda: self._all_vote(group, seats))

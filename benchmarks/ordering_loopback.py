@@ -78,7 +78,7 @@ def rate(*, quick: bool) -> Iterator[Figure]:
     """One client for each group, which asks its node for the next change when the last is certified."""
     span_s, groups = (4.0, 10) if quick else (10.0, GROUPS)
     with daemons(NODES) as running:
-        made = [running.found(f"group {number}", POST_QUANTUM_SUITE, NODES) for number in range(groups)]
+        made = [running.found(f"group {number}", POST_QUANTUM_SUITE, NODES, number) for number in range(groups)]
         alone, spent = _rate(running, {made[0]: running.nodes[:1]}, span_s)
         yield Figure("rate/decisions, one client", 1, alone, "1/s")
         yield Figure("rate/CPU of a decision, one client", 1, 1000 * spent.cpu_s / (alone * span_s), "ms")
