@@ -155,7 +155,7 @@ class Replayed(Simulation):
         if said_before[vote.kind]:  # R10
             return
         opens = vote.kind is not VoteKind.NOTARIZE or self.group.verdicts[BundleId(vote.id)].soft(node.member)
-        self._act(node, Action(Rule[vote.kind.name], value, opens=opens))
+        self._act(node, Action(Rule[vote.kind.name], value, opens=bool(opens)))
 
     def _enter(self, node: Node, proof: Justification) -> None:
         if proof.view <= self.model.voters[node.member].view:
