@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from msgspec.structs import replace
+
 from mls import Group, MlsError, PublicGroup, SignaturePrivateKey, ed25519_sign, ed25519_verify
 from node import adoption, cut_off, feed
 from node.adoption import Adoption, notice_row
@@ -22,7 +24,7 @@ from node.electorate import RuleError, Voting, voting_of
 from node.eviction import Eviction, Turn
 from node.evidence import attached
 from node.folding import Offer
-from node.holding import ABSTAINING, FROZEN, OK, Holding
+from node.holding import ABSTAINING, CLOSED, FROZEN, OK, RESCUING, SUPERSEDED, Holding
 from node.identity import claimed_peer
 from node.intents import ALREADY, DONE, FAILED, OPEN
 from node.judgement import Epoch, Known
@@ -165,8 +167,9 @@ class Agreement:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether contradicting certificates were seen: from then on nothing is voted for, built or adopted (R9)."""
-        return self.holding.health == FROZEN
+        """Whether contradicting certificates were seen (R9), or a successor was endorsed: from then on nothing is voted
+        for, built or adopted."""
+        return self.holding.health in CLOSED
 
     @property
     def may_build(self) -> bool:
@@ -203,6 +206,11 @@ class Agreement:
     def peer_of_member(self, identity: bytes) -> PeerId:
         """The peer that a credential the engine accepted belongs to."""
         return claimed_peer(identity)
+
+    @property
+    def fragments(self) -> tuple[PeerId, ...]:
+        """The members of this epoch that hold other secrets than we do."""
+        return tuple(peer for peer in self.roster.others if self.roster.leaf_of(peer) in self._fragments)
 
     def may_serve(self, peer: PeerId, epoch: int) -> bool:
         """Whether a peer was, as far as we know, a member in that epoch: only then is it told how it ended."""
@@ -340,7 +348,8 @@ class Agreement:
         assert own_leaf is not None, "who has no leaf any more is removed, not cut off"
         self._asking: set[BundleId] = set()  # one question at a time for each bundle, however slow those asked are
         self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
-        self._fragments: set[int] = set()  # whose fingerprint was not ours
+        self._fragments: set[int] = set()  # whose fingerprint is not ours
+        self._cut_off: set[int] = set()  # who has said that it has none
         self.confirmation = Confirmation(voting.committee, len(self.roster), holding.extra.welcomed_by)
         own_voter = voting.committee.voter_of_leaf(own_leaf)
         if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
@@ -663,7 +672,14 @@ class Agreement:
             if row is not None and row.state in (DONE, ALREADY, FAILED):
                 event.set()
 
+    def silence(self, holding: Holding, guard: Guard) -> None:
+        """A successor was endorsed, and it is durable: from now on we say nothing in this group's ordering."""
+        self.holding = holding
+        self.instance = replace(self.instance, guard=guard)
+
     def _change_health(self, health: str, text: str, **changes: object) -> None:
+        if self.holding.health in (RESCUING, SUPERSEDED):
+            return  # whatever else is wrong with this group, it is over
         after = self.holding.with_changes(health=health, **changes)
         with self.context.store.transaction() as transaction:
             after.put(transaction)
@@ -689,6 +705,8 @@ class Agreement:
             pass  # we have none to compare
         elif status.fingerprint != self._config.fingerprint:
             self._note_fragment(status.leaf)
+        elif status.leaf in self._fragments:
+            self._fragments.discard(status.leaf)  # mended
         elif self.holding.unconfirmed and self.confirmation.count(status):
             self._change_health(OK, "the group is confirmed", unconfirmed=False)
             self.on_epoch()
@@ -697,9 +715,9 @@ class Agreement:
     def _note_cut_off(self, leaf_index: int) -> None:
         """A member says that it could not open the change that began this epoch: told once in it."""
         leaf = self.public.leaf(leaf_index)
-        if leaf_index in self._fragments or leaf is None:
+        if leaf_index in self._cut_off or leaf is None:
             return
-        self._fragments.add(leaf_index)
+        self._cut_off.add(leaf_index)
         text = cut_off.seen(leaf_index, Names.of(self.context).shown(claimed_peer(leaf.credential.identity)))
         with self.context.store.transaction() as transaction:
             transaction.append_feed(notice_row(self.holding, feed.HEALTH, text, self.context.now_ms()))

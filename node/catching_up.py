@@ -12,11 +12,20 @@ from mls import ed25519_verify
 from node.agreement import Agreement
 from node.candidacy import is_candidate
 from node.conversation import Conversation
-from node.draining import Drained, Patience
+from node.draining import Drained, Patience, decodes_as
 from node.logs import logger, short
 from node.outward import Ask, Outward
 from node.peer_id import PeerId
-from node.peer_messages import BUNDLE_PROTOCOL, CHAIN_PROTOCOL, BundleRequest, ChainQuestion, group_tag
+from node.peer_messages import (
+    BUNDLE_PROTOCOL,
+    CHAIN_PROTOCOL,
+    KEPT_PROTOCOL,
+    BundleRequest,
+    ChainQuestion,
+    Kept,
+    KeptRequest,
+    group_tag,
+)
 from ordering import (
     Anchor,
     Apply,
@@ -45,6 +54,7 @@ COMPANY_S: Final = 3.0
 """How long who comes back waits for more than one member to be connected, before it believes those who are."""
 COMPANY_POLL_S: Final = 0.1
 _STATUS: Final = bytes((MessageKind.STATUS,))
+ASKED_MAX: Final = 4096  # members whose word about what they keep is remembered
 log = logger("catch-up")
 
 
@@ -62,6 +72,8 @@ class CatchingUp:
         self._asked: set[BundleId] = set()
         self._patience = Patience()
         self._behind_since_s = float("-inf")
+        self._kept: dict[PeerId, Kept] = {}  # members that are ahead and cannot lead us there
+        self._ahead: set[PeerId] = set()  # members that say that they are ahead of this epoch
         self._waiting: LogEntry | None = None  # to be applied once more members are here, or time is up
         self._retry_at_s: float | None = None
         self._tag = group_tag(agreement.holding.group_id)
@@ -74,8 +86,24 @@ class CatchingUp:
 
     @property
     def is_stranded(self) -> bool:
-        """Whether nobody keeps any more what leads from here to where the group is."""
-        return False
+        """Whether nobody keeps any more what leads from here to where the group is: who is here says so."""
+        return self.gap is not None
+
+    @property
+    def gap(self) -> tuple[int, int] | None:
+        """What is missing when we are stranded: from our epoch to the first that anybody here keeps.
+
+        Every connected member that is ahead has to say so, and with four voters or more as many as show that one of
+        them does not lie.
+        """
+        epoch, connected = self.agreement.holding.epoch, self.context.transport.peers()
+        said = {peer: kept for peer, kept in self._kept.items() if peer in connected}
+        enough = self.agreement.epoch.voting.committee.faults + 1
+        if len(said) < enough or any(kept.first <= epoch for kept in said.values()):
+            return None
+        if any(peer in connected and peer not in said for peer in self._ahead):
+            return None
+        return epoch, min(kept.first for kept in said.values())
 
     @property
     def is_behind(self) -> bool:
@@ -84,7 +112,7 @@ class CatchingUp:
 
     def notice(self, peer: PeerId, body: bytes) -> None:
         """A Status of a later epoch tells that we lag. Its claim is checked by what the peer can show."""
-        if self.agreement.is_over or body[:1] != _STATUS:
+        if self.agreement.is_over or self.agreement.is_frozen or body[:1] != _STATUS:
             return
         message = decode_message(body)
         is_member = peer in self.agreement.roster
@@ -95,6 +123,10 @@ class CatchingUp:
 
     def peer_ahead(self, peer: PeerId, epoch: int) -> None:
         """A peer stands in a later epoch than we do."""
+        if self.agreement.is_frozen:
+            return
+        if peer in self.agreement.roster:
+            self._ahead.add(peer)
         if self.machine.done:
             self._behind_since_s = self.context.now_s()
         self._step(PeerAhead(self.context.now_s(), peer, epoch))
@@ -102,6 +134,8 @@ class CatchingUp:
     def entered(self) -> None:
         """The group stands in a new epoch, however it got there."""
         epoch = self.agreement.holding.epoch
+        self._kept.clear()
+        self._ahead.clear()
         self._bundles = {id: held for id, held in self._bundles.items() if self._is_pending(id)}
         self._wanted = {id: wanted for id, wanted in self._wanted.items() if wanted[0] >= epoch}
         self._step(EpochEntered(self.context.now_s(), self._anchor()))
@@ -146,7 +180,18 @@ class CatchingUp:
         if self.agreement.is_over:
             return
         chain = Chain(self.agreement.holding.group_id, ()) if reply is None else Chain.decode(reply)
+        if reply is not None and not chain.entries and peer in self.agreement.roster:
+            request = KeptRequest(self._tag)
+            self.outward.append(Ask((peer,), KEPT_PROTOCOL, request.encode(), self._kept_told, decodes_as(Kept)))
         self._step(ChainArrived(self.context.now_s(), peer, chain))
+
+    def _kept_told(self, peer: PeerId, reply: bytes | None) -> None:
+        """A member that is ahead, and had nothing for us, says where what it keeps begins."""
+        if reply is None or self.agreement.is_over:
+            return
+        kept = Kept.decode(reply)
+        if kept.epoch > self.agreement.holding.epoch and len(self._kept) < ASKED_MAX:
+            self._kept[peer] = kept
 
     def _fetch_more(self) -> None:
         """The oldest first and few at a time: what is fetched waits here for the epochs before it."""

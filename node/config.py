@@ -62,6 +62,7 @@ class OrderingSection(msgspec.Struct, frozen=True, kw_only=True):
     collection_window_ms: Annotated[int, Meta(ge=0, le=1_000)] = 50
     bench_after_s: Annotated[int, Meta(ge=10, le=31_536_000)] = 86_400
     evict_proven: bool = True
+    rescue_after_s: Annotated[int, Meta(ge=1, le=31_536_000)] = 3_600
 
 
 class GroupSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +71,9 @@ class GroupSection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetentionSection(msgspec.Struct, frozen=True, kw_only=True):
-    messages_days: Annotated[int, Meta(ge=1, le=3_650)] = 14
+    messages_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    decisions_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    decisions_epochs: Annotated[int, Meta(ge=32, le=10_000_000)] = 1_000
 
 
 class VaultSection(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,8 +33,10 @@ from node.peer_messages import (
     CANDIDATE_PROTOCOL,
     CHAIN_PROTOCOL,
     GROUP_INFO_PROTOCOL,
+    KEPT_PROTOCOL,
     KEY_PACKAGE_PROTOCOL,
     MESSAGES_PROTOCOL,
+    RESCUE_PROTOCOL,
     SYNC_PROTOCOL,
     WELCOME_PROTOCOL,
     BundleRequest,
@@ -42,13 +44,16 @@ from node.peer_messages import (
     ChainQuestion,
     Frame,
     GroupInfoRequest,
+    KeptRequest,
     KeyPackageRequest,
     MessagesRequest,
     Sealed,
     SyncRequest,
     group_tag,
 )
-from node.serving import bundle_of, candidate_of, chain_of, group_info_of
+from node.rescue import RescueRequest
+from node.returning import is_vouched_for
+from node.serving import bundle_of, candidate_of, chain_of, group_info_of, kept_of
 from node.session import FrameIn, HintIn, PeerIn, Session
 from node.setup import read_identity
 from node.store import Store, open_store
@@ -113,6 +118,24 @@ class Node:
                 ErrorCode.PEER_UNREACHABLE, f"peer {peer} cannot be asked: {error}", "is it running and connected?"
             ) from error
 
+    async def rescue(self, session: Session, lost: tuple[PeerId, ...]) -> None:
+        """Found a successor of a group with those of its members who are here; raises `ApiError`."""
+        group = session.holding.group
+        survivors = await session.ask(lambda: session.rescuing.survivors(lost))
+        assert group is not None
+        packages: list[bytes] = []
+
+        async def fetch(peer: PeerId) -> None:
+            try:
+                packages.append(await self.key_package_of(peer, int(group.suite.id)))
+            except ApiError as error:
+                log.info("no key package for the successor", peer=peer, reason=error.message)
+
+        async with trio.open_nursery() as nursery:
+            for peer in survivors:
+                nursery.start_soon(fetch, peer)
+        await session.ask(lambda: session.rescuing.found(tuple(packages), lost))
+
     async def connect(self, address: str) -> PeerId:
         """Dial an address, stay connected to it, and remember it across restarts; raises `ApiError`."""
         try:
@@ -136,6 +159,7 @@ class Node:
     async def run(self, nursery: trio.Nursery) -> None:
         """Start every group on the disk, and let the network in."""
         self._nursery = nursery
+        self.context.start_group = lambda group_id: nursery.start_soon(self._start, group_id)
         transport = self.context.transport
         for protocol, handler in (
             (KEY_PACKAGE_PROTOCOL, self.directory.serve),
@@ -146,6 +170,8 @@ class Node:
             (GROUP_INFO_PROTOCOL, self._group_info),
             (SYNC_PROTOCOL, self._sync),
             (MESSAGES_PROTOCOL, self._messages),
+            (RESCUE_PROTOCOL, self._rescue),
+            (KEPT_PROTOCOL, self._kept),
         ):
             transport.handle(protocol, partial(_refusing, handler))
         for row in self.context.store.groups():
@@ -238,12 +264,14 @@ class Node:
     async def _welcomed(self, peer: PeerId, payload: bytes) -> bytes:
         """Somebody says we are in. Proof first; then the group is ours and its task starts."""
         try:
-            holding = join_by_welcome(self.context, payload)
+            vouched = await is_vouched_for(self.sessions, payload)
+            holding = join_by_welcome(self.context, payload, is_vouched_for=vouched)
         except REFUSALS as error:
             log.warning("welcome refused", peer=peer, reason=str(error))
             raise RefusedError(str(error)) from error
         if holding is None:
             return ALREADY_IN
+        self.context.up_to_date.discard(holding.group_id)
         log.info("joined", group=short(holding.group_id), epoch=holding.epoch)
         await self._start(holding.group_id)
         return JOINED
@@ -271,6 +299,14 @@ class Node:
     async def _messages(self, peer: PeerId, payload: bytes) -> bytes:
         request = MessagesRequest.decode(payload)
         return self._session(request.tag, peer).conversation.answer_messages(peer, request).encode()
+
+    async def _kept(self, peer: PeerId, payload: bytes) -> bytes:
+        request = KeptRequest.decode(payload)
+        return kept_of(self._session(request.tag, peer), peer).encode()
+
+    async def _rescue(self, peer: PeerId, payload: bytes) -> bytes:
+        request = RescueRequest.decode(payload)
+        return self._session(request.tag, peer).rescuing.take(peer, request).encode()
 
 
 async def _refusing(handler: Callable[[PeerId, bytes], object], peer: PeerId, payload: bytes) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from node.api.schema import Health
 from node.api.words import count
 from node.context import NodeContext
-from node.holding import ABSTAINING, CUT_OFF, FROZEN
+from node.holding import ABSTAINING, CUT_OFF, FROZEN, RESCUING, SUPERSEDED
 from node.peer_id import PeerId
 from ordering import Committee
 
@@ -27,6 +27,10 @@ class Condition:
     has_left: bool = False  # removed by our own wish
     welcomed_by: str = ""  # who says that this is the group
     proven: Sequence[str] = ()  # members that signed contradicting votes
+    rescue: str = ""  # where its rescue stands
+    gap: tuple[int, int] | None = None  # nobody keeps what leads from the one epoch to the other
+    fragments: Sequence[str] = ()  # members of this epoch that hold other secrets
+    is_dead: bool = False  # we are its only voter and may not vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +52,38 @@ def diagnose(now: Condition) -> Diagnosis:
             "what was received can still be read",
             f"to come back, ask a member to add {now.own}",
         )
+    if now.stored == SUPERSEDED:
+        return Diagnosis("superseded", now.rescue, "go on in the successor")
+    if now.stored == RESCUING:
+        return Diagnosis(
+            "rescuing", now.rescue, "stay online; another's successor is taken up with group rescue --follow"
+        )
     if now.stored == FROZEN:
         return Diagnosis(
             "frozen",
             "contradicting certificates were seen: more voters lie than the group tolerates; nobody joins or leaves "
             "any more, messages still flow",
-            "found a new group with those you trust; `conclave log verify` tells what was seen",
+            "go on in a successor: group rescue; `conclave log verify` tells what was seen",
         )
+    if now.is_dead:
+        return abstaining(now)
     if now.stored == CUT_OFF:
         return Diagnosis(
             "cut_off",
             "this node could not open the last change of the group: it votes on, and comes back by itself",
             "stay online; if this lasts, its voters are away, or lie: see who is silent",
+        )
+    if now.gap is not None:
+        return Diagnosis(
+            "needs_rejoin",
+            f"the group has gone on from epoch {now.gap[0]}; nobody keeps what leads from there to {now.gap[1]}",
+            f"ask any member to add this node again: group readd, with {now.own}",
+        )
+    if now.fragments:
+        return Diagnosis(
+            "fragmented",
+            f"{listed(now.fragments)} in this epoch holds other secrets than this node: neither reads the other",
+            "see whose fingerprint the others have (group show); whoever differs is added anew: group readd",
         )
     if now.is_behind:
         return Diagnosis(
@@ -94,7 +118,7 @@ def abstaining(now: Condition) -> Diagnosis:
         return Diagnosis(
             "abstaining",
             "this copy of the node may have voted before and is the only voter: the group can change no more",
-            "found a successor group; messages still flow in this one",
+            "found a successor: group rescue, or if that is refused, at another member with --lost and this node",
         )
     return Diagnosis(
         "abstaining",

@@ -27,7 +27,12 @@ UNCONFIRMED: Final = "unconfirmed"
 ABSTAINING: Final = "abstaining"
 CUT_OFF: Final = "cut_off"
 FROZEN: Final = "frozen"
+RESCUING: Final = "rescuing"
+SUPERSEDED: Final = "superseded"
 REMOVED: Final = "removed"
+
+CLOSED: Final = (FROZEN, RESCUING, SUPERSEDED)
+"""In these a group's membership changes no more here: nothing is voted for, built or adopted."""
 
 
 class EpochKey(Wire, frozen=True):

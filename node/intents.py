@@ -16,6 +16,7 @@ OPEN_INTENTS_MAX: Final = 256
 """Most intents of one group that may wait here; a caller that asks for more is told to come back."""
 
 ADD: Final = "add"
+READD: Final = "readd"
 REMOVE: Final = "remove"
 UPDATE: Final = "update"
 OPT_IN: Final = "opt_in"

@@ -90,18 +90,21 @@ def found_group(context: NodeContext, name: str, suite_id: int, policy: Policy) 
     return holding
 
 
-def join_by_welcome(context: NodeContext, payload: bytes) -> Holding | None:
+def join_by_welcome(context: NodeContext, payload: bytes, *, is_vouched_for: bool = False) -> Holding | None:
     """Take in a `WelcomeDelivery`; None when we are in that group already. Durable when this returns.
+
+    `is_vouched_for` says that we cannot follow the group from where we stand, and that voters we knew vouch for the
+    Decision this Welcome comes with (`node.returning`).
 
     Raises `WelcomeRefusedError`, `MlsError` or `OrderingError` naming the check that failed; nothing changed then.
     """
     delivery = WelcomeDelivery.decode(payload)
     proof = JoinProof.decode(delivery.join_proof)
-    if _is_in(context, proof.decision):
+    if _is_in(context, proof.decision, is_vouched_for=is_vouched_for):
         return None
     if sum(not row.removed for row in context.store.groups()) >= GROUPS_MAX:
         raise WelcomeRefusedError(f"this node is in {GROUPS_MAX} groups already")
-    bundle = _bundle_for(context, proof.candidate.bundle.welcome)
+    bundle = bundle_for(context, proof.candidate.bundle.welcome)
     now = context.now_ms() // 1000
     joined = open_welcome(
         proof.candidate.bundle.welcome, [bundle], tree=None, now=now, config=group_config(context.config)
@@ -118,19 +121,20 @@ def join_by_welcome(context: NodeContext, payload: bytes) -> Holding | None:
     return holding
 
 
-def _is_in(context: NodeContext, decision: Decision) -> bool:
+def _is_in(context: NodeContext, decision: Decision, *, is_vouched_for: bool) -> bool:
     """Whether we stand in or beyond the epoch that this Decision begins; raises `WelcomeRefusedError`.
 
     A group that we are in is never entered anew by a Welcome, which anybody can make up: what ends our epoch, our own
-    removal too, comes by its chain, which we follow even when cut off, and the Welcome is brought again until then. Nor
-    does a Welcome lead back behind what we saw decided.
+    removal too, comes by its chain, which we follow even when cut off, and the Welcome is brought again until then.
+    Where nobody keeps that chain any more, voters that we knew have to vouch. Nor does a Welcome lead back behind what
+    we saw decided.
     """
     present = context.store.group(decision.group_id)
     if present is None:
         return False
     if not present.removed and present.epoch > decision.epoch:
         return True
-    if not present.removed:
+    if not present.removed and not is_vouched_for:
         raise WelcomeRefusedError("we are a member of this group, and have not seen that this changed")
     seen = context.store.decision(decision.group_id, decision.epoch)
     if decision.epoch < present.epoch or (seen is not None and seen.candidate_id != decision.id):
@@ -199,7 +203,8 @@ def _by_author(public: PublicGroup, leaf_index: int, message: bytes, signature: 
     return public.suite.verify_with_label(leaf.signature_key, CANDIDATE_LABEL, message, signature)
 
 
-def _bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
+def bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
+    """Our key package that a Welcome is for; `WelcomeRefusedError` when it is for none of ours."""
     wanted = set(welcome_references(welcome))  # as many as its sender likes; ours are few
     for row in context.store.key_packages():
         if row.reference in wanted:
@@ -211,6 +216,8 @@ def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None
     """The group with its guard, the consumption of the key package and the news, in one transaction."""
     with context.store.transaction() as transaction:
         holding.put(transaction)
+        transaction.drop_candidates(holding.group_id, holding.epoch)
+        transaction.drop_ordering_records(holding.group_id, holding.epoch)
         if transaction.guard(holding.group_id) is None:
             transaction.put_guard(GuardRow(holding.group_id, 0, 0, 0))
         if used is not None:

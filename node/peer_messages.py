@@ -29,6 +29,8 @@ SYNC_PROTOCOL: Final = "/conclave/sync/1"
 MESSAGES_PROTOCOL: Final = "/conclave/messages/1"
 CHAIN_PROTOCOL: Final = "/conclave/chain/1"
 BUNDLE_PROTOCOL: Final = "/conclave/bundle/1"
+KEPT_PROTOCOL: Final = "/conclave/kept/1"
+RESCUE_PROTOCOL: Final = "/conclave/rescue/1"
 GROUP_INFO_PROTOCOL: Final = "/conclave/group-info/1"
 
 Tag = Annotated[bytes, Meta(min_length=TAG_SIZE, max_length=TAG_SIZE)]
@@ -111,6 +113,23 @@ class ChainQuestion(Wire, frozen=True):
 
     tag: Tag
     request: Annotated[bytes, Meta(max_length=512)]  # an ordering.ChainRequest
+
+
+class KeptRequest(Wire, frozen=True):
+    """From which epoch on do you keep what was decided?"""
+
+    SIZE_MAX: ClassVar[int] = 64
+
+    tag: Tag
+
+
+class Kept(Wire, frozen=True):
+    """From `first` to `epoch` a node can lead a laggard."""
+
+    SIZE_MAX: ClassVar[int] = 64
+
+    first: Epoch
+    epoch: Epoch
 
 
 class BundleRequest(Wire, frozen=True):

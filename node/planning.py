@@ -48,6 +48,7 @@ from node.intents import (
     OPT_IN,
     OPT_OUT,
     POLICY,
+    READD,
     REMOVE,
     UPDATE,
     AddBody,
@@ -337,6 +338,24 @@ def _add(draft: Draft, data: bytes, author: int) -> Take | Fate:  # noqa: ARG001
     return Take((add(package),), touches=(body.peer,))
 
 
+def _readd(draft: Draft, data: bytes, author: int) -> Take | Fate:
+    """A member that lost its way, or its state: its leaf is removed and it is added anew, in one commit."""
+    body = AddBody.decode(data)
+    if body.peer not in draft.members:
+        return _add(draft, data, author)
+    package = _key_package(body.key_package)
+    leaf_index, leaf = draft.members[body.peer]
+    if leaf.signature_key == package.leaf_node.signature_key:
+        return Fate.ALREADY
+    if draft.policy is not None:
+        return Fate.WAITS  # a commit that adds members leaves the policy alone
+    if leaf_index == draft.group.own_leaf:
+        raise RuleError("a member cannot commit its own removal")
+    if peer_of(draft.group.public, package.leaf_node) != body.peer:
+        raise RuleError("the key package that this peer gave is another peer's")
+    return Take((remove(leaf_index), add(package)), touches=(body.peer,))
+
+
 def _remove(draft: Draft, data: bytes, author: int) -> Take | Fate:
     peer = RemoveBody.decode(data).peer
     if peer not in draft.members:
@@ -425,6 +444,7 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     ADD: Kind(_add, is_shared=True),
+    READD: Kind(_readd),
     REMOVE: Kind(_remove, is_shared=True, is_urgent=True),
     LEAVE: Kind(_leave, is_shared=True),
     UPDATE: Kind(_update),

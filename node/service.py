@@ -21,6 +21,7 @@ from node.intents import AddBody, RemoveBody
 from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
 from node.policies import BenchBody, PolicyBody, amended
+from node.returning import rejoin_mark
 from node.session import Session
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow, IntentRow, PeerRow
@@ -130,6 +131,27 @@ class NodeService:
         package = await self._node.key_package_of(peer, int(group.suite.id))
         return await self._change(session, intents.ADD, AddBody(peer, package).encode(), request)
 
+    async def group_readd(self, request: schema.GroupAddRequest) -> schema.IntentResult:
+        """Remove a member and add it anew in one commit: for one that cannot follow the group any more."""
+        session = self._live(request.group)
+        peer = await self._peer(request.peer)
+        group = session.holding.group
+        if group is None:
+            raise not_member()
+        if peer == self._context.identity.peer_id:
+            raise ApiError(ErrorCode.REFUSED, "a member cannot commit its own removal", "ask another member")
+        package = await self._node.key_package_of(peer, int(group.suite.id))
+        return await self._change(session, intents.READD, AddBody(peer, package).encode(), request)
+
+    async def group_rejoin(self, request: schema.GroupRequest) -> schema.Done:
+        """The user takes the word of any one member this node knew about where the group stands."""
+        session = self._live(request.group)
+        if not session.catching_up.is_stranded:
+            raise ApiError(ErrorCode.REFUSED, "this node can follow the group", "it needs nobody's word")
+        with self._store.transaction() as transaction:
+            transaction.put_meta(rejoin_mark(session.group_id), b"agreed")
+        return schema.Done()
+
     async def group_remove(self, request: schema.GroupRemoveRequest) -> schema.IntentResult:
         """Remove a member: by its name here, its id, or its leaf."""
         session = self._live(request.group)
@@ -222,6 +244,23 @@ class NodeService:
             text=text,
             epoch=session.holding.epoch,
         )
+
+    async def group_rescue(self, request: schema.GroupRescueRequest) -> schema.RescueResult:
+        """Found a successor, follow another's, or withdraw; answers where that stands."""
+        session = self._live(request.group)
+        if request.withdraw:
+            await answered(session.ask(session.rescuing.withdraw))
+        elif request.follow is not None:
+            reference = request.follow
+            await answered(session.ask(lambda: session.rescuing.follow(reference)))
+        else:
+            named = [
+                Named(member.peer_id, member.name, member.leaf_index)
+                for member in views.members(self._context, session, self._names())
+            ]
+            lost = tuple(dict.fromkeys(pick("member", each, named).id for each in request.lost))
+            await answered(self._node.rescue(session, lost))
+        return rescue_result(session)
 
     # --- messages ---
 
@@ -389,6 +428,20 @@ class NodeService:
 
     def _names(self) -> Names:
         return Names.of(self._context)
+
+
+def rescue_result(session: Session) -> schema.RescueResult:
+    """Where the rescue of a group stands."""
+    rescuing = session.rescuing
+    record, recognised = rescuing.record, rescuing.record.recognised is not None
+    return schema.RescueResult(
+        group_id=session.group_id.hex(),
+        successor_id="" if record.endorsed is None else record.endorsed.successor.hex(),
+        is_recognised=recognised,
+        endorsed=rescuing.endorsed_count,
+        needed=rescuing.needed,
+        text=rescuing.describe(),
+    )
 
 
 async def answered(asked: Awaitable[T]) -> T:

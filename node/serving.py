@@ -3,6 +3,7 @@
 from typing import Final
 
 from node.peer_id import PeerId
+from node.peer_messages import Kept
 from node.session import Session
 from node.transport import RESPONSE_SIZE_MAX, RefusedError
 from ordering import BundleId, Candidate, Chain, ChainRequest, Decision, LogEntry
@@ -27,6 +28,13 @@ def candidate_of(session: Session, peer: PeerId, id: bytes) -> bytes:
     raise RefusedError("no such candidate here")
 
 
+def kept_of(session: Session, peer: PeerId) -> Kept:
+    """From which epoch on the decided chain is kept here."""
+    first = session.context.store.decisions(session.group_id, 0, 1)
+    here = session.agreement.epoch_told(peer)
+    return Kept(min(here, first[0].epoch if first else here), here)
+
+
 def bundle_of(session: Session, peer: PeerId, epoch: int) -> bytes:
     """The candidate that ended an epoch."""
     if not session.agreement.may_serve(peer, epoch):
@@ -49,6 +57,8 @@ def group_info_of(session: Session, peer: PeerId, epoch: int) -> bytes:
 def chain_of(session: Session, peer: PeerId, question: bytes) -> bytes:
     """The decided log from an epoch on, up to the last epoch that concerns the asker."""
     request = ChainRequest.decode(question)
+    if session.context.store.decision(session.group_id, request.from_epoch) is None:
+        return Chain(session.group_id, ()).encode()  # not here any more, or not yet; `kept_of` says which
     entries: list[LogEntry] = []
     size = 0
     for row in session.context.store.decisions(session.group_id, request.from_epoch, request.entry_count):

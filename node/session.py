@@ -22,13 +22,15 @@ from node.caution import Caution
 from node.context import NodeContext
 from node.conversation import Conversation
 from node.electorate import RuleError, voter_of
-from node.holding import FROZEN, OK, Holding
+from node.holding import CLOSED, FROZEN, OK, SUPERSEDED, Holding
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX, OPT_IN, OPT_OUT
 from node.introductions import Introductions, introduce, take_introductions
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish, Tell
 from node.peer_id import PeerId
 from node.peer_messages import SYNC_PROTOCOL, WELCOME_PROTOCOL, Frame, FrameKind, Sealed, group_tag, topic_of
+from node.rescuing import Rescuing
+from node.retention import prune
 from node.round_trips import REPLY_SIZE_MAX
 from node.sealing import open_sealed, seal
 from node.store_rows import FeedRow, IntentRow
@@ -43,9 +45,8 @@ INTRODUCE_PERIOD_S: Final = 1.0  # news of where members are is passed on at mos
 CLEAN_RETRY_S: Final = 10.0
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
 SYNC_EPOCHS_MAX: Final = 8  # and no more epochs than this: many before a message could fall out of what is compared
-DAY_MS: Final = 24 * 3600 * 1000
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
-PRUNE_PERIOD_S: Final = 60.0  # between two looks for ciphertexts past their time
+PRUNE_PERIOD_S: Final = 60.0  # between two looks for what is past its time
 INTENT_ID_SIZE: Final = 16
 CAUTION_WAIT_S: Final = 2.0  # for a member to compare with, before a message is kept unsealed
 DRAFTS_MAX: Final = 100
@@ -153,6 +154,7 @@ class Session:
         self.catching_up = CatchingUp(self.agreement, self.conversation, self.outward)
         self.conversation.behind = self.catching_up.peer_ahead
         self.caution = Caution(self.conversation, self.catching_up)
+        self.rescuing = Rescuing(self.agreement, self.outward)
 
     @property
     def holding(self) -> Holding:
@@ -187,6 +189,10 @@ class Session:
             await self.context.intent_ended.setdefault(intent_id, trio.Event()).wait()
             self.context.intent_ended.pop(intent_id, None)
 
+    async def ask(self, act: Callable[[], T]) -> T:
+        """Have something done in the session's task, between two of its steps."""
+        return await self._wish(act)
+
     async def _wish(self, act: Callable[[], T]) -> T:
         wish = Wish(act, trio.Event(), error=_interrupted())
         try:
@@ -202,6 +208,8 @@ class Session:
         self._must_be_member()
         if self.holding.health == FROZEN:
             raise ApiError(ErrorCode.FROZEN, "the members of this group cannot be changed from here any more")
+        if self.agreement.is_frozen:
+            raise ApiError(ErrorCode.FROZEN, self.rescuing.describe())
         store = self.context.store
         if len(store.open_intents(self.group_id)) >= OPEN_INTENTS_MAX:
             raise ApiError(ErrorCode.BUSY, "too many changes are waiting already", "wait for some of them to end")
@@ -222,6 +230,8 @@ class Session:
 
     def _send(self, text: str) -> FeedRow:
         self._must_be_member()
+        if self.holding.health == SUPERSEDED:
+            raise ApiError(ErrorCode.REFUSED, self.rescuing.describe(), "say it there")
         if self.caution.is_over:
             return self.conversation.send(text)
         if len(self.conversation.drafts) >= DRAFTS_MAX:
@@ -335,6 +345,7 @@ class Session:
                     self.conversation.compare_with(peer)
                     self.caution.pursue()
                     self.agreement.pursuit.tell(peer)
+                    self.rescuing.pursue(at_once=True)
                     self._introduce((peer,))
                     self.agreement.eviction.connected(peer)
                     if self.holding.unconfirmed:
@@ -404,6 +415,7 @@ class Session:
             self.agreement.reconsider()
             self._keep_bench(now)
             self.caution.pursue()
+            self.rescuing.pursue()
             connected = self._connected_members()
             if connected and not self.catching_up.is_behind:  # in turn; each epoch is drained by itself when we lag
                 self._sync_turn += 1
@@ -419,9 +431,7 @@ class Session:
         self._clean_at_s = float("inf")
         if now - self._pruned_s >= PRUNE_PERIOD_S:
             self._pruned_s = now
-            oldest_ms = self.context.now_ms() - self.context.config.retention.messages_days * DAY_MS
-            with self.context.store.transaction() as transaction:
-                transaction.prune_messages(self.group_id, self.holding.epoch, oldest_ms)
+            self.agreement.holding = prune(self.context, self.holding)
         if self.context.cleaned_s <= self._entered_s and self.context.store.checkpoint():
             self.context.cleaned_s = now
 
@@ -463,7 +473,7 @@ class Session:
         group = self.holding.group
         if not self.context.config.node.always_on or self.holding.unconfirmed or group is None:
             return
-        if self.holding.health == FROZEN or self.holding.is_cut_off:
+        if self.holding.health in CLOSED or self.holding.is_cut_off:
             return  # its members no longer change, or we are about to come back to it
         own = group.public.leaf(group.own_leaf)
         if own is None or voter_of(own) is not None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import msgpack
 
 from node.errors import NodeError, NodeMisuseError
-from node.store_reads import StoreReads
+from node.store_reads import PAGE_SIZE_MAX, StoreReads
 from node.store_rows import (
     EPOCH_MAX,
     KEY_PACKAGE_AVAILABLE,
@@ -251,11 +251,20 @@ class Transaction(StoreReads):
             self._rows("INSERT INTO messages VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1", *_values(row))
         )
 
-    def prune_messages(self, group_id: bytes, before_epoch: int, before_ms: int) -> None:
-        """Delete ciphertexts that are both of an epoch below ``before_epoch`` and older than ``before_ms``."""
-        self._rows(
-            "DELETE FROM messages WHERE group_id = ? AND epoch < ? AND at_ms < ?", group_id, before_epoch, before_ms
+    def prune_messages(self, group_id: bytes, before_epoch: int, before_ms: int, limit: int = PAGE_SIZE_MAX) -> bool:
+        """Delete ciphertexts of epochs below ``before_epoch`` that are older than ``before_ms``, so many at most.
+
+        Whether there may be more of them.
+        """
+        gone = self._rows(
+            "DELETE FROM messages WHERE rowid IN"
+            " (SELECT rowid FROM messages WHERE group_id = ? AND epoch < ? AND at_ms < ? LIMIT ?) RETURNING 1",
+            group_id,
+            before_epoch,
+            before_ms,
+            limit,
         )
+        return len(gone) == limit
 
     def park(self, row: ParkedRow) -> bool:
         """Keep a message until its epoch is entered; True when it is (or already was) kept.

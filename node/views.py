@@ -185,6 +185,10 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
             silent=tuple(map(names.shown, silent)),
             own=context.identity.peer_id,
             proven=() if session is None or public is None else _proven(session, names),
+            rescue="" if session is None else session.rescuing.describe(),
+            is_dead=session is not None and session.rescuing.is_dead,
+            gap=None if session is None else session.catching_up.gap,
+            fragments=() if session is None else tuple(map(names.shown, session.agreement.fragments)),
             welcomed_by="" if adder is None or public is None else names.shown(peer_of(public, adder)),
         )
     )

@@ -66,6 +66,22 @@ GROUP_ADD = Operation(
     schema.IntentResult,
     "Add a peer; answers when the change is certified.",
 )
+GROUP_READD = Operation(
+    "group_readd",
+    "POST",
+    "/v1/groups/{group}/readd",
+    schema.GroupAddRequest,
+    schema.IntentResult,
+    "Remove a member that lost its way and add it anew, in one change.",
+)
+GROUP_REJOIN = Operation(
+    "group_rejoin",
+    "POST",
+    "/v1/groups/{group}/rejoin",
+    schema.GroupRequest,
+    schema.Done,
+    "Let any member this node knew bring it back into a group it cannot follow any more.",
+)
 GROUP_REMOVE = Operation(
     "group_remove",
     "POST",
@@ -130,6 +146,14 @@ GROUP_INTENT = Operation(
     schema.IntentResult,
     "How a change asked for earlier is doing; waits for its end.",
 )
+GROUP_RESCUE = Operation(
+    "group_rescue",
+    "POST",
+    "/v1/groups/{group}/rescue",
+    schema.GroupRescueRequest,
+    schema.RescueResult,
+    "Found the successor of a group whose quorum is lost, or take up the one another member has founded.",
+)
 GROUP_SEND = Operation(
     "group_send",
     "POST",
@@ -183,6 +207,8 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_CREATE,
     GROUP_SHOW,
     GROUP_ADD,
+    GROUP_READD,
+    GROUP_REJOIN,
     GROUP_REMOVE,
     GROUP_UPDATE,
     GROUP_OPT_IN,
@@ -191,6 +217,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_POLICY,
     GROUP_BENCH,
     GROUP_INTENT,
+    GROUP_RESCUE,
     GROUP_SEND,
     GROUP_READ,
     GROUP_LOG,

@@ -32,9 +32,13 @@ Health = Literal[
     "abstaining",  # our guard is older than our votes: we may read and send, not vote
     "cut_off",  # the last commit could not be opened by us
     "frozen",  # contradicting certificates: membership never changes again here
+    "fragmented",  # a member of this epoch holds other secrets than we do
+    "needs_rejoin",  # nobody keeps what leads from here to where the group is
+    "rescuing",  # a successor was founded or endorsed here; it is not recognised yet
+    "superseded",  # it has gone on as another group: what was said can be read
     "removed",  # no longer a member: what was received can be read
 ]
-IntentKind = Literal["add", "remove", "update", "opt_in", "opt_out", "leave", "policy", "bench"]
+IntentKind = Literal["add", "readd", "remove", "update", "opt_in", "opt_out", "leave", "policy", "bench"]
 IntentState = Literal["pending", "certified", "already", "refused"]
 ChangeKind = Literal[
     "create", "add", "remove", "leave", "update", "opt_in", "opt_out", "policy", "bench", "return", "resync"
@@ -123,6 +127,14 @@ class GroupPolicyRequest(ChangeRequest, frozen=True, kw_only=True):
     model: Model | None = None
     committee_max: VotersMax | None = None
     delta_ms: Annotated[int, Meta(ge=10, le=60_000)] | None = None
+
+
+class GroupRescueRequest(GroupRequest, frozen=True, kw_only=True):
+    """Found a successor of a group that has lost its quorum; or take up another's, or take back an endorsement."""
+
+    lost: tuple[Reference, ...] = ()  # members who will not come back; they count in groups of three or fewer
+    follow: Reference | None = None  # the beginning of a successor's id that was offered here
+    withdraw: bool = False
 
 
 class GroupSendRequest(GroupRequest, frozen=True, kw_only=True):
@@ -317,6 +329,17 @@ class IntentResult(Reply, frozen=True, kw_only=True):
     candidate_id: str = ""  # the certified commit; empty until then and when it was already so
     error: ErrorBody | None = None  # why, when refused
     latency_s: float | None = None  # from the intent to the certificate
+
+
+class RescueResult(Reply, frozen=True, kw_only=True):
+    """Where a rescue stands."""
+
+    group_id: str  # the old group
+    successor_id: str  # the one endorsed here; empty when none is
+    is_recognised: bool  # more than two thirds stand behind it: it is a group of this node
+    endorsed: int  # members behind the successor founded here
+    needed: int
+    text: str
 
 
 class SendResult(Reply, frozen=True, kw_only=True):

@@ -141,6 +141,39 @@ def add(group: str, peer: str, timeout: float, no_wait: bool) -> None:
 
 @group.command()
 @click.argument("group")
+@click.argument("peer")
+@change
+def readd(group: str, peer: str, timeout: float, no_wait: bool) -> None:
+    """Remove a member and add it anew, in one change.
+
+    For one that was away for longer than anybody keeps what was decided, or has lost its state. PEER as for `add`.
+    """
+    from node.api import operations, schema
+
+    request = schema.GroupAddRequest(group=group, peer=peer, timeout_s=timeout, wait=not no_wait)
+    finish(operations.GROUP_READD, request)
+
+
+@group.command()
+@click.argument("group")
+@common
+def rejoin(group: str) -> None:
+    """Take any one member's word about where GROUP stands.
+
+    For a node that cannot follow its group any more, when too few of the voters it knew are left to vouch.
+    """
+    from node.api import operations, schema
+
+    given = context()
+    done = given.call(operations.GROUP_REJOIN, schema.GroupRequest(group=group))
+    if given.is_json:
+        print_json(done)
+        return
+    click.echo("the next member that adds this node anew is believed, if one this node knew vouches for it")
+
+
+@group.command()
+@click.argument("group")
 @click.argument("member")
 @change
 def remove(group: str, member: str, timeout: float, no_wait: bool) -> None:
@@ -259,6 +292,36 @@ def leave(group: str, timeout: float, no_wait: bool) -> None:
     from node.api import operations, schema
 
     finish(operations.GROUP_LEAVE, schema.ChangeRequest(group=group, timeout_s=timeout, wait=not no_wait))
+
+
+@group.command()
+@click.argument("group")
+@click.option("--lost", metavar="PEER", multiple=True, help="A member that will not come back. Repeat.")
+@click.option("--follow", metavar="ID", help="Take up the successor with this id, which another member has founded.")
+@click.option("--withdraw", is_flag=True, help="Take back what was endorsed here.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common
+def rescue(group: str, lost: tuple[str, ...], follow: str | None, withdraw: bool, yes: bool) -> None:
+    """Go on without a quorum that is lost for ever.
+
+    Founds a new group with the members that are connected: its successor once more than two thirds of all agree. From
+    then on this node votes no more in GROUP.
+    """
+    from node.api import operations, schema
+
+    if (follow is not None) + withdraw + bool(lost) > 1:
+        raise click.UsageError("--lost, --follow and --withdraw are three different things")
+    if not yes and not withdraw:
+        click.confirm(
+            f"This node will never vote in {safe(group)} again. New group, same people. Go on?", abort=True, err=True
+        )
+    given = context()
+    request = schema.GroupRescueRequest(group=group, lost=lost, follow=follow, withdraw=withdraw)
+    result = given.call(operations.GROUP_RESCUE, request)
+    if given.is_json:
+        print_json(result)
+        return
+    click.echo(safe(result.text))
 
 
 @group.command()

@@ -153,6 +153,11 @@ REPLIES: dict[str, schema.Reply] = {
     "group_add": INTENT,
     "group_remove": INTENT,
     "group_update": INTENT,
+    "group_readd": INTENT,
+    "group_rejoin": schema.Done(),
+    "group_rescue": schema.RescueResult(
+        group_id="0d" * 16, successor_id="ee" * 32, is_recognised=False, endorsed=1, needed=2, text="1 of 2 members"
+    ),
     "group_opt_in": INTENT,
     "group_opt_out": INTENT,
     "group_leave": INTENT,
