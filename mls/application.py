@@ -55,11 +55,15 @@ def seal(
     return replace(state, secret_tree=secret_tree), frame(message)
 
 
-def skipping(state: GroupState, count: int) -> GroupState:
-    """Without our next `count` message keys: whoever has a newer copy of this state may have used them already."""
-    secret_tree = state.secret_tree
-    for _ in range(count):
-        _, secret_tree = secret_tree.next_key(state.own_leaf, ContentType.APPLICATION)
+def skipping(state: GroupState, count: int, now: int) -> GroupState:
+    """Not to seal with our next `count` message keys: whoever has a newer copy of this state may have used them.
+
+    Like keys that a receiver passes over, all but the last stay for a while, to open what was sealed with them.
+    """
+    if not count:
+        return state
+    last = state.secret_tree.generation(state.own_leaf, ContentType.APPLICATION) + count - 1
+    _, secret_tree = state.secret_tree.take_key(state.own_leaf, ContentType.APPLICATION, last, bounds(state, now))
     return replace(state, secret_tree=secret_tree)
 
 

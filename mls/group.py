@@ -225,12 +225,13 @@ class Group(GroupView):
         state, message = application.seal(self.state, plaintext, random, authenticated_data)
         return type(self)(state), message
 
-    def skipping(self, count: int) -> Self:
-        """Without our own next `count` message keys, which a newer copy of this state may have used (V045).
+    def skipping(self, count: int, now: int) -> Self:
+        """Not to seal with our next `count` message keys, which a newer copy of this state may have used (V045).
 
-        Receivers follow over a gap of `GroupConfig.forward_distance_max`.
+        What was sealed with them opens, but for the last. Receivers follow over a gap of
+        `GroupConfig.forward_distance_max`.
         """
-        return type(self)(application.skipping(self.state, count))
+        return type(self)(application.skipping(self.state, count, now))
 
     def open(self, message: bytes, now: int) -> tuple[Self, ApplicationMessage]:
         """An application message of this epoch or a retained one.

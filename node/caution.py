@@ -4,11 +4,13 @@ A data directory may be an older copy of itself (a restored backup). Its ratchet
 and what it seals would take keys that were used after the copy was made: receivers would drop the new message as a
 copy of the old one. Nothing on the disk tells. So a started node seals nothing in a group until it has asked every
 connected member what was said in the epoch it stands in, has pulled what it lacks (its own messages among it, which
-move its ratchet on), and found nobody further ahead; and the first message after that skips `SKIPPED_GENERATIONS` more,
-for messages that none of those asked has. Until then messages wait, unsealed and durable: with no other member there,
+move its ratchet on), and found nobody further ahead; and the first message after that passes over some more keys, for
+messages that none of those asked has. How many is drawn: the copy that went on has skipped too, from the same place.
+Until then messages wait, unsealed and durable: with no other member there,
 nobody could have received them.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -19,7 +21,8 @@ from node.conversation import Conversation
 from node.draining import Drained
 from node.peer_id import PeerId
 
-SKIPPED_GENERATIONS: Final = 32
+SKIPPED_MIN: Final = 32
+SKIPPED_SPREAD: Final = 256
 COMPANY_S: Final = 2.0
 """How long we wait for more than one member to be connected, once one is."""
 BOASTS_MAX: Final = 5
@@ -77,6 +80,8 @@ class Caution:
         for peer, at in ahead.items():
             self.catching_up.peer_ahead(peer, at)
             self._boasts[peer] = self._boasts.get(peer, 0) + 1
+        if self.conversation.agreement.is_frozen and drained.answered:
+            ahead = {}  # we stay in this epoch, and what is said here can still be read there
         if any(self._boasts[peer] <= BOASTS_MAX for peer in ahead) or drained.answered.keys() <= ahead.keys():
             return
         self._end()
@@ -84,6 +89,11 @@ class Caution:
     def _end(self) -> None:
         context, conversation = self.conversation.context, self.conversation
         context.up_to_date.add(conversation.agreement.holding.group_id)
-        conversation.skip_generations = SKIPPED_GENERATIONS
+        conversation.skip_generations = generations_to_skip(context.random)
         self.over.set()
         conversation.send_drafts()
+
+
+def generations_to_skip(random: Callable[[int], bytes]) -> int:
+    """How many keys of ours are passed over, for messages that only members hold who are not here."""
+    return SKIPPED_MIN + int.from_bytes(random(2), "big") % SKIPPED_SPREAD

@@ -100,7 +100,7 @@ class Conversation:
                 "this node could not open the last change of the group and has no key to speak with",
                 "it comes back by itself: try again in a moment",
             )
-        group = agreement.group.skipping(self.skip_generations)
+        group = agreement.group.skipping(self.skip_generations, now_ms // 1000)
         successor, message = group.seal(note.encode(), context.random)
         message_id = sha256(message)
         after = holding.with_changes(group=successor)

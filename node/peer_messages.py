@@ -29,7 +29,7 @@ SYNC_PROTOCOL: Final = "/conclave/sync/1"
 MESSAGES_PROTOCOL: Final = "/conclave/messages/1"
 CHAIN_PROTOCOL: Final = "/conclave/chain/1"
 BUNDLE_PROTOCOL: Final = "/conclave/bundle/1"
-KEPT_PROTOCOL: Final = "/conclave/kept/1"
+KEPT_PROTOCOL: Final = "/conclave/reach/1"
 RESCUE_PROTOCOL: Final = "/conclave/rescue/1"
 GROUP_INFO_PROTOCOL: Final = "/conclave/group-info/1"
 

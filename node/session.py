@@ -276,6 +276,8 @@ class Session:
             self._nursery = nursery
             self.context.transport.subscribe(topic_of(self.group_id))
             self.conversation.resume()
+            if self.caution.is_over and not self.holding.is_cut_off:
+                self.conversation.send_drafts()  # an earlier task of this process may have died on the way
             self.conversation.open_parked()
             self.agreement.pursue_intents()
             await self._after_step()

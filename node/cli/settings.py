@@ -25,7 +25,10 @@ SETTINGS = {
     "ordering.evict_proven": "Remove who is proven to have lied as a voter.",
     "group.suite": "Cipher suite of groups created here.",
     "group.padding": "Messages are padded to a multiple of so many bytes.",
+    "ordering.rescue_after_s": "Missing a quorum so long, endorse another member's successor.",
     "retention.messages_days": "How long encrypted messages are kept.",
+    "retention.decisions_days": "How long what was decided is kept.",
+    "retention.decisions_epochs": "How many epochs of it are kept in any case.",
     "vault.passphrase_file": "A file, mode 0600, that holds the passphrase.",
     "vault.key_file": "The key file that opens the vault.",
 }

@@ -312,3 +312,19 @@ def test_any_single_flipped_byte_of_a_message_is_refused(pair: Members) -> None:
             pair["bob"].open(bytes(broken), NOW)
     assert pair["bob"].to_bytes() == before
     assert heard(pair, "bob", message) == b"words"
+
+
+def test_v045_keys_that_a_newer_copy_may_have_used_are_passed_over(pair: Members) -> None:
+    """A restored copy skips ahead; what was sealed with the keys it passed opens for it and for everybody."""
+    older = pair["alice"]
+    forgotten = [said(pair, "alice", words) for words in (b"one", b"two", b"three")]
+
+    restored, message = older.skipping(8, NOW).seal(b"new", pair.random)
+
+    assert heard(pair, "bob", message) == b"new"
+    assert restored.next_generation == older.next_generation + 9
+    for earlier, words in zip(forgotten, (b"one", b"two", b"three"), strict=True):
+        assert heard(pair, "bob", earlier) == words
+        restored, opened = restored.open(earlier, NOW)
+        assert opened.plaintext == words
+    assert older.skipping(0, NOW).next_generation == older.next_generation

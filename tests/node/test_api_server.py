@@ -33,6 +33,9 @@ REQUESTS: dict[str, schema.Request] = {
     "group_opt_in": schema.ChangeRequest(group="book club"),
     "group_opt_out": schema.ChangeRequest(group="book club", timeout_s=0),
     "group_leave": schema.ChangeRequest(group="book club"),
+    "group_readd": schema.GroupAddRequest(group="book club", peer="carol"),
+    "group_rejoin": schema.GroupRequest(group="book club"),
+    "group_rescue": schema.GroupRescueRequest(group="book club", lost=("carol",)),
     "group_bench": schema.GroupMemberRequest(group="book club", member="#2"),
     "group_policy": schema.GroupPolicyRequest(
         group="book club", policy="pinned", pins=("bob",), model="crash", committee_max=4, delta_ms=100

@@ -25,7 +25,7 @@ WELL = Condition(OK, 7, False, False, False, committee_size=4, quorum=3, own="12
         ({"stored": ABSTAINING, "committee_size": 1, "quorum": 1}, "abstaining", "change no more", "successor"),
         ({"is_behind": True}, "catching_up", "gone on from epoch 7", "stay online"),
         ({"stored": CUT_OFF}, "cut_off", "comes back by itself", "stay online"),
-        ({"stored": FROZEN}, "frozen", "contradicting certificates", "found a new group"),
+        ({"stored": FROZEN}, "frozen", "contradicting certificates", "group rescue"),
         ({"is_removed": True}, "removed", "can still be read", "add 12D3me"),
     ],
 )

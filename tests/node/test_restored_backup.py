@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node import conversation, feed
+from node import caution, conversation, feed
 from node.data_dir import DataDir
 from node.feed import MessageBody
 from node.holding import ABSTAINING, OK
@@ -64,7 +64,7 @@ async def test_what_it_had_sent_is_fetched_and_no_key_is_used_again(tmp_path: Pa
         for member in (ada, cyn):
             keys = generations(member, bob)
             assert len(keys) == len(set(keys)) == 6
-        assert texts(bob)[:5] == [f"forgotten {number}" for number in range(5)]
+        assert set(texts(bob)) == {"new", *(f"forgotten {number}" for number in range(5))}
         notices = [
             feed.NoticeBody.decode(row.body).text
             for row in bob.node.context.store.feed(0, 1000, bob.session.group_id)
@@ -102,13 +102,18 @@ async def test_alone_it_seals_nothing_and_sends_later(tmp_path: Path, autojump_c
 
         await ada.start()
 
-        await until(lambda: texts(ada) == ["forgotten", "one", "two"])
-        assert texts(bob) == ["forgotten", "one", "two"]
+        await until(lambda: sorted(texts(ada)) == ["forgotten", "one", "two"])
+        assert [text for text in texts(bob) if text != "forgotten"] == ["one", "two"]
         assert not bob.session.conversation.drafts
 
 
-async def test_messages_that_nobody_there_has_are_skipped(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Only cyn got what bob had said last, and cyn is away: the first new message leaves room for it."""
+async def test_messages_that_nobody_there_has_are_skipped(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only cyn got what bob had said last, and cyn is away: the first new message leaves room for it. Each start leaves
+    another room: one that was always the same led the restored copy to the very keys its other self had used."""
+    drawn = iter((40, 90, 40, 90, 90))
+    monkeypatch.setattr(caution, "generations_to_skip", lambda _: next(drawn))
     async with open_world(tmp_path) as world:
         ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
         await bob.stop()
@@ -137,8 +142,9 @@ async def test_messages_that_nobody_there_has_are_skipped(tmp_path: Path, autoju
 async def test_a_member_that_boasts_of_later_epochs_silences_nobody(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It is passed over after a while; somebody else has to be there, though."""
     async with open_world(tmp_path) as world:
-        ada, bob = await world.group_of("ada", "bob", committee=1)
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
         await bob.stop()
         honest = conversation.Conversation.answer_sync
 
@@ -150,7 +156,7 @@ async def test_a_member_that_boasts_of_later_epochs_silences_nobody(
         await bob.start()
         await bob.session.send("hello")
 
-        await until(lambda: texts(ada) == ["hello"])
+        await until(lambda: texts(cyn) == ["hello"])
 
 
 async def test_a_voter_abstains_where_it_may_have_voted(tmp_path: Path, autojump_clock: MockClock) -> None:
