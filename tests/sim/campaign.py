@@ -20,11 +20,15 @@ from pathlib import Path
 from time import monotonic, process_time
 from typing import Final
 
-from tests.sim.__main__ import Drawing, play_seed, play_twins
+import pytest
+
+from tests.sim.__main__ import Drawing, play_mls, play_seed, play_twins
+from tests.sim.mutants import MUTANTS
 from tests.sim.plan import Fault
 from tests.sim.ranges import Play
 from tests.sim.score import Score
 from tests.sim.twins import EXHAUSTIVE, THREE_VIEWS, TWO_ROUNDS
+from tests.sim.watch import Violation
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = "make campaign"
@@ -52,10 +56,11 @@ class Part:
 
 
 PARTS: Final = (
-    Part("drawn: every fault", partial(play_seed, Drawing()), FIRST_SEED, 500_000, 500),
-    Part("drawn: network, crashes and liars", partial(play_seed, NETWORK), 2 * FIRST_SEED, 300_000, 500),
+    Part("drawn: every fault", partial(play_seed, Drawing()), FIRST_SEED, 520_000, 500),
+    Part("drawn: network, crashes and liars", partial(play_seed, NETWORK), 2 * FIRST_SEED, 320_000, 500),
     Part("drawn: much bent, replayed, flooded", partial(play_seed, BENT), 3 * FIRST_SEED, 80_000, 500),
     Part("drawn: hard and long", partial(play_seed, Drawing(hard=True)), 4 * FIRST_SEED, 3_000, 20),
+    Part("drawn: real MLS groups", partial(play_mls, Drawing()), FIRST_SEED, 1_500, 10),
     Part("twins: all of four voters", play_twins, 0, EXHAUSTIVE, 1),
     Part("twins: samples of five, seven, ten", play_twins, EXHAUSTIVE, 50_000, 200),
 )
@@ -72,6 +77,16 @@ class Ledger:
     """What was played: one line for each chunk, in a file."""
 
     path: Path
+
+    @property
+    def wall_s(self) -> float:
+        """How long it was played, all interruptions left out."""
+        file = self.path.with_name("wall_s")
+        return float(file.read_text()) if file.exists() else 0.0
+
+    @wall_s.setter
+    def wall_s(self, seconds: float) -> None:
+        self.path.with_name("wall_s").write_text(str(seconds))
 
     def read(self) -> dict[tuple[str, int, int], tuple[Score, float]]:
         """By (part, first number, how many): the score, and the seconds it took."""
@@ -119,7 +134,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.report_only:
         play(ledger, options.scale, options.jobs)
     scores, seconds = totals(ledger, options.scale)
-    options.report.write_text(report(scores, seconds, options.jobs))
+    options.report.write_text(report(scores, seconds, ledger.wall_s, caught()))
     failures = [failure for score in scores.values() for failure in score.failures]
     for failure in failures:
         print(failure)
@@ -137,11 +152,13 @@ def play(ledger: Ledger, scale: float, jobs: int) -> None:
         if (part.name, start, count) not in done
     ]
     left.sort(key=lambda job: (job[1] - PARTS[job[0]].start) / PARTS[job[0]].count)  # of each part alike, at any time
-    began_s, runs = monotonic(), 0
+    began_s, noted_s, runs = monotonic(), monotonic(), 0
     with Pool(jobs, maxtasksperchild=100) as pool:
         for number, (job, score, seconds) in enumerate(pool.imap_unordered(play_job, left), 1):
             ledger.add(PARTS[job[0]].name, job[1], job[2], score, seconds)
             runs += score.runs
+            ledger.wall_s += monotonic() - noted_s
+            noted_s = monotonic()
             if number % 20 == 0 or score.failures or number == len(left):
                 rate = runs / (monotonic() - began_s)
                 failed = "".join(f"\n{failure}" for failure in score.failures)
@@ -163,7 +180,20 @@ def totals(ledger: Ledger, scale: float) -> tuple[dict[str, Score], float]:
     return scores, seconds
 
 
-def report(scores: dict[str, Score], seconds: float, jobs: int) -> str:
+def caught() -> int:
+    """How many mutants are caught, each by its story."""
+    count = 0
+    for mutant in MUTANTS:
+        with pytest.MonkeyPatch.context() as patch:
+            mutant.apply(patch)
+            try:
+                mutant.story()
+            except (AssertionError, Violation):
+                count += 1
+    return count
+
+
+def report(scores: dict[str, Score], seconds: float, wall_s: float, mutants: int) -> str:
     """The page."""
     total = Score()
     rows = []
@@ -180,7 +210,8 @@ def report(scores: dict[str, Score], seconds: float, jobs: int) -> str:
         ),
         WHAT.format(covered=_spaced(THREE_VIEWS.size + TWO_ROUNDS.size)),
         "\n".join(f"- {line}" for line in total.lines()[:-2]),
-        f"{seconds / 3600:.1f} hours of processor, in {jobs} processes.",
+        f"Mutants of the rules, each with its story (`tests/sim/mutants.py`): {mutants} of {len(MUTANTS)} caught.",
+        f"{seconds / 3600:.1f} hours of processor, {wall_s / 3600:.1f} hours by the clock.",
         *total.failures,
     ]
     return "\n\n".join(paragraphs) + "\n"
