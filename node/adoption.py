@@ -158,17 +158,18 @@ def _write_departure(transaction: Transaction, adoption: Adoption, epoch: int, n
 
 def _write_settled_here(transaction: Transaction, adoption: Adoption, epoch: int, now_ms: int) -> set[PeerId]:
     """Our intents that this decision settled, with who did it; the newcomers among them that we had asked for."""
-    before, known = adoption.before.group, adoption.known
+    before, public, known = adoption.before.group, adoption.before.public, adoption.known
     assert before is not None
+    assert public is not None
     assert adoption.plan is not None
     done = () if adoption.own is None else tuple(transaction.intent(each) for each in adoption.own.intent_ids)
     wished = {AddBody.decode(each.body).peer for each in done if each is not None and each.kind == ADD}
-    effects = effects_of(before.public, adoption.valid) if adoption.plan.settled else NO_EFFECTS
-    committer = before.public.leaf(known.candidate.author)
+    effects = effects_of(public, adoption.valid) if adoption.plan.settled else NO_EFFECTS
+    committer = public.leaf(known.member)
     for settled in adoption.plan.settled:
         intent, by, candidate_id = settled.intent, "", b""
         if settled.state == ALREADY and is_done_by(effects, intent.kind, intent.body, before.own_leaf):
-            by, candidate_id = "" if committer is None else peer_of(before.public, committer), known.id
+            by, candidate_id = "" if committer is None else peer_of(public, committer), known.id
             if intent.kind == ADD:
                 wished.add(AddBody.decode(intent.body).peer)
         write_settled(transaction, adoption.after, settled, epoch, now_ms, candidate_id=candidate_id, by=by)

@@ -382,8 +382,14 @@ class Agreement:
         able = not holding.is_cut_off and not holding.unconfirmed
         self.eviction.begin(Turn(self.epoch, own_leaf, self.group if able else None))
 
-    def _way_back(self) -> Resync:
-        """How we come back into the group from this epoch; resyncs made before a restart are found on the disk."""
+    def _way_back(self) -> Resync | None:
+        """How we come back into the group from this epoch; resyncs made before a restart are found on the disk.
+
+        Not in an epoch that another copy of this node began by its own: two copies would take the leaf from each other
+        for ever. A lone restored backup comes back once somebody else has committed.
+        """
+        if self.holding.extra.last_won(self.own_leaf) >= self.holding.epoch - 1:
+            return None
         rows = self.context.store.candidates(self.holding.group_id, self.holding.epoch)
         made = sum(row.successor is not None for row in rows)
         return Resync(

@@ -18,8 +18,9 @@ from node.holding import CUT_OFF, OK
 from node.intents import DONE, UPDATE
 from node.ordering_records import stored_decision
 from node.peer_id import PeerId
-from node.peer_messages import GROUP_INFO_PROTOCOL
+from node.peer_messages import GROUP_INFO_PROTOCOL, Frame, FrameKind, group_tag
 from node.resync import build_resync
+from node.session import FrameIn
 from node.transport import RefusedError
 from tests.node.hostile import offer, opens_for_some
 from tests.node.test_session import message_count
@@ -376,3 +377,24 @@ def soft_of(judge: Member, member: Member) -> bool | None:
     known = judge.session.agreement.candidacy.admit(built.candidate)
     assert known.valid is not None
     return known.soft
+
+
+async def test_two_copies_do_not_chase_each_other(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Another copy of Cyn takes her leaf. She follows from outside, and comes back when somebody else has committed:
+    a group in which two copies run goes on no faster than the others make it."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
+        agreement, began = cyn.session.agreement, cyn.epoch
+        key, info = cyn.session.holding.vote_key, agreement.group_info
+        built = build_resync(cyn.node.context, agreement.epoch, agreement.own_leaf, key, info, 0)
+        frame_of = Frame(group_tag(ada.session.group_id), FrameKind.CANDIDATE, built.candidate.encode())
+        for member in (ada, bob, dan):
+            member.session.post(FrameIn(cyn.peer_id, frame_of))
+        await until(lambda: all(member.epoch == began + 1 for member in (ada, bob, cyn, dan)))
+        assert cyn.session.holding.is_cut_off
+        await trio.sleep(30)
+        assert cyn.epoch == began + 1
+
+        assert (await ada.update()).state == DONE
+        await world.settled(ada, bob, cyn, dan)
+        assert ada.epoch == began + 3
