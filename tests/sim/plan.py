@@ -129,6 +129,13 @@ class Plan:
         return 2 * faults + 6 if self.liars_stay else faults + 5
 
     @property
+    def views_silent(self) -> int:
+        """After healing, where the liars that are left are silent: views 0..f may go to commits that open for too few,
+        and the next f be led by liars. f + 2 where f is 1."""
+        faults = fault_count(self.seated, self.model)
+        return max(faults + 2, 2 * faults + 1)
+
+    @property
     def faults(self) -> tuple[Fault, ...]:
         """What goes wrong in this run."""
         lies = {lie.value for _, lie in self.liars}

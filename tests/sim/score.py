@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from ordering import fault_count
 from tests.sim.simulation import Outcome
 
 FAILURES_SHOWN = 50
@@ -23,7 +22,7 @@ class Score:
     faults: Counter[str] = field(default_factory=Counter)  # runs that had it
     dense: Counter[int] = field(default_factory=Counter)  # runs by how many kinds of fault they had
     views: Counter[int] = field(default_factory=Counter)  # runs by the most views that an epoch took after healing
-    beyond: int = 0  # of the runs whose liars fell silent at healing, those that took more than f + 2
+    beyond: int = 0  # of the runs whose liars fell silent at healing, those that took more than max(f + 2, 2f + 1)
 
     def add(self, outcome: Outcome, replay: str) -> None:
         """One run; `replay` is the command that shows it."""
@@ -34,7 +33,7 @@ class Score:
         self.faults.update(fault.value for fault in plan.faults)
         self.dense[len(plan.faults)] += 1
         self.views[views] += 1
-        self.beyond += not plan.liars_stay and views > fault_count(plan.seated, plan.model) + 2
+        self.beyond += not plan.liars_stay and views > plan.views_silent
         if outcome.reason is not None:
             self.failures.append(f"{outcome.reason} [{plan}]\n    {replay}")
 
@@ -56,7 +55,7 @@ class Score:
             f"seats: {_spread(self.sizes)}",
             f"faults: {_shares(self.faults, self.runs)}",
             f"kinds of fault in one run: median {median}, most {max(self.dense)}",
-            f"views after healing: {_spread(self.views)}; beyond f + 2 with silent liars only: {self.beyond}",
+            f"views after healing: {_spread(self.views)}; beyond max(f+2, 2f+1) when liars were silent: {self.beyond}",
             f"{self.runs} runs, {self.steps} steps of the core",
             f"{self.runs - len(self.failures)} passed, {len(self.failures)} failed",
         ]
