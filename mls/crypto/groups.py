@@ -53,14 +53,21 @@ class MontgomeryGroup:
     private_kind: type[x25519.X25519PrivateKey] | type[x448.X448PrivateKey]
     public_kind: type[x25519.X25519PublicKey] | type[x448.X448PublicKey]
     private_size: int
+    bits: int  # of a coordinate that count (RFC 7748 §5)
+    prime: int
+    small: frozenset[int]  # coordinates of small order, on the curve and on its twist
 
     def load_private(self, raw: bytes) -> tuple[Any, bytes, bytes]:
         loaded = self.private_kind.from_private_bytes(raw)
         return loaded, raw, loaded.public_key().public_bytes_raw()
 
     def check_public(self, public: bytes) -> None:
-        if len(public) != self.private_size:  # every string of that length is one (RFC 7748 §5)
+        """A point of small order makes every agreement come out all zero: one in a tree, and nobody could seal to it,
+        so that a member could keep the others from ever committing again."""
+        if len(public) != self.private_size:
             raise ValueError("a public key of another length")
+        if int.from_bytes(public, "little") % (1 << self.bits) % self.prime in self.small:
+            raise ValueError("a point of small order")
 
     def load_public(self, public: bytes) -> Any:
         return self.public_kind.from_public_bytes(public)
@@ -176,5 +183,22 @@ P521 = NistGroup(
     ),
     first_byte_mask=0x01,
 )
-X25519 = MontgomeryGroup(x25519.X25519PrivateKey, x25519.X25519PublicKey, 32)
-X448 = MontgomeryGroup(x448.X448PrivateKey, x448.X448PublicKey, 56)
+# Of order 1, 2 and 4 on a Montgomery curve or its twist are 0 and ±1; Curve25519 has points of order 8 besides, those
+# whose double has the coordinate 1.
+_P25519 = 2**255 - 19
+_P448 = 2**448 - 2**224 - 1
+_ORDER_8 = (
+    0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+    0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+)
+X25519 = MontgomeryGroup(
+    x25519.X25519PrivateKey,
+    x25519.X25519PublicKey,
+    32,
+    bits=255,
+    prime=_P25519,
+    small=frozenset((0, 1, _P25519 - 1, *_ORDER_8)),
+)
+X448 = MontgomeryGroup(
+    x448.X448PrivateKey, x448.X448PublicKey, 56, bits=448, prime=_P448, small=frozenset((0, 1, _P448 - 1))
+)

@@ -16,6 +16,7 @@ from mls.proposals import Commit, Proposal
 from mls.public_protection import protect
 from mls.registry import WireFormat
 from mls.tree.kem import FreshPath, UpdatePath, create_path, reached
+from mls.tree.parent_hash import path_parents
 from mls.tree.subtree import Subtree
 from node.building import Built
 from node.electorate import voting_of
@@ -33,9 +34,10 @@ def opens_for_some(
     now: int,
     proposals: Collection[Proposal] = (),
     random: Random = os.urandom,
+    leaf_key: bytes = b"",
 ) -> Built:
     """A commit, and what it leads its author to, that the leaves in `closed` cannot open, nor who shares a key with
-    them only."""
+    them only. With `leaf_key` that is what others are to seal to, whether or not it is a key."""
     state, suite = group.state, group.suite
     listed = [ListedProposal(each, Sender.member(group.own_leaf)) for each in proposals]
     applied = apply_proposals(group.public.tree, group.extensions, listed)
@@ -48,6 +50,8 @@ def opens_for_some(
         random,
         state.keys,
     )
+    if leaf_key:
+        fresh = with_leaf_key(fresh, leaf_key, group)
     path_context = group.public.next_context(applied, fresh.tree)
     path = spoilt(fresh, fresh.seal(path_context.encode(), random), closed)
     commit = Commit(tuple(entry(each) for each in listed), path)
@@ -63,6 +67,16 @@ def opens_for_some(
     successor = Group(state.entered(public, state.signer, fresh.keys, start, tag, now))
     message = frame(protect(suite, signed, state.secrets.membership_key, group.context.encode()))
     return signed_by(group, instance, message, successor)
+
+
+def with_leaf_key(fresh: FreshPath, key: bytes, group: Group) -> FreshPath:
+    """The same path from a leaf with that key."""
+    leaf = replace(fresh.leaf, encryption_key=key).signed(
+        fresh.suite, group.state.signer, group.group_id, group.own_leaf
+    )
+    direct = group.public.tree.filtered_direct_path(group.own_leaf)
+    parents, _ = path_parents(fresh.suite, direct, [step.encryption_key for step in fresh.steps])
+    return replace(fresh, leaf=leaf, tree=group.public.tree.with_path(group.own_leaf, leaf, parents))
 
 
 def signed_by(group: Group, instance: bytes, message: bytes, successor: Group) -> Built:

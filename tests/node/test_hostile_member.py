@@ -17,6 +17,7 @@ from node.peer_messages import BUNDLE_PROTOCOL, BundleRequest, Frame, FrameKind,
 from node.serving import bundle_of
 from node.session import FrameIn
 from ordering import Bundle, Candidate, Status, candidate_bytes, encode_message
+from tests.node.hostile import opens_for_some
 from tests.node.world import Member, open_world
 
 
@@ -74,6 +75,21 @@ async def test_candidates_without_number_leave_room_for_the_others(tmp_path: Pat
         assert len(bob.session.agreement.known) <= KNOWN_PER_AUTHOR_MAX
         assert (await ada.update()).state == DONE
         assert (await bob.update()).state == DONE
+
+
+async def test_a_key_that_nobody_can_seal_to_gets_into_no_tree(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Each commit seals to the leaves beside its path: with a point of small order among them nobody could commit any
+    more who shares a parent with it, and after a removal nobody at all."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        agreement, now = dan.session.agreement, dan.node.context.now_ms() // 1000
+        built = opens_for_some(agreement.group, agreement.epoch.instance, (), now, leaf_key=bytes(32))
+
+        offer(built.candidate, dan, ada, bob, cyn)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert all(member.session.agreement.known[built.id].valid is None for member in (ada, bob, cyn))
+        assert (await cyn.update()).state == DONE
 
 
 async def test_a_laggard_is_not_stopped_by_a_liar_it_asks(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mls.crypto import HPKECiphertext, is_supported, suite, supported_suites
-from mls.crypto.groups import P256, P384, P521, NistGroup
+from mls.crypto.groups import P256, P384, P521, X448, X25519, MontgomeryGroup, NistGroup
 from mls.errors import InvalidError, MisuseError, UnopenableError
 from mls.registry import RFC9420_CIPHER_SUITES
 from tests.vectors import EVERY_SOURCE, Source
@@ -208,6 +208,24 @@ def test_points_are_judged_as_the_library_does(group: NistGroup) -> None:
         for right in (public, opposite):
             assert _accepts(group.check_public, right)
             assert _accepts(group.load_public, right)
+
+
+@pytest.mark.parametrize("group", [X25519, X448], ids=["X25519", "X448"])
+def test_points_of_small_order_are_no_keys(group: MontgomeryGroup) -> None:
+    """V014: just those with which every agreement comes out all zero, however they are written."""
+    private, _, _ = group.load_private(seeded(17)(group.private_size))
+
+    def agrees(public: bytes) -> bool:
+        return _accepts(lambda each: group.exchange(private, group.load_public(each)), public)
+
+    near = {each + offset for each in (0, group.prime, *group.small) for offset in range(-3, 4)}
+    high = 1 << group.bits if group.bits % 8 else 0  # a bit that does not count
+    written = [
+        number.to_bytes(group.private_size, "little") for each in near for number in (each, each | high) if each >= 0
+    ]
+    assert sum(agrees(public) for public in written) < len(written) - len(group.small)
+    for public in written:
+        assert _accepts(group.check_public, public) == agrees(public)
 
 
 def _accepts(judge: Callable[[bytes], object], public: bytes) -> bool:
