@@ -23,6 +23,9 @@ PRIVATE_EXTENSIONS: Final = (POLICY_EXTENSION, VOTER_EXTENSION)
 
 BINDINGS_CACHED: Final = 4096
 
+LEAF_SIZE_MAX: Final = 16 * 1024
+"""One leaf of the tree: a post-quantum one has half of it. Every Welcome carries them all, and evidence one."""
+
 
 class RuleError(NodeError):
     """A commit breaks a rule of this layer: it is *hard*-invalid at every member. The message says which."""
@@ -146,8 +149,9 @@ def can_go_on(public: PublicGroup, voting: Voting, without: frozenset[int]) -> b
 def check_leaves(before: PublicGroup, staged: PublicStaged) -> None:
     """What a commit may do to leaves and their offers to vote (hard validity); raises `RuleError`.
 
-    Every touched leaf names its peer, no peer has two leaves, vote keys are sound and distinct in the tree, `since`
-    is inherited by who was eligible and else the epoch that ends, and the key's holder shows that it means this leaf.
+    Every touched leaf names its peer and is small, no peer has two leaves, vote keys are sound and distinct in the
+    tree, `since` is inherited by who was eligible and else the epoch that ends, and the key's holder shows that it
+    means this leaf.
     """
     after = staged.successor
     touched = {addition.leaf_index for addition in staged.adds} | set(staged.updates)
@@ -166,10 +170,16 @@ def check_leaves(before: PublicGroup, staged: PublicStaged) -> None:
 def check_tree(public: PublicGroup) -> None:
     """The same of every leaf, for who comes into a group and has nothing but its tree; raises `RuleError`."""
     for leaf_index, leaf in public.leaves():
+        _check_size(leaf_index, leaf)
         voter = voter_of(leaf)
         if voter is not None:
             check_offer(public, leaf_index, leaf, voter)
     _check_distinct(public)
+
+
+def _check_size(leaf_index: int, leaf: LeafNode) -> None:
+    if len(leaf.encode()) > LEAF_SIZE_MAX:
+        raise RuleError(f"leaf {leaf_index} is larger than {LEAF_SIZE_MAX} bytes")
 
 
 def _check_distinct(public: PublicGroup) -> None:
@@ -184,6 +194,7 @@ def _check_distinct(public: PublicGroup) -> None:
 def _check_leaf(before: PublicGroup, leaf_index: int, leaf: LeafNode, former: LeafNode | None) -> None:
     if former is not None and peer_of(before, leaf) != peer_of(before, former):
         raise RuleError(f"leaf {leaf_index} would pass to another peer")
+    _check_size(leaf_index, leaf)
     voter = voter_of(leaf)
     if voter is None:
         return

@@ -9,11 +9,24 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from mls import Proposal, SignaturePrivateKey, ed25519_generate, ed25519_sign, group_context_extensions, remove
+from mls import (
+    Extension,
+    ExtensionType,
+    LeafChange,
+    Proposal,
+    SignaturePrivateKey,
+    ed25519_generate,
+    ed25519_sign,
+    group_context_extensions,
+    own_capabilities,
+    remove,
+)
 from node import feed
 from node.admission import ADMISSION
 from node.building import build_plain
 from node.electorate import (
+    LEAF_SIZE_MAX,
+    PRIVATE_EXTENSIONS,
     VOTER_EXTENSION,
     RuleError,
     leaf_of_peer,
@@ -44,11 +57,13 @@ from ordering import (
     encode_message,
     possession_bytes,
 )
+from ordering.limits import LEAF_NODE_SIZE_MAX
 from ordering.votes import vote_bytes
 from ordering.wire import InstanceId
 from tests.node.world import Member, open_world, until
 
 FOUR = ("ada", "bob", "cyn", "dan")
+STUFFING = 0xF0FF
 
 
 def signed(member: Member, key: SignaturePrivateKey, name: str, *, instance: bytes = b"", view: int = 0) -> SignedVote:
@@ -321,3 +336,27 @@ async def test_who_is_added_again_is_not_removed_for_the_old_reason(tmp_path: Pa
 
         assert len(ada.session.agreement.roster) == 4
         assert [piece.is_spent for piece in bob.session.agreement.eviction.book.pieces] == [True]
+
+
+async def test_a_leaf_is_small_enough_for_evidence(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Else a liar could not be convicted, and whoever found it out could read its own book no more."""
+    async with open_world(tmp_path) as world:
+        ada, _, _, dan = await world.group_of(*FOUR, committee=4)
+        agreement = dan.session.agreement
+        epoch, own = agreement.epoch, agreement.public.leaf(agreement.own_leaf)
+        assert own is not None
+
+        def judge(size: int) -> HardValid:
+            stuffing = Extension(ExtensionType(STUFFING), bytes(size))
+            change = LeafChange((*own.extensions, stuffing), own_capabilities((*PRIVATE_EXTENSIONS, STUFFING)))
+            made = agreement.group.commit(os.urandom, 0, leaf=change, authenticated_data=epoch.instance)
+            bundle = Bundle(made.message, (), b"", voting_of(made.successor.public).committee.descriptor)
+            signature = agreement.group.sign(CANDIDATE_LABEL, candidate_bytes(bundle.id(epoch.instance), 0))
+            return judge_hard(
+                ada.session.agreement.epoch, Candidate(epoch.instance, agreement.own_leaf, 0, bundle, signature)
+            )
+
+        assert judge(LEAF_SIZE_MAX // 2)
+        with pytest.raises(RuleError, match="larger than"):
+            judge(LEAF_SIZE_MAX)
+    assert LEAF_SIZE_MAX <= LEAF_NODE_SIZE_MAX
