@@ -75,10 +75,11 @@ def messages_once(case: Case) -> tuple[str, list[str]]:
                 problems.append(
                     f"one ratchet key, epoch {key[0]}, leaf {key[1]}, generation {key[2]}, for two messages"
                 )
+    told = {message.body.text for message in known.values()}
     problems += [
-        f"{each.node} acknowledged message {each.message_id} of epoch {each.epoch}: nobody holds it"
+        f"{each.node} acknowledged message {each.text!r} in epoch {each.epoch}: nobody holds it"
         for each in case.story.sent
-        if bytes.fromhex(each.message_id) not in known
+        if each.text not in told
     ]
     deliveries = sum(map(len, counts.values()))
     return f"{len(known)} messages, {deliveries} deliveries, none missing, none twice", problems

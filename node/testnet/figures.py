@@ -47,7 +47,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 def figures_of(case: Case) -> Figures:
     """The numbers of the run."""
     phase = {bytes.fromhex(each.intent_id): each.phase for each in case.story.submitted if each.intent_id}
-    quiet = {bytes.fromhex(each.message_id) for each in case.story.sent if each.phase == QUIET}
+    quiet = {each.text for each in case.story.sent if each.phase == QUIET}
     took: dict[str, list[float]] = defaultdict(list)
     for node in case.nodes:
         for body in node.ended:
@@ -62,7 +62,7 @@ def figures_of(case: Case) -> Figures:
             if not each.body.is_own:
                 delay_ms = each.at_ms - each.body.sent_ms
                 (late if any(each.body.sent_ms in span for span in down) else prompt).append(delay_ms)
-                if each.message_id in quiet:
+                if each.body.text in quiet:
                     calm.append(delay_ms)
     return Figures(
         epochs=case.epochs,

@@ -15,6 +15,8 @@ from node.testnet.processes import NodeProcess
 from node.testnet.story import QUIET, RIVALS, SETUP, Outage, Removal, Sent, Submitted
 
 RequestT = TypeVar("RequestT", bound=schema.Request)
+Spoken = tuple[str, Call[schema.SendResult]]
+"""A message on its way: its text, no two are alike, and the answer to come."""
 
 BREATH_S: Final = (0.005, 0.06)  # between two messages of a node in a round; a victim is killed in the first pause
 CALM_S: Final = 0.03  # after a quiet change, so that the next one meets nobody
@@ -43,7 +45,7 @@ class Moves:
         shows what that is.
         """
         changes = [(node, self.network.send(node, op.GROUP_UPDATE, self._update())) for node in nodes]
-        words: list[tuple[NodeProcess, Call[schema.SendResult]]] = []
+        words: list[tuple[NodeProcess, Spoken]] = []
         killed_ms = 0
         for batch in range(self.network.settings.script.messages_per_round):
             words += [(node, self._speak(node)) for node in nodes if node.is_running]
@@ -54,8 +56,8 @@ class Moves:
         answers = gather([call for _, call in changes], self.network.tick)
         for (node, _), answer in zip(changes, answers, strict=True):
             self._note_change(node, "update", RIVALS, answer, may_fail=node is victim)
-        for node, call in words:
-            self._note_message(node, RIVALS, call, may_fail=node is victim)
+        for node, spoken in words:
+            self._note_message(node, RIVALS, spoken, may_fail=node is victim)
         return killed_ms
 
     def quiet_change(self, node: NodeProcess) -> None:
@@ -81,7 +83,7 @@ class Moves:
 
     def refused(self, node: NodeProcess) -> str:
         """What a removed member is told when it wants to send; empty when it may."""
-        answer = gather([self._speak(node)])[0]
+        answer = gather([self._speak(node)[1]])[0]
         return f"{answer.code}: {answer}" if isinstance(answer, ApiError) else ""
 
     # --- waiting ---
@@ -141,15 +143,16 @@ class Moves:
 
     def _due(self, node: NodeProcess) -> set[str]:
         gaps = [range(each.removed_epoch, each.returned_epoch) for each in self.removals if each.node == node.name]
-        return {each.message_id for each in self.sent if not any(each.epoch in gap for gap in gaps)}
+        return {each.text for each in self.sent if not any(each.epoch in gap for gap in gaps)}
 
     def _update(self) -> schema.ChangeRequest:
         return schema.ChangeRequest(group=self.network.group_id, timeout_s=self._limit_s)
 
-    def _speak(self, node: NodeProcess) -> Call[schema.SendResult]:
+    def _speak(self, node: NodeProcess) -> Spoken:
         self._said += 1
         text = f"{self._said}: {self.chance.getrandbits(64):016x}"
-        return self.network.send(node, op.GROUP_SEND, schema.GroupSendRequest(group=self.network.group_id, text=text))
+        request = schema.GroupSendRequest(group=self.network.group_id, text=text)
+        return text, self.network.send(node, op.GROUP_SEND, request)
 
     def _change(
         self,
@@ -176,12 +179,11 @@ class Moves:
             self.network.processes.check()
             raise ScriptError(f"{node.name}: {kind}: {answer}")
 
-    def _note_message(
-        self, node: NodeProcess, phase: str, call: Call[schema.SendResult], *, may_fail: bool = False
-    ) -> None:
+    def _note_message(self, node: NodeProcess, phase: str, spoken: Spoken, *, may_fail: bool = False) -> None:
+        text, call = spoken
         answer = gather([call], self.network.tick)[0]
         if isinstance(answer, schema.SendResult):
-            self.sent.append(Sent(node.name, phase, answer.message_id, answer.epoch))
+            self.sent.append(Sent(node.name, phase, text, answer.epoch))
         elif not (may_fail and isinstance(answer, ClientError)):
             self.network.processes.check()
             raise ScriptError(f"{node.name}: a message: {answer}")
@@ -204,7 +206,7 @@ class Reader:
             page = self._ask(
                 schema.GroupReadRequest(group=self._group_id, after_seq=self._seq, limit=schema.PAGE_SIZE_MAX)
             )
-            self._due -= {message.message_id for message in page.messages}
+            self._due -= {message.text for message in page.messages}
             self._seq = page.last_seq
             if not page.has_more:
                 break

@@ -34,11 +34,14 @@ class Submitted(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """A message a node has acknowledged: from then on it must not be lost."""
+    """A message a node has acknowledged: from then on it must not be lost.
+
+    Its text is its name, no two are alike: right after a start a node acknowledges what it seals a moment later.
+    """
 
     node: str
     phase: str
-    message_id: str
+    text: str
     epoch: int
 
 
