@@ -126,7 +126,9 @@ class Rescuing:
         committee = agreement.epoch.voting.committee
         if self.record.founded is not None or self.record.endorsed is not None:
             raise ApiError(ErrorCode.ALREADY_SO, self.describe(), "group rescue --withdraw takes an endorsement back")
-        heard = (connected | {self.context.identity.peer_id}).difference(lost)
+        heard = connected.difference(lost)
+        if not agreement.instance.guard.abstains(EPOCH_MAX - 1):  # else we have given up our vote here
+            heard |= {self.context.identity.peer_id}
         voters = sum(seat.identity.decode() in heard for seat in committee.seats)
         if voters >= committee.quorum and agreement.holding.health != FROZEN and not self.is_dead:
             raise ApiError(
