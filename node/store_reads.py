@@ -71,7 +71,7 @@ class StoreReads(ABC):
         if pieces is not None:
             stored = dict(self._rows("SELECT digest, data FROM group_pieces WHERE group_id = ?", group_id))
             named = msgpack.decode(pieces, type=tuple[bytes, ...])
-            if not named or not stored.keys() >= set(named):
+            if snapshot is None or not named or not stored.keys() >= set(named):
                 raise DamageError("a piece of a group's snapshot is missing")
             public, *past = (stored[digest] for digest in named)
             snapshot = Pieces(public, tuple(past), snapshot)
