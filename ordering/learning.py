@@ -68,8 +68,14 @@ def needed(state: InstanceState) -> tuple[BundleId, ...]:
 
 
 def _worth_keeping(state: InstanceState, facts: CandidateFacts) -> bool:
-    """Bounds on what members can make us keep: few rivals of one leaf and ordinal, and a total."""
-    if not facts.hard or len(state.candidates) >= CANDIDATES_MAX:
+    """Bounds on what members can make us keep: few rivals of one leaf and ordinal, and a total for who has no seat.
+
+    Voters, few as they are, always find room, and so do we: or many members together could crowd out the plain commits
+    and resyncs that end such an epoch.
+    """
+    is_full = len(state.candidates) >= CANDIDATES_MAX
+    is_seated = state.config.committee.voter_of_leaf(facts.committer) is not None
+    if not facts.hard or (is_full and not is_seated and facts.committer != state.config.own_leaf):
         return False
     place = (facts.committer, facts.ordinal)
     rivals = sum(1 for known in state.candidates.values() if (known.committer, known.ordinal) == place)

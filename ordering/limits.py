@@ -24,7 +24,7 @@ VIEWS_AHEAD_MAX: Final = 2  # R11: votes are kept up to view + 2
 JUSTIFICATION_VIEWS_MAX: Final = 512  # consecutive nullified views one proof can span; the view after them has no end
 
 # How many candidates an instance knows at once, and how many of one leaf and ordinal (the first, and rivals).
-CANDIDATES_MAX: Final = 512  # candidates that an instance knows at once
+CANDIDATES_MAX: Final = 512  # candidates that an instance knows at once; those of voters, and its own, come on top
 CANDIDATE_RIVALS_MAX: Final = 4  # of one leaf and ordinal: the first, and rivals
 CANDIDATE_ORDINAL_MAX: Final = 1  # a leaf has two live candidates at most
 OFFERING_MEMBERS_MAX: Final = 64  # members without a seat whose offers are remembered, the latest ones

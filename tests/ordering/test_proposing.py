@@ -8,6 +8,7 @@ import pytest
 
 from ordering import Broadcast, BuildOwn, CandidateFacts, Effect, Fetch, Guard, Propose, VoteKind
 from ordering.candidates import PLAIN_ORDINAL
+from ordering.limits import CANDIDATES_MAX
 from ordering.naming import permutation
 from ordering.proposing import in_order
 from tests.ordering.world import GROUP, Liar, Node, broadcasts, config, facts, of_type, value, votes
@@ -206,3 +207,14 @@ def test_a_voter_of_one_decides_in_one_step() -> None:
     assert node.state.decision is not None
     assert node.state.decision.id == X
     assert node.state.handed
+
+
+def test_no_crowd_keeps_out_the_plain_commit() -> None:
+    """Members without a seat fill all the room there is with what opens for some; who leads then has to end it."""
+    node = entering(2)
+    node.learn(*(facts(f"crowd {i}", committer=100 + i // 4, soft=False) for i in range(CANDIDATES_MAX + 8)))
+    assert len(node.state.candidates) == CANDIDATES_MAX
+    assert node.state.view == 2
+    assert proposed(node.learn(facts("plain", committer=12, ordinal=PLAIN_ORDINAL))) == [value("plain")]
+    node.learn(facts("a voter's", committer=13, resync=True))
+    assert value("a voter's") in node.state.candidates
