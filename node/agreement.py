@@ -109,7 +109,7 @@ class Agreement:
     confirmation: Confirmation
     roster: Roster
     sleepers: tuple[BenchEntry, ...] = ()  # whom a change of ours would elect, and who keep it waiting
-    _patience: Patience
+    patience: Patience
     _retry_at_s: float = float("inf")  # when intents that nobody could go along with now are tried again
 
     def __init__(self, context: NodeContext, holding: Holding) -> None:
@@ -127,7 +127,7 @@ class Agreement:
         self.eviction = Eviction(context, holding.group_id, tell=self._tell_evidence, offer=self._offer_eviction)
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
-        self._patience = Patience()
+        self.patience = Patience()
         self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
         self._stepping = False
         self._begin(voting_of(self.public))
@@ -325,9 +325,9 @@ class Agreement:
         if not self.may_build:
             return
         if is_new:
-            self._patience.until_s = float("-inf")
-        if self.context.now_s() < self._patience.until_s:
-            self._retry_at_s = min(self._retry_at_s, self._patience.until_s)
+            self.patience.until_s = float("-inf")
+        if self.context.now_s() < self.patience.until_s:
+            self._retry_at_s = min(self._retry_at_s, self.patience.until_s)
             return
         if not self.candidacy.has_own(INTENT_ORDINAL):
             self.eviction.tick()
@@ -604,15 +604,14 @@ class Agreement:
 
     def _adopt(self, ended: Adoption) -> None:
         """Memory follows the disk; then the next epoch opens and what lost is built again."""
-        refused = self._patience.note(ended, self.candidacy, self.context.now_s())
+        refused = self.patience.note(ended, self.candidacy, self.context.now_s(), carried=self.pursuit.carries)
         self.holding = ended.after
         self._wake_intents()
         self.context.feed.grew()
         if self.is_over:
             self._forget()
         else:
-            is_urgent = ended.valid.proposal_class is ProposalClass.URGENT
-            self._enter(hurried=is_urgent and self.candidacy.may_hurry)
+            self._enter(hurried=self.candidacy.facts(ended.known).proposal_class is ProposalClass.URGENT)
             self._give_up(refused)
         self.on_epoch()
         self.pursue_intents()

@@ -2,7 +2,11 @@
 
 A candidate that too many honest voters refuse costs an epoch: its views fail, and a leader ends the epoch with a plain
 commit. Its author finds its intents undone and would try again at once, for ever. So it waits, longer each time; and
-what was wanted because of who was not heard is given up, since the others have heard more.
+what was wanted because of who was not heard is given up, since the others have heard more. Nor does it carry others'
+wishes the next time, if it did: they may be what was refused.
+
+A plain commit tells of a refusal only in a view above f. Below, no honest leader makes one; a liar's that was preferred
+says nothing about ours.
 """
 
 from dataclasses import dataclass
@@ -25,15 +29,22 @@ class Patience:
 
     refusals: int = 0
     until_s: float = float("-inf")
+    is_alone: bool = False  # what we want is committed without others' wishes
 
-    def note(self, ended: Adoption, candidacy: Candidacy, now_s: float) -> tuple[bytes, ...]:
-        """An epoch has ended; `candidacy` is what competed for it. The intents of ours that were refused in it."""
+    def note(self, ended: Adoption, candidacy: Candidacy, now_s: float, *, carried: bool) -> tuple[bytes, ...]:
+        """An epoch has ended; `candidacy` is what competed for it. The intents of ours that were refused in it.
+
+        `carried`: our commit was for others too.
+        """
         own = [each for each in candidacy.own.values() if each.candidate.ordinal == INTENT_ORDINAL]
-        if not own or own[0] is ended.own:
+        if not own or ended.own in own:
             self.refusals = 0
+            self.is_alone = self.is_alone and not own
             return ()
-        if ended.known.candidate.ordinal != PLAIN_ORDINAL:
+        faults = candidacy.epoch.voting.committee.faults
+        if ended.known.candidate.ordinal != PLAIN_ORDINAL or ended.decision.view <= faults:
             return ()  # another was preferred: our turn comes
         self.refusals += 1
+        self.is_alone = carried
         self.until_s = now_s + min(WAIT_MAX_S, WAIT_MIN_S * 2 ** min(self.refusals - 1, 10))
-        return own[0].intent_ids
+        return tuple(intent_id for each in own for intent_id in each.intent_ids)

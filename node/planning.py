@@ -209,14 +209,16 @@ def plan(
     """Look at every open intent of ours, oldest first, and at what `others` want, fairest first.
 
     In each round our own comes first and then one wish of each other member, until the commit is full. `may_opt_in` is
-    false while the group is unconfirmed. With `may_hurry`, removals go alone, ahead of everything else (class 0).
+    false while the group is unconfirmed. With `may_hurry`, removals that we want go alone, ahead of everything else
+    (class 0). What somebody else wants removed hurries in its own commit: or who offered a removal and never made it
+    would keep everything else waiting here.
 
     Two intents that cannot share a commit (both adding one peer, say) are taken one after the other: the second is
     left for a later epoch, where it will have settled itself.
     """
     members = {peer_of(group.public, leaf): (leaf_index, leaf) for leaf_index, leaf in group.public.leaves()}
     draft = Draft(group, may_opt_in, members)
-    draft.is_urgent = may_hurry and _has_removal(draft, intents, others[:WISHES_JUDGED_MAX])
+    draft.is_urgent = may_hurry and _has_removal(draft, intents)
     carried: list[IntentRow] = []
     folded: list[Wanted] = []
     settled: list[Settled] = []
@@ -307,11 +309,10 @@ def _interleaved(
             yield None, wanted
 
 
-def _has_removal(draft: Draft, intents: Sequence[IntentRow], others: Sequence[Wanted]) -> bool:
-    urgent = {kind for kind, known in KINDS.items() if known.is_urgent}
+def _has_removal(draft: Draft, intents: Sequence[IntentRow]) -> bool:
     own = draft.group.own_leaf
-    wishes = [Wanted(own, each.intent_id, each.kind, each.body, 0) for each in intents if each.kind in urgent]
-    wishes += [each for each in others if each.kind in urgent]
+    urgent = [each for each in intents if each.kind in KINDS and KINDS[each.kind].is_urgent]
+    wishes = (Wanted(own, each.intent_id, each.kind, each.body, 0) for each in urgent)
     return any(isinstance(_wish(draft, each), Take) for each in wishes)
 
 

@@ -33,6 +33,7 @@ SILENT_EPOCHS: Final = 8  # how long nobody waits again for who let its turn pas
 OFFER_GAP_S: Final = 0.05  # between two different offers of ours in one epoch; doubled each time
 REOFFER_S: Final = 2.0  # until what is still wanted is offered again; doubled each time
 REOFFER_MAX_S: Final = 60.0
+ALONE_AFTER_S: Final = 5.0  # until a commit that carries others' wishes, and is not decided, gets one without beside it
 TRIES_MAX: Final = 24  # commits made to find out whose wish it is that cannot be committed
 SERIAL_BITS: Final = 24  # of an offer's number within one run of the node
 
@@ -69,6 +70,7 @@ class Pursuit:
         self._offer_next_s = 0.0
         self._offer_gap_s = OFFER_GAP_S
         self._leave: bytes | None = None
+        self.carries, self._built_at_s = False, 0.0  # whether our commit of this epoch is for others too; since when
         self._silent = {leaf: at for leaf, at in self._silent.items() if at > public.epoch - SILENT_EPOCHS}
 
     # --- what comes in ---
@@ -97,8 +99,10 @@ class Pursuit:
         own = agreement.context.store.open_intents(agreement.holding.group_id)
         if agreement.candidacy.has_own(INTENT_ORDINAL) or self._is_held_back:
             self._offer(own)
+            self._go_alone(own)
             return
-        others = self.book.wanted(agreement.holding.group_id)
+        is_alone = own and agreement.patience.is_alone
+        others = () if is_alone else self.book.wanted(agreement.holding.group_id)
         if not own and not others:
             return
         wanted = self._plan(own, others)
@@ -223,10 +227,31 @@ class Pursuit:
                 agreement.settle((Settled(wanted.intents[0], FAILED, str(error)),))
             elif len(wanted.intents) == 1 and isinstance(error, NotNowError):
                 self._hold_back(error)
+                rest = [each for each in own if each not in wanted.intents]
+                if not (
+                    possible := self._plan(rest, ())
+                ).is_empty:  # what waits for somebody keeps nothing else waiting
+                    self._build(rest, possible)
             else:
                 self._build_one_of(wanted.intents)
             return
+        self.carries, self._built_at_s = bool(wanted.folded), agreement.context.now_s()
+        if self.carries and wanted.intents:
+            self._wake(self._built_at_s + ALONE_AFTER_S)
         agreement.offer(known)
+
+    def _go_alone(self, own: Sequence[IntentRow]) -> None:
+        """Our commit is for others too, and nobody takes it up: perhaps because of them. Then one without."""
+        due = self._built_at_s + ALONE_AFTER_S
+        if not self.carries or not own:
+            return
+        if self._agreement.context.now_s() < due:
+            self._wake(due)
+            return
+        self.carries = False
+        alone = self._plan(own, ())
+        if alone.intents:
+            self._build(own, alone)
 
     def _build_one_of(self, intents: Sequence[IntentRow]) -> None:
         """They cannot be committed together: the first that can be alone, the others after it."""

@@ -4,15 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from mls import Lifetime
-from node import feed
+from node import candidacy, feed
 from node.building import build_for_intents
+from node.context import NodeContext
 from node.feed import IntentBody
 from node.folding import OFFERED_MAX, SharedIntent
 from node.intents import ADD, ALREADY, DONE, REMOVE, UPDATE, RemoveBody
+from node.judgement import HardValid
 from node.planning import Plan
+from node.presence import NotNowError
 from ordering import INTENT_ORDINAL
 from tests.node.contention import NAMES, add_body, contend, count_built
 from tests.node.world import Member, open_world, until
@@ -77,6 +81,57 @@ async def test_a_flood_does_not_stop_the_others_folding(tmp_path: Path, autojump
         contest = await contend(world, members, [add_body() for _ in range(24)], settles=False)
 
         assert max(contest.waits) <= WAIT_EPOCHS_MAX + 1, contest.waits
+
+
+async def test_a_removal_that_is_never_made_keeps_nothing_waiting(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Removals go first, in a commit of their own. Dan asks for one, and leaves it to the others."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        wish = SharedIntent(bytes(16), REMOVE, RemoveBody(cyn.peer_id).encode())
+        await dan.session._wish(lambda: dan.session.agreement.pursuit._tell_all((wish,)))
+        await until(lambda: bool(ada.session.agreement.pursuit.book.wanted(b"")))
+
+        row = await ada.change(ADD, add_body())
+
+        assert row.state == DONE
+        await until(lambda: cyn.session.holding.removed)  # carried along
+        assert (await bob.update()).state == DONE
+
+
+async def test_a_wish_that_voters_refuse_is_not_carried_twice(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eve finds nothing wrong with what Dan wants; all voters do, as with a removal that would elect sleepers."""
+
+    def refuse(_: NodeContext, valid: HardValid) -> None:
+        if valid.staged.removes:
+            raise NotNowError("it would elect sleepers")
+
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        eve = await world.member("eve", always_on=False)
+        assert (await ada.add(eve)).state == DONE
+        await until(lambda: bool(eve.node.sessions) and not eve.session.holding.unconfirmed)
+        monkeypatch.setattr(candidacy, "check_presence", refuse)
+        wish = SharedIntent(bytes(16), REMOVE, RemoveBody(cyn.peer_id).encode())
+        agreement = dan.session.agreement
+        went_on = agreement.on_epoch
+
+        def ask_again() -> None:
+            went_on()
+            agreement.pursuit._tell_all((wish,))
+
+        agreement.on_epoch = ask_again
+        await dan.session._wish(lambda: agreement.pursuit._tell_all((wish,)))
+        await until(lambda: bool(eve.session.agreement.pursuit.book.wanted(b"")))
+        before = eve.epoch
+
+        with trio.fail_after(60):
+            row = await eve.change(ADD, add_body())
+
+        assert row.state == DONE
+        assert (row.epoch or 0) - before <= WAIT_EPOCHS_MAX
+        assert len(bob.session.agreement.roster) == 6
 
 
 async def test_a_victims_own_commits_do_not_delay_its_removal(tmp_path: Path, autojump_clock: MockClock) -> None:

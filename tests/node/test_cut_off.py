@@ -58,6 +58,7 @@ async def test_cut_off_then_silent_of_four(tmp_path: Path, autojump_clock: MockC
         await until(lambda: cyn.session.holding.health == OK)
 
         assert ada.epoch == ended + 2, "the very next epoch brought it back"
+        assert not ada.session.agreement.candidacy.may_hurry, "or two members who come back in turn were always first"
         assert (await cyn.update()).state == DONE
         await cyn.session.send("I am back")
         await until(lambda: message_count(ada) == 1)

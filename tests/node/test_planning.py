@@ -59,14 +59,17 @@ async def test_what_one_commit_carries(
         held = AddBody(cyn.peer_id, AddBody.decode(already).key_package).encode()
         assert planned(ada, others=(wanted(leaf["bob"], ADD, held),)).is_empty
 
-        # removals go alone while they may go first, and with the rest otherwise
+        # removals of ours go alone while they may go first, and with the rest otherwise; others' never hold up the rest
         mixed = (row(ADD, add_body(), 1), row(UPDATE, b"", 2))
-        hurried = planned(ada, *mixed, others=(wanted(leaf["bob"], REMOVE, removal),))
+        hurried = planned(ada, *mixed, row(REMOVE, removal, 3))
         assert hurried.is_urgent
         assert [each.proposal_type for each in hurried.proposals] == [ProposalType.REMOVE]
-        assert [each.kind for each in hurried.intents] == [UPDATE]
-        calm = planned(ada, *mixed, others=(wanted(leaf["bob"], REMOVE, removal),), may_hurry=False)
+        assert [each.kind for each in hurried.intents] == [UPDATE, REMOVE]
+        calm = planned(ada, *mixed, row(REMOVE, removal, 3), may_hurry=False)
         assert {each.proposal_type for each in calm.proposals} == {ProposalType.ADD, ProposalType.REMOVE}
+        carried = planned(ada, *mixed, others=(wanted(leaf["bob"], REMOVE, removal),))
+        assert not carried.is_urgent
+        assert {each.proposal_type for each in carried.proposals} == {ProposalType.ADD, ProposalType.REMOVE}
 
         # what others cannot have of us is left out: our removal, what is theirs to do, what nobody knows or can read
         for kind, wish in (
