@@ -15,11 +15,12 @@ from typing import Any, get_type_hints
 import pytest
 
 from node.api import operations as op
-from node.api import schema
+from node.api import schema, server
 from node.api.errors import ApiError, ErrorCode, http_status
 from node.api.listener import SocketError, may_call
 from node.api.service import Service
 from node.client import Client, NoReplyError, NotRunningError
+from node.testnet.calls import Call, gather
 from tests.node.api_world import CannedNode, happened, running
 
 REQUESTS: dict[str, schema.Request] = {
@@ -282,6 +283,15 @@ def test_a_client_that_leaves_ends_its_call(node: CannedNode, socket_path: Path)
         until(lambda: node.asked)
 
     until(lambda: node.left == ["group_update"])
+
+
+def test_a_client_that_leaves_makes_room(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, not when a connection that is kept and silent would have been given up."""
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+    request = schema.GroupSendRequest(group="0d" * 16, text="hello")
+    with running(CannedNode(), socket_path):
+        for _ in range(12):
+            assert gather([Call(socket_path, op.GROUP_SEND, request)]) == [CannedNode().replies["group_send"]]
 
 
 def test_a_stop_answers_those_who_wait(socket_path: Path) -> None:
