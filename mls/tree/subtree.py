@@ -25,6 +25,9 @@ PIECE_HEIGHT = 6
 Commit changes one of them and what is above it; the rest of a large tree is then put together from pieces of 64 leaves.
 """
 
+SHARED_LIST_MAX = 16
+"""Credential types of a member whose set is kept for others that list the same."""
+
 
 class CredentialTypes(NamedTuple):
     """Credential types among some members (RFC 9420 §13.3): every type in use has to be supported by all (V061)."""
@@ -288,10 +291,17 @@ class Subtree:
         )
 
 
-@lru_cache(maxsize=64)
 def _credential_types_of_one(in_use: int, supported: tuple[int, ...]) -> CredentialTypes:
-    """A member's; most of a group say the same, and share one value."""
+    """A member's; most of a group say the same, and share one value. Who lists many keeps nothing past its group."""
+    make = _shared_credential_types if len(supported) <= SHARED_LIST_MAX else _credential_types
+    return make(in_use, supported)
+
+
+def _credential_types(in_use: int, supported: tuple[int, ...]) -> CredentialTypes:
     return CredentialTypes(frozenset((in_use,)), frozenset(supported))
+
+
+_shared_credential_types = lru_cache(maxsize=64)(_credential_types)
 
 
 def blank_subtree(index: NodeIndex, height: int) -> Subtree:

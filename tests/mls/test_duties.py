@@ -204,6 +204,18 @@ def test_v170_replaced_private_keys_are_gone(world: Members) -> None:
     assert old not in world["bob"].to_bytes()
 
 
+def test_v170_keys_of_nodes_that_a_commit_blanks_are_gone() -> None:
+    """Those off the committer's own path too: a path opened beside them leaves them where they are."""
+    world = Members("alice", "bob", "carol", "dave", "erin")
+    world.commit("alice")
+    held = dict(world["bob"].state.keys.keys)
+    assert held.keys() == {2, 1, 3, 7}
+    world.remove("erin", "dave")  # blanks 5, 3 and 7, and the path is 7 alone
+    assert world["bob"].state.keys.keys.keys() == {2, 1, 7}
+    kept = world["bob"].to_bytes()
+    assert [index for index, key in held.items() if key.to_bytes() in kept] == [2, 1]
+
+
 # --- proposals ---
 
 

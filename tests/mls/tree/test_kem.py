@@ -378,6 +378,17 @@ class TestPrivateKeys:
 
         assert world.keys[1].keys.keys() == {2}
 
+    def test_a_key_of_an_earlier_occupant_is_none(self) -> None:
+        """Nobody seals to it any more."""
+        world = World(4)
+        world.commit(0)
+        before = world.keys[1]
+        world.commit(2)
+
+        held = [before.key_of(world.tree.node(index)) for index in (2, 1, 3)]
+
+        assert [key is not None for key in held] == [True, True, False]
+
     def test_keys_survive_a_snapshot(self) -> None:
         world = World(4)
         world.commit(0)

@@ -259,6 +259,17 @@ def test_credential_types_are_those_of_the_members_there_are() -> None:
     assert tree.credential_types == (basic_only, both)
 
 
+def test_a_long_list_of_credential_types_is_kept_for_nobody_else() -> None:
+    """What a stranger's leaf holds is gone when the leaf is."""
+    (leaf,) = leaves(1)
+    many = replace(leaf, capabilities=replace(leaf.capabilities, credentials=tuple(range(1, 40_000))))
+
+    for shown, is_shared in ((leaf, True), (many, False)):
+        first, second = (RatchetTree.of_one(suite(1), shown).credential_types for _ in range(2))
+        assert first == second
+        assert (first is second) == is_shared
+
+
 def test_the_filtered_direct_path_leaves_out_nodes_beside_nobody() -> None:
     """RFC 9420 §4.1.2."""
     tree = a_tree(6).remove(1).remove(4)
