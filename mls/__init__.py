@@ -85,9 +85,11 @@ from mls.peek import (
 from mls.policy import Policy
 from mls.proposal_list import ListedProposal
 from mls.proposals import (
+    CustomProposal,
     Proposal,
     ReInit,
     add,
+    custom,
     group_context_extensions,
     pre_shared_key,
     reinit,
@@ -128,6 +130,7 @@ __all__ = [
     "CredentialRole",
     "CredentialType",
     "CredentialUse",
+    "CustomProposal",
     "DuplicateError",
     "EarlyMessages",
     "Extension",
@@ -202,6 +205,7 @@ __all__ = [
     "check_key_package",
     "confirmed_transcript_hash",
     "create_key_package",
+    "custom",
     "decode_key_package",
     "ed25519_generate",
     "ed25519_load",

@@ -11,6 +11,7 @@ from mls.registry import (
     DEFAULT_EXTENSION_TYPES,
     DEFAULT_PROPOSAL_TYPES,
     GREASE_VALUES,
+    PRIVATE_USE,
     SUPPORTED_PROPOSAL_TYPES,
     CipherSuiteId,
     CredentialType,
@@ -25,8 +26,10 @@ def own_capabilities(
     profile: Profile = DEFAULT_PROFILE,
     *,
     credentials: Iterable[CredentialType] = (CredentialType.BASIC,),
+    proposals: Iterable[int] = (),
 ) -> Capabilities:
-    """All that this engine supports (V092, V219), with the application's extension types, under a profile's numbers.
+    """All that this engine supports (V092, V219), with the application's extension and proposal types, under a
+    profile's numbers.
 
     `credentials` are the types that the application can judge: X.509 is named by one that has roots to go by, and basic
     left out by one that takes no bare names. With `random`, a reserved value stands in each list but the versions', to
@@ -38,7 +41,7 @@ def own_capabilities(
         versions=(ProtocolVersion.MLS10,),
         cipher_suites=(*supported_suites(profile), *grease),
         extensions=(*sorted(listed), *(each for each in grease if each not in listed)),
-        proposals=(*SUPPORTED_PROPOSAL_TYPES, *grease),
+        proposals=(*SUPPORTED_PROPOSAL_TYPES, *sorted(set(proposals).difference(SUPPORTED_PROPOSAL_TYPES)), *grease),
         credentials=(*sorted(set(credentials)), *grease),
     )
 
@@ -70,6 +73,8 @@ def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -
     capabilities = leaf.capabilities
     if DEFAULT_PROPOSAL_TYPES.intersection(capabilities.proposals):
         raise MisuseError("default proposal types are not listed in capabilities (V068)")
+    if unknown := {each for each in capabilities.proposals if not _is_carried(each)}:
+        raise MisuseError(f"proposal types that this engine cannot read are listed: {sorted(unknown)} (V210)")
     if DEFAULT_EXTENSION_TYPES.intersection(capabilities.extensions):
         raise MisuseError("default extension types are not listed in capabilities (V068)")
     if ProtocolVersion.MLS10 not in capabilities.versions or suite_id not in capabilities.cipher_suites:
@@ -86,6 +91,11 @@ def check_own_leaf(leaf: LeafNode, suite_id: int, extensions: Extensions = ()) -
         check_extensions(extensions, KEY_PACKAGE_PLACE, "our KeyPackage")
     except InvalidError as error:
         raise MisuseError(str(error)) from error
+
+
+def _is_carried(proposal_type: int) -> bool:
+    """Whether a leaf of ours may list the type: we carry it out, carry it to the application, or mean nothing by it."""
+    return proposal_type in SUPPORTED_PROPOSAL_TYPES or proposal_type in PRIVATE_USE or proposal_type in GREASE_VALUES
 
 
 def check_suite_listed(leaf: LeafNode, suite_id: int) -> None:

@@ -8,7 +8,7 @@ from mls.extensions import Extensions
 from mls.framing import AuthenticatedContent
 from mls.group_context import GroupContext
 from mls.proposal_list import ListedProposal
-from mls.proposals import Commit, ReInit
+from mls.proposals import Commit, CustomProposal, ReInit
 from mls.registry import ProposalType, SenderType
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class PublicStaged:
     successor: "PublicGroup"
     is_external: bool = False  # the committer joins by it
     reinit: ReInit | None = None  # the group ends with it, to be followed by one of these terms
+
+    @property
+    def custom(self) -> tuple[ListedProposal, ...]:
+        """Those of `proposals` that are for the application to apply, once the Commit has been adopted."""
+        return tuple(each for each in self.proposals if isinstance(each.proposal.body, CustomProposal))
 
 
 @dataclass(frozen=True, slots=True)

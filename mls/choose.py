@@ -12,7 +12,16 @@ from mls.errors import MlsError
 from mls.framing import Sender
 from mls.handshake import received_proposals
 from mls.proposal_list import ListedProposal
-from mls.proposals import Add, GroupContextExtensions, PreSharedKey, ReInit, Remove, SelfRemove, Update
+from mls.proposals import (
+    Add,
+    CustomProposal,
+    GroupContextExtensions,
+    PreSharedKey,
+    ReInit,
+    Remove,
+    SelfRemove,
+    Update,
+)
 from mls.psks import Psks
 from mls.state import GroupState
 from mls.validation.leaves import check_lifetime
@@ -81,7 +90,7 @@ def _by_preference(candidates: Sequence[_Candidate]) -> Iterator[_Candidate]:
     yield from of(SelfRemove)
     yield from of(Remove)
     yield from reversed(of(Update, GroupContextExtensions))
-    yield from of(Add, PreSharedKey, ReInit)
+    yield from of(Add, PreSharedKey, ReInit, CustomProposal)
 
 
 def _claims(listed: ListedProposal) -> tuple[Hashable, ...]:
@@ -95,6 +104,8 @@ def _claims(listed: ListedProposal) -> tuple[Hashable, ...]:
             return (("client", package.leaf_node.signature_key), ("init key", package.init_key))
         case PreSharedKey(psk):
             return (("psk", psk),)
+        case CustomProposal():
+            return ()  # which of them are rivals is the application's to say
         case other:
             return (type(other).__name__,)
 

@@ -47,14 +47,15 @@ class Client:
         signer: SignaturePrivateKey | None = None,
         profile: Profile = DEFAULT_PROFILE,
         extension_types: Iterable[int] = (),
+        proposal_types: Iterable[int] = (),
         leaf_extensions: Extensions = (),
         config: GroupConfig | None = None,
     ) -> Self:
         """A client; bytes for a credential are a basic one's identity.
 
         Unless told otherwise: the post-quantum hybrid of the profile, a new signature key, capabilities that list
-        everything this engine supports, and credentials of the client's own type only. `extension_types` are the
-        application's.
+        everything this engine supports, and credentials of the client's own type only. `extension_types` and
+        `proposal_types` are the application's.
         """
         chosen = suite(
             best_suite([own_capabilities(profile=profile)], profile=profile) if suite_id is None else suite_id
@@ -69,7 +70,9 @@ class Client:
             suite=chosen,
             credential=shown,
             signer=signer or chosen.generate_signature_key(random),
-            capabilities=own_capabilities(extension_types, random, profile, credentials=types),
+            capabilities=own_capabilities(
+                extension_types, random, profile, credentials=types, proposals=proposal_types
+            ),
             random=random,
             config=config or GroupConfig(),
             leaf_extensions=leaf_extensions,

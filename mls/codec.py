@@ -23,7 +23,8 @@ One field whose type depends on an earlier one:
             }),
         ]
 
-and fields that exist for some values only, holding None otherwise:
+(`beyond=(range(8, 16), Opaque)` would be one more case, for all of a range that have none), and fields that exist for
+some values only, holding None otherwise:
 
         sender_type: SenderType
         leaf_index: Annotated[Uint32 | None, When("sender_type", SenderType.MEMBER)] = None

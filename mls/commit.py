@@ -68,7 +68,7 @@ def create_commit(state: GroupState, request: CommitRequest, random: Random, now
 
     change = request.leaf or NO_CHANGE
     fresh = None
-    if request.force_path or request.leaf is not None or needs_path(listed):
+    if request.force_path or request.leaf is not None or needs_path(listed, state.config.policy):
         fresh = _fresh_path(state, applied, change, random)
     tree = applied.tree if fresh is None else fresh.tree
     public.check_outcome(applied, tree, listed, None if fresh is None else state.own_leaf)

@@ -34,5 +34,5 @@ class GroupConfig:
     check_suite_listed: bool = True  # V069 for added leaves
     wire_formats: frozenset[WireFormat] = frozenset((WireFormat.MLS_PUBLIC_MESSAGE, WireFormat.MLS_PRIVATE_MESSAGE))
     validate_credential: CredentialCheck = accept_all
-    policy: Policy = OPEN_POLICY  # V111, V130, V147
+    policy: Policy = OPEN_POLICY  # V110, V111, V130, V147, V150
     map_signatures: Map = map  # an executor's spreads the signatures of a tree or of many added members over threads

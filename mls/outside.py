@@ -19,7 +19,8 @@ def propose_from_outside(
 ) -> bytes:
     """A proposal message of an external sender, found among the group's by its key (V024).
 
-    Raises MisuseError where the group does not name it, InvalidError for what such a sender may not propose (V110).
+    Raises MisuseError where the group does not name it, InvalidError for what such a sender may not propose (V110). Of
+    the application's own types, its `Policy` says which it may.
     """
     keys = [each.signature_key for each in external_senders(context.extensions)]
     if signer.public not in keys:

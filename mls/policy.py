@@ -32,6 +32,14 @@ class Policy:
         """A Commit that is right in all else (V130)."""
         return True
 
+    def requires_path(self, proposal_type: int) -> bool:
+        """Whether a Commit with a proposal of this type, one of the application's own, has a path (§17.4, V150)."""
+        return True
+
+    def allows_external_sender(self, proposal_type: int) -> bool:
+        """Whether an external sender may propose this type, one of the application's own (§17.4, V110)."""
+        return False
+
     def client_of(self, leaf: LeafNode) -> Hashable:
         """Equal for leaves of one client: when it rejoins, and in the groups of §11.2 and §11.3 (V137, V198, V199).
 

@@ -7,7 +7,7 @@ from mls.crypto import Random, suite
 from mls.errors import MisuseError
 from mls.key_packages import KeyPackage
 from mls.psks import PreSharedKeyID, PskName, psk_id
-from mls.registry import CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
+from mls.registry import PRIVATE_USE, CipherSuiteId, ProposalOrRefType, ProposalType, ProtocolVersion
 from mls.tree.kem import UpdatePath
 from mls.tree.nodes import Extension, LeafNode
 
@@ -69,6 +69,13 @@ class SelfRemove(Struct):
     """The sender's leave-taking, which an external joiner may commit too (draft-ietf-mls-extensions)."""
 
 
+@struct
+class CustomProposal(Struct):
+    """A proposal of an application's own type (§13.2): MLS orders and authenticates it, the application applies it."""
+
+    data: Opaque
+
+
 ProposalBody = Add | Update | Remove | PreSharedKey | ReInit | ExternalInit | GroupContextExtensions | SelfRemove
 
 BODIES: dict[int, type[Struct]] = {
@@ -86,10 +93,16 @@ _TYPE_OF = {body: ProposalType(value) for value, body in BODIES.items()}
 
 @struct
 class Proposal(Struct):
-    """One proposed change. A type without a body here has no known extent and is malformed (V210)."""
+    """One proposed change. A type without a body here has no known extent and is malformed (V210).
+
+    Types of private use are taken to be an `opaque<V>`, as other engines do; whether anybody here knows such a type is
+    told by capabilities (V112).
+    """
 
     proposal_type: ProposalType
-    body: Annotated[ProposalBody, Select("proposal_type", BODIES)]
+    body: Annotated[
+        ProposalBody | CustomProposal, Select("proposal_type", BODIES, beyond=(PRIVATE_USE, CustomProposal))
+    ]
 
     @classmethod
     def of(cls, body: ProposalBody) -> Self:
@@ -152,3 +165,14 @@ def reinit(group_id: bytes, suite_id: int, extensions: tuple[Extension, ...] = (
 def self_remove() -> Proposal:
     """To be proposed by whoever leaves; it cannot be committed by value."""
     return Proposal.of(SelfRemove())
+
+
+def custom(proposal_type: int, data: bytes) -> Proposal:
+    """A proposal of a type of the application's own, which the members list in their capabilities (§13.2).
+
+    Raises MisuseError for a type that is not of private use.
+    """
+    if proposal_type not in PRIVATE_USE:
+        shown = f"{proposal_type:#06x}" if isinstance(proposal_type, int) else repr(proposal_type)
+        raise MisuseError(f"proposal type {shown} is not one of private use ({PRIVATE_USE.start:#06x} and up)")
+    return Proposal(ProposalType(proposal_type), CustomProposal(data))

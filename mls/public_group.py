@@ -32,7 +32,14 @@ from mls.tree.ratchet import RatchetTree
 from mls.validation.commits import check_new_tree, check_path_presence, sets_extensions
 from mls.validation.external import check_external_list, check_joiner, replaced_leaf
 from mls.validation.messages import check_commit_message, check_not_application, check_proposal_message
-from mls.validation.proposals import check_added, check_list, check_proposal, check_replacement, check_types_are_known
+from mls.validation.proposals import (
+    check_added,
+    check_external_type,
+    check_list,
+    check_proposal,
+    check_replacement,
+    check_types_are_known,
+)
 from mls.validation.signatures import Map
 
 PUBLIC_FORMAT = 2
@@ -153,7 +160,7 @@ class PublicGroup:
         sender = authenticated.content.sender
         proposals = resolve(commit, sender, received)
         applied, committer = self.apply(sender, proposals, config)
-        check_path_presence(commit, proposals)
+        check_path_presence(commit, proposals, config.policy)
         tree = applied.tree
         if commit.path is not None:
             self._check_path_leaf(sender, committer, commit.path.leaf_node, proposals, config)
@@ -187,6 +194,7 @@ class PublicGroup:
 
     def _check_single(self, listed: ListedProposal, config: GroupConfig) -> None:
         check_proposal(self.suite, self.context, self.tree, listed, config.validate_credential)
+        check_external_type(listed, config.policy)
         if listed.sender.sender_type in _OUTSIDE and not config.policy.allows_proposal(self, listed):
             raise InvalidError("V111", "a proposal from outside that the application does not allow")
 

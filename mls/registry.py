@@ -155,6 +155,5 @@ GREASE_VALUES = frozenset(0x0A0A + 0x1010 * step for step in range(15))
 """Reserved to keep peers tolerant of unknown values (RFC 9420 §13.5); on receipt they are unknown values (V019)."""
 
 
-def is_private_use(code_point: int) -> bool:
-    """True for the range every registry leaves to private use (RFC 9420 §17)."""
-    return 0xF000 <= code_point <= 0xFFFF
+PRIVATE_USE = range(0xF000, 0x10000)
+"""What every registry leaves to private use (RFC 9420 §17): an application's own proposal types are of these."""

@@ -55,9 +55,10 @@ def wire_type(annotation: Any) -> WireType:
                 return OpaqueType()
             case VarVector():
                 return VectorType(wire_type(typing.get_args(base)[0]))
-            case Select(discriminant, cases):
+            case Select(discriminant, cases, beyond):
                 kinds = tuple((int(k), None if v is None else wire_type(v)) for k, v in cases.items())
-                return SelectType(discriminant, kinds, fallback_none=False)
+                rest = None if beyond is None else (beyond[0], wire_type(beyond[1]))
+                return SelectType(discriminant, kinds, fallback_none=False, beyond=rest)
             case Tagged(tags, structs):
                 if set(structs) != set(tags):
                     raise TypeError(f"{tags.__name__} has values without a case, or cases without a value")

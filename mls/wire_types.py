@@ -46,11 +46,13 @@ class VarVector:
 class Select:
     """Marker: `select (struct.discriminant)`; each case is a wire annotation, or None for an empty case.
 
-    A discriminant without a case has no known extent and is malformed (V210).
+    `beyond` is one more case for all of a range that have none of their own. A discriminant without a case has no known
+    extent and is malformed (V210).
     """
 
     discriminant: str
     cases: Mapping[int, Any]
+    beyond: tuple[range, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,10 +282,11 @@ class SelectType(WireType):
     discriminant: str
     cases: tuple[tuple[int, WireType | None], ...]
     fallback_none: bool  # `When`: any other value means that the field is absent
+    beyond: tuple[range, WireType] | None = None
 
     def emit_read(self, source: Source, target: str) -> None:
-        for word, (value, case) in self._branches():
-            with source.block(f"{word} f_{self.discriminant} == {value}:"):
+        for head, case in self._branches():
+            with source.block(head):
                 if case is None:
                     source.put(f"{target} = None")
                 else:
@@ -295,8 +298,8 @@ class SelectType(WireType):
                 source.put(f"raise no_case({self.discriminant!r}, f_{self.discriminant})")
 
     def emit_write(self, source: Source, value: str) -> None:
-        for word, (number, case) in self._branches():
-            with source.block(f"{word} f_{self.discriminant} == {number}:"):
+        for head, case in self._branches():
+            with source.block(head):
                 if case is None:
                     source.put(f"if {value} is not None: raise TypeError('an empty case holds None')")
                 else:
@@ -307,8 +310,14 @@ class SelectType(WireType):
             else:
                 source.put(f"raise TypeError('no case of {self.discriminant} for this value')")
 
-    def _branches(self) -> list[tuple[str, tuple[int, WireType | None]]]:
-        return [("elif" if index else "if", case) for index, case in enumerate(self.cases)]
+    def _branches(self) -> list[tuple[str, WireType | None]]:
+        """The heads of an if-statement, and what they lead to."""
+        found = f"f_{self.discriminant}"
+        tests: list[tuple[str, WireType | None]] = [(f"{found} == {value}", case) for value, case in self.cases]
+        if self.beyond is not None:
+            values, case = self.beyond
+            tests.append((f"{values.start} <= {found} < {values.stop}", case))
+        return [(f"{'elif' if index else 'if'} {test}:", case) for index, (test, case) in enumerate(tests)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,29 @@ from collections.abc import Sequence
 
 from mls.errors import InvalidError
 from mls.extensions import Extensions, non_default, types_of
+from mls.policy import Policy
 from mls.proposal_list import ListedProposal
-from mls.proposals import Commit, GroupContextExtensions
+from mls.proposals import Commit, CustomProposal, GroupContextExtensions, Proposal
 from mls.registry import PATH_REQUIRED_PROPOSAL_TYPES
 from mls.tree.ratchet import RatchetTree
 from mls.validation.keys import check_keys_are_unique
 from mls.validation.leaves import check_credential_types, check_leaf_in_group
 
 
-def needs_path(proposals: Sequence[ListedProposal]) -> bool:
+def needs_path(proposals: Sequence[ListedProposal], policy: Policy) -> bool:
     """An empty list does, and any proposal whose type says so (§12.4)."""
-    return not proposals or any(each.proposal.proposal_type in PATH_REQUIRED_PROPOSAL_TYPES for each in proposals)
+    return not proposals or any(_requires_path(each.proposal, policy) for each in proposals)
 
 
-def check_path_presence(commit: Commit, proposals: Sequence[ListedProposal]) -> None:
+def _requires_path(proposal: Proposal, policy: Policy) -> bool:
+    if isinstance(proposal.body, CustomProposal):
+        return policy.requires_path(proposal.proposal_type)
+    return proposal.proposal_type in PATH_REQUIRED_PROPOSAL_TYPES
+
+
+def check_path_presence(commit: Commit, proposals: Sequence[ListedProposal], policy: Policy) -> None:
     """§12.4 governs, not the shorter list of §12.4.2 (V150)."""
-    if commit.path is None and needs_path(proposals):
+    if commit.path is None and needs_path(proposals, policy):
         raise InvalidError("V150", "a Commit without a path, where its proposals need one")
 
 

@@ -17,9 +17,11 @@ from mls.extensions import GROUP_CONTEXT_PLACE, Extensions, check_extensions, ex
 from mls.framing import Sender
 from mls.group_context import GroupContext
 from mls.key_schedule import PSK_COUNT_MAX
+from mls.policy import Policy
 from mls.proposal_list import ListedProposal
 from mls.proposals import (
     Add,
+    CustomProposal,
     ExternalInit,
     GroupContextExtensions,
     PreSharedKey,
@@ -74,7 +76,7 @@ def check_proposal(
         case ExternalInit():
             if sender.sender_type is not SenderType.NEW_MEMBER_COMMIT:
                 raise InvalidError("V104", "an ExternalInit outside an external Commit")
-        case SelfRemove():
+        case SelfRemove() | CustomProposal():
             pass  # whether all know it shows beside the rest of the list
         case GroupContextExtensions(extensions):
             check_extensions(extensions, GROUP_CONTEXT_PLACE, "the new group context")
@@ -108,6 +110,8 @@ def check_sender_may(sender: Sender, proposal: Proposal) -> None:
         case SenderType.EXTERNAL:
             if isinstance(proposal.body, Update):
                 raise InvalidError("V097", "an Update from outside the group")
+            if isinstance(proposal.body, CustomProposal):
+                return  # `check_external_type`
             if proposal.proposal_type not in EXTERNAL_SENDER_PROPOSAL_TYPES:
                 raise InvalidError("V110", f"a {proposal.proposal_type.name} from an external sender")
         case SenderType.NEW_MEMBER_PROPOSAL:
@@ -115,6 +119,14 @@ def check_sender_may(sender: Sender, proposal: Proposal) -> None:
                 raise InvalidError("V027", "a newcomer may propose nothing but its own Add")
         case SenderType.NEW_MEMBER_COMMIT:
             return  # its list is `mls.validation.external`'s
+
+
+def check_external_type(listed: ListedProposal, policy: Policy) -> None:
+    """What an external sender may propose of the application's own types, the application says (§17.4, V110)."""
+    if listed.sender.sender_type is not SenderType.EXTERNAL or not isinstance(listed.proposal.body, CustomProposal):
+        return
+    if not policy.allows_external_sender(listed.proposal.proposal_type):
+        raise InvalidError("V110", f"a {listed.proposal.proposal_type.name} from an external sender")
 
 
 def check_replacement(

@@ -53,13 +53,13 @@ class Forger:
         return frame(protect(self.group.suite, signed, secrets.membership_key, self.group.context.encode()))
 
     def proposal(
-        self, body: ProposalBody, sender: Sender | None = None, signer: SignaturePrivateKey | None = None
+        self, body: ProposalBody | Proposal, sender: Sender | None = None, signer: SignaturePrivateKey | None = None
     ) -> bytes:
-        return self.message(self.signed(self.framed(Proposal.of(body), sender), signer))
+        return self.message(self.signed(self.framed(proposal_of(body), sender), signer))
 
     def commit(
         self,
-        *bodies: ProposalBody,
+        *bodies: ProposalBody | Proposal,
         references: Sequence[bytes] = (),
         path: bool = True,
         edit_leaf: Callable[[LeafNode], LeafNode] = lambda leaf: leaf,
@@ -81,7 +81,7 @@ class Forger:
         group, state = self.group, self.group.state
         sender = Sender.member(group.own_leaf)
         received = [received_by(group, each) for each in references]
-        listed = [*(ListedProposal(Proposal.of(body), sender) for body in bodies), *received]
+        listed = [*(ListedProposal(proposal_of(body), sender) for body in bodies), *received]
         applied = apply_proposals(group.public.tree, group.extensions, listed)
         tree, made, secret = applied.tree, None, zero_secret(group.suite)
         if path:
@@ -133,15 +133,19 @@ def received_by(group: Group, message: bytes) -> ListedProposal:
     return ListedProposal(content.content, content.sender, proposal_reference(group.suite, authenticated))
 
 
-def instead(*bodies: ProposalBody) -> Callable[[FramedContent], FramedContent]:
+def instead(*bodies: ProposalBody | Proposal) -> Callable[[FramedContent], FramedContent]:
     """Put these in place of the commit's own proposals, where the forger itself could not carry them out."""
-    return _listing(*(ProposalOrRef.by_value(Proposal.of(body)) for body in bodies))
+    return _listing(*(ProposalOrRef.by_value(proposal_of(body)) for body in bodies))
 
 
 def referring(group: Group, *messages: bytes) -> Callable[[FramedContent], FramedContent]:
     """Refer to these proposal messages in place of the commit's own proposals."""
     references = (received_by(group, each).reference or b"" for each in messages)
     return _listing(*(ProposalOrRef.by_reference(each) for each in references))
+
+
+def proposal_of(body: ProposalBody | Proposal) -> Proposal:
+    return body if isinstance(body, Proposal) else Proposal.of(body)
 
 
 def _listing(*entries: ProposalOrRef) -> Callable[[FramedContent], FramedContent]:

@@ -20,7 +20,7 @@ from mls.registry import LeafNodeSource, WireFormat
 from mls.results import ExternalJoin
 from mls.tree.kem import UpdatePath, create_path
 from mls.tree.nodes import LeafNode
-from tests.mls.forge import psk_secret_of, received_by
+from tests.mls.forge import proposal_of, psk_secret_of, received_by
 from tests.mls.world import NOW, Client, Members
 
 
@@ -72,7 +72,7 @@ class Stranger:
 
     def commit(
         self,
-        *bodies: ProposalBody,
+        *bodies: ProposalBody | Proposal,
         references: Sequence[bytes] = (),
         kem_output: bytes | None = None,
         edit_leaf: Callable[[LeafNode], LeafNode] = lambda leaf: leaf,
@@ -89,8 +89,8 @@ class Stranger:
         group, random = self.inside, self.client.random
         suite, public = group.suite, group.public
         right, init_secret = external_init(suite, group.state.secrets.external_key(suite).public, random)
-        own = [ExternalInit(right if kem_output is None else kem_output), *bodies]
-        listed = [ListedProposal(Proposal.of(body), JOINER) for body in own]
+        drawn = ExternalInit(right if kem_output is None else kem_output)
+        listed = [ListedProposal(proposal_of(body), JOINER) for body in (drawn, *bodies)]
         listed += [received_by(group, each) for each in references]
         applied = apply_proposals(public.tree, public.extensions, listed)
         roomy, given = applied.tree.with_room()

@@ -53,8 +53,8 @@ def parts(annotation: Any) -> list[Any]:
     """The annotations directly inside one: elements, cases, or the type that is optional."""
     marker = annotation.__metadata__[-1] if hasattr(annotation, "__metadata__") else None
     match marker:
-        case Select(cases=cases):
-            return [each for each in cases.values() if each is not None]
+        case Select(cases=cases, beyond=beyond):
+            return [each for each in (*cases.values(), *(() if beyond is None else beyond[1:])) if each is not None]
         case Tagged(cases=cases):
             return list(cases.values())
         case VarVector() | When():
@@ -73,11 +73,16 @@ def _declared(draw: st.DrawFn, kind: type[Struct]) -> Any:
     made: dict[str, Any] = {}
     declared = annotations(kind)
     markers = [each.__metadata__[-1] for each in declared.values() if hasattr(each, "__metadata__")]
-    selecting = {each.discriminant: each.cases for each in markers if isinstance(each, Select)}
+    selecting = {each.discriminant: each for each in markers if isinstance(each, Select)}
     for name, annotation in declared.items():
-        cases = selecting.get(name)
-        made[name] = draw(_field(annotation, made) if cases is None else st.sampled_from(list(cases)).map(annotation))
+        chosen = selecting.get(name)
+        made[name] = draw(_field(annotation, made) if chosen is None else _discriminants(chosen).map(annotation))
     return kind(**made)
+
+
+def _discriminants(chosen: Select) -> st.SearchStrategy[int]:
+    own = st.sampled_from(list(chosen.cases))
+    return own if chosen.beyond is None else own | st.sampled_from(chosen.beyond[0])
 
 
 def _field(annotation: Any, before: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -92,8 +97,8 @@ def _field(annotation: Any, before: dict[str, Any]) -> st.SearchStrategy[Any]:
             return st.binary(max_size=BYTES_MAX)
         case VarVector():
             return st.lists(_field(parts(annotation)[0], before), max_size=ELEMENTS_MAX).map(tuple)
-        case Select(discriminant=discriminant, cases=cases):
-            case = cases[before[discriminant]]
+        case Select(discriminant=discriminant, cases=cases, beyond=beyond):
+            case = cases[before[discriminant]] if beyond is None else cases.get(before[discriminant], beyond[1])
             return st.none() if case is None else _field(case, before)
         case Tagged(cases=cases):
             return st.one_of([values(case) for case in cases.values()])

@@ -295,6 +295,26 @@ def test_a_select_without_a_case_has_no_known_extent() -> None:
         Chosen(Flavour(2), b"a").encode()
 
 
+def test_a_select_may_have_a_case_for_a_range() -> None:
+    """Both its ends, and what has a case of its own within; V210 outside."""
+
+    @struct
+    class Chosen(Struct):
+        flavour: Flavour
+        body: Annotated[bytes | Pair, Select("flavour", {1: Opaque, 9: Pair}, beyond=(range(8, 16), Opaque))]
+
+    for flavour in (1, 8, 15):
+        encoded = bytes((0, flavour)) + b"\x01a"
+        assert Chosen.decode(encoded) == Chosen(Flavour(flavour), b"a")
+        assert Chosen.decode(encoded).encode() == encoded
+    assert Chosen.decode(b"\x00\x09\x00\x01\x00").body == Pair(Flavour.SWEET, b"")
+    for flavour in (7, 16):
+        with pytest.raises(MalformedError, match="V210"):
+            Chosen.decode(bytes((0, flavour)) + b"\x01a")
+        with pytest.raises(MisuseError):
+            Chosen(Flavour(flavour), b"a").encode()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -433,6 +453,20 @@ def test_copies_of_a_shared_struct_are_one_object() -> None:
         first, second = (Guest.decode(Guest(likes, name).encode()) for name in (b"a", b"b"))
         assert first.likes == second.likes == likes
         assert (first.likes is second.likes) == (likes is short)
+
+
+def test_only_so_many_values_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of short ones too there may be any number."""
+    monkeypatch.setattr("mls.wire_compile.SHARED_COUNT", 2)
+
+    @struct
+    class Mood(SharedStruct):
+        word: Opaque
+
+    first, *others = (Mood.decode(each) for each in (b"\x01a", b"\x01b", b"\x01c"))
+    assert [Mood.decode(each.encode()) is each for each in others] == [True, True]
+    assert Mood.decode(b"\x01a") == first
+    assert Mood.decode(b"\x01a") is not first
 
 
 @pytest.mark.parametrize("wrong", ["02000102", "0200", "010000", "020001", "0200014100", "02000142", "4002000100"])

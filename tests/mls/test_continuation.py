@@ -133,7 +133,7 @@ def test_v168_what_is_said_in_the_epoch_that_a_reinit_began_is_refused(ended: Ol
     unending = Group(replace(alice.state, public=replace(alice.public, reinit=None)))
     words = unending.seal(b"words", ended.random)[1]
     commit = unending.commit(ended.random, NOW).message
-    proposal = Forger(unending, ended.random).proposal(remove(1).body)
+    proposal = Forger(unending, ended.random).proposal(remove(1))
     before = bob.to_bytes()
     for take in (
         lambda: bob.open(words, NOW),

@@ -100,7 +100,7 @@ def test_an_unknown_proposal_type_is_malformed() -> None:
     assert isinstance(message.body, PublicMessage)
     assert message.body.content.content_type is ContentType.PROPOSAL
     body = message.body.content.content.encode()  # type: ignore[union-attr]
-    for unknown in (b"\x00\x00", b"\x0a\x0a", b"\xf0\x01"):
+    for unknown in (b"\x00\x00", b"\x0a\x0a", b"\xef\xff"):
         changed = data.replace(body, unknown + body[2:])
         assert changed != data
         with pytest.raises(MalformedError, match="V210"):

@@ -8,7 +8,7 @@ from mls.authentication import proposal_reference
 from mls.errors import InvalidError, MlsError
 from mls.framing import FramedContent, Sender
 from mls.group import Group
-from mls.proposals import Add, Commit, Proposal, ProposalOrRef, Remove, remove
+from mls.proposals import Add, Commit, ProposalOrRef, Remove, remove
 from mls.public_group import public_content
 from mls.registry import SenderType, WireFormat
 from tests.mls.forge import Forger, received_by, referring, refused
@@ -106,7 +106,7 @@ def test_v093_a_commit_where_a_proposal_belongs(world: Members) -> None:
 
 def test_one_proposal_is_not_taken_for_another_of_equal_content(world: Members) -> None:
     """A reference is to the whole message, signature and all: who signed it counts (V116)."""
-    removal = Proposal.of(Remove(world.leaf("dave"))).body
+    removal = Remove(world.leaf("dave"))
     by_carol, by_bob = (Forger(world[name], world.random).proposal(removal) for name in ("carol", "bob"))
     made = world["alice"].commit(world.random, NOW, references=[by_carol])
     refused(world["bob"], "V115", made.message, [by_bob])

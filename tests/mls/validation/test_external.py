@@ -131,7 +131,7 @@ def test_v098_the_removal_of_a_blank_leaf(door: Door) -> None:
     assert isinstance(commit, Commit)
     external_init = commit.proposals[0].body
     assert isinstance(external_init, Proposal)
-    door.refuses("V098", door.zoe.commit(edit_content=instead(external_init.body, Remove(2))))
+    door.refuses("V098", door.zoe.commit(edit_content=instead(external_init, Remove(2))))
 
 
 @pytest.mark.parametrize(
