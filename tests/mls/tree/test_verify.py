@@ -6,7 +6,9 @@ import pytest
 
 from mls.crypto import suite
 from mls.errors import InvalidError
+from mls.registry import LeafNodeSource
 from mls.tree.nodes import LeafNode, ParentNode
+from mls.tree.parent_hash import parent_hash
 from mls.tree.ratchet import RatchetTree
 from mls.tree.verify import check_tree
 from tests.mls.tree.world import World, entries, rebuilt, with_parent
@@ -126,6 +128,27 @@ def test_an_unmerged_leaf_that_is_merged_breaks_the_chain() -> None:
 
     assert refusal(with_parent(world.tree, 3, unmerged_leaves=(1,))) in ("V174", "V179")
     assert refusal(with_parent(with_parent(world.tree, 3, unmerged_leaves=(1,)), 1, unmerged_leaves=(1,))) == "V174"
+
+
+@pytest.mark.parametrize("linked", [0, 1])
+def test_a_leaf_that_leaves_others_of_its_side_out_is_no_link(linked: int) -> None:
+    """V175: its side resolves to two leaves, of which one has the right hash; the other never had the key."""
+    world = World(4)
+    world.commit(0)
+    tree = rebuilt(world.tree, [None if index == 1 else node for index, node in enumerate(entries(world.tree))])
+    root = tree.root.parent
+    assert root is not None
+    right = parent_hash(tree.suite, root, tree.root.right.tree_hash(tree.suite))
+    nodes = entries(tree)
+    for leaf_index in (0, 1):
+        leaf = nodes[2 * leaf_index]
+        assert isinstance(leaf, LeafNode)
+        source = replace(leaf, leaf_node_source=LeafNodeSource.COMMIT, lifetime=None, parent_hash=bytes(32))
+        nodes[2 * leaf_index] = replace(source, parent_hash=right) if leaf_index == linked else source
+
+    assert refusal(rebuilt(tree, nodes)) == "V174"
+    nodes[2 - 2 * linked] = None
+    check_tree(rebuilt(tree, nodes))  # alone on its side it would be
 
 
 def test_a_sibling_swapped_after_the_fact_breaks_the_chain() -> None:

@@ -1,5 +1,6 @@
 """Each rule about a Commit's frame, path and outcome, broken by a commit that is right in all else."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -332,6 +333,36 @@ def test_v213_a_kem_output_that_is_none_cuts_off_and_no_more(table: Table) -> No
     assert table["bob"].stage(message, now=NOW).successor is not None
     with pytest.raises(UnopenableError):
         table["carol"].stage(message, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(lambda kem, text: b"\x40" + kem + text, id="a length that is not minimal"),
+        pytest.param(lambda kem, text: kem + b"\xc0" + text, id="a reserved length"),
+        pytest.param(lambda kem, _: kem, id="one field"),
+        pytest.param(lambda kem, text: kem + text + b"\x01x", id="three fields"),
+        pytest.param(lambda kem, _: kem + b"\x3fx", id="past the end"),
+    ],
+)
+def test_v003_v004_a_ciphertext_for_somebody_else_is_laid_out_right(
+    table: Table, layout: Callable[[bytes, bytes], bytes]
+) -> None:
+    """Whom it is for opens it, but everybody reads it: or members would come to disagree about the Commit."""
+
+    def spoil(path: UpdatePath) -> UpdatePath:
+        last = path.nodes[-1]
+        sealed = HPKECiphertext.decode(last.encrypted_path_secret[-1])
+        kem, text = (bytes((len(each),)) + each for each in (sealed.kem_output, sealed.ciphertext))
+        spoilt = (*last.encrypted_path_secret[:-1], layout(kem, text))
+        return replace(path, nodes=(*path.nodes[:-1], replace(last, encrypted_path_secret=spoilt)))
+
+    message = table.alice.commit(edit_path=spoil)
+    for name in ("bob", "carol", "dave"):
+        with pytest.raises(MalformedError):
+            table[name].public.check_commit(message)
+        with pytest.raises(MalformedError):
+            table[name].stage(message, now=NOW)
 
 
 # --- clocks, settings and the application's word ---
