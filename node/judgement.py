@@ -23,7 +23,7 @@ from node.admission import ADMISSION, check_resync, comes_back, place_of
 from node.authority import UNCHANGED, PolicyChange, check_policy, check_removals
 from node.electorate import RuleError, Voting, check_leaves, voting_of
 from node.evidence import check_eviction
-from ordering import BundleId, Candidate, CandidateFacts, ProposalClass
+from ordering import PROPOSALS_MAX, BundleId, Candidate, CandidateFacts, ProposalClass
 
 CANDIDATE_LABEL = "Conclave Candidate"
 """The label (RFC 9420 §5.1.2) under which the author signs with its leaf key."""
@@ -141,6 +141,8 @@ def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
         raise RuleError("a change that this version does not make by ordered commits")
     if not staged.has_path:
         raise RuleError("the commit has no path")
+    if len(staged.proposals) > PROPOSALS_MAX:
+        raise RuleError(f"more than {PROPOSALS_MAX} proposals in one commit")
     if sum(each.reference is not None for each in staged.proposals) != len(bundle.proposals):
         raise RuleError("the bundle brings proposals that its commit does not refer to")
     _check_welcome(bundle.welcome, staged)

@@ -58,6 +58,7 @@ from ordering.limits import (
     JOIN_PROOF_SIZE_MAX,
     PARKED_MESSAGES_PER_PEER_MAX,
     PARKED_SIZE_PER_PEER_MAX,
+    PROPOSALS_MAX,
     STATUS_CANDIDATES_MAX,
 )
 from ordering.log import Anchor, Fork, LogEntry, find_fork, verify_chain, verify_entry
@@ -120,6 +121,7 @@ __all__ = [
     "PARKED_MESSAGES_PER_PEER_MAX",
     "PARKED_SIZE_PER_PEER_MAX",
     "PLAIN_ORDINAL",
+    "PROPOSALS_MAX",
     "RULES_VERSION",
     "STATUS_CANDIDATES_MAX",
     "Abstained",

@@ -83,10 +83,14 @@ def _worth_keeping(state: InstanceState, facts: CandidateFacts) -> bool:
 
 
 def _offered(state: InstanceState) -> list[BundleId]:
-    """What others' last Status offered, in a fixed order. Followers need no candidates, nobody after the Decision."""
+    """What others' last Status offered, voters' first. Followers need no candidates, nobody after the Decision.
+
+    Only so many are asked for at once: who has no seat, and offers what nobody has, shall not be in the way.
+    """
     if state.decision is not None or state.config.own_voter is None:
         return []
-    return [id for sender in sorted(state.offers) for id in state.offers[sender].candidates if id not in state.ignored]
+    senders = sorted(state.offers, key=lambda sender: (not sender[0], sender[1]))
+    return [id for sender in senders for id in state.offers[sender].candidates if id not in state.ignored]
 
 
 def _missing(state: InstanceState, id: BundleId) -> bool:

@@ -35,7 +35,7 @@ OFFER_LISTS_MAX: Final = 8  # lists of offers taken from one sender in a Status 
 PARKED_MESSAGES_PER_PEER_MAX: Final = 24  # waiting for an instance that is not open yet
 PARKED_SIZE_PER_PEER_MAX: Final = 256 * 1024  # likewise
 
-PROPOSALS_MAX: Final = 1024  # in a bundle
+PROPOSALS_MAX: Final = 1024  # in a commit, and in the bundle beside it: what it did fits in an entry of the feed
 BUNDLE_EVIDENCE_MAX: Final = COMMITTEE_MAX  # contradictions that a bundle evicts for
 
 VOTE_SIZE_MAX: Final = 256  # one vote

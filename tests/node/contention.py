@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -43,15 +43,15 @@ class Contest:
         return max(self.waits) / median(self.waits)
 
 
-def add_body(lifetime: Lifetime | None = None) -> bytes:
-    """The wish to add a peer that is nowhere, but has given away a key package."""
+def add_body(lifetime: Lifetime | None = None, random: Callable[[int], bytes] = os.urandom) -> bytes:
+    """The wish to add a peer that is nowhere, but has given away a key package; its HPKE keys come out of `random`."""
     identity = Identity.generate(os.urandom)
     signer = suite(SUITE).generate_signature_key(os.urandom)
     credential = basic(identity.bind(signer.public, SUITE))
     now = int(time.time())
     lifetime = lifetime or Lifetime(now - 3600, now + 3600)
     bundle = create_key_package(
-        SUITE, credential, signer, lifetime, own_capabilities(PRIVATE_EXTENSIONS), (), (), os.urandom
+        SUITE, credential, signer, lifetime, own_capabilities(PRIVATE_EXTENSIONS), (), (), random
     )
     return AddBody(identity.peer_id, frame(bundle.key_package)).encode()
 

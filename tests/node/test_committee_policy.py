@@ -16,6 +16,7 @@ from mls import (
     group_context_extensions,
     remove,
 )
+from node import judgement
 from node.authority import PolicyChange
 from node.building import Built
 from node.electorate import POLICY_EXTENSION, RuleError, policy_extension, policy_of, voting_of
@@ -199,3 +200,17 @@ async def test_bench_entries_name_standing_offers(tmp_path: Path, autojump_clock
         assert row.state == FAILED, "it was heard a moment ago"
         assert "heard lately" in (row.error or "") or "listen" in (row.error or "")
         await until(lambda: a.committee.size == 4)
+
+
+async def test_a_commit_does_only_so_much(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it did has to fit in an entry of everybody's feed."""
+    async with open_world(tmp_path) as world:
+        a, b, c, _ = await world.group_of(*"abcd", committee=4)
+        removals = [remove(member.session.agreement.own_leaf) for member in (b, c)]
+        monkeypatch.setattr(judgement, "PROPOSALS_MAX", 1)
+
+        assert judged(a, removals[0])
+        with pytest.raises(RuleError, match="more than 1 proposals"):
+            judged(a, *removals)

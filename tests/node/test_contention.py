@@ -1,7 +1,9 @@
 """Many wants at once: how many epochs they take, and that nobody can keep another waiting."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -96,6 +98,22 @@ async def test_a_removal_that_is_never_made_keeps_nothing_waiting(tmp_path: Path
         assert row.state == DONE
         await until(lambda: cyn.session.holding.removed)  # carried along
         assert (await bob.update()).state == DONE
+
+
+async def test_who_copies_anothers_wish_discredits_nobody(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Two newcomers with the same keys cannot share a commit, and each could be had alone."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+        book = ada.session.agreement.pursuit.book
+        for number, member in enumerate((bob, dan)):
+            wish = SharedIntent(bytes([number]) * 16, ADD, add_body(random=Random(7).randbytes))
+            await member.session._wish(partial(member.session.agreement.pursuit._tell_all, (wish,)))
+        await until(lambda: len(book.wanted(b"")) == 2)
+
+        assert (await ada.change(ADD, add_body())).state == DONE
+
+        assert not book._distrusted
+        await until(lambda: len(cyn.session.agreement.roster) == 6)  # one of the two was carried along
 
 
 async def test_a_wish_that_voters_refuse_is_not_carried_twice(

@@ -394,3 +394,12 @@ def test_serials_grow_across_restarts() -> None:
     before = of_type(broadcasts(node.pass_time(50)), Status)[-1].serial
     node.crash_and_restart()
     assert of_type(broadcasts(node.open()), Status)[0].serial > before
+
+
+def test_what_voters_offer_is_asked_for_first() -> None:
+    """The node asks for so many at once: whoever has no seat, and offers what nobody has, is not in the way."""
+    node = with_members()
+    node.receive(by_member(99, X), source="member")
+    node.receive(LIAR.status(3, 1, candidates=(Y,)), source="voter")
+    again = of_type(node.pass_time(7), Fetch)
+    assert [fetch.id for fetch in again][-2:] == [Y, X]
