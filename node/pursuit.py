@@ -276,7 +276,7 @@ class Pursuit:
                 half = len(part) // 2
                 parts += [part[half:], part[:half]]
             elif self._fault_of(self._plan(own, chosen)) is None:
-                pass  # another's wish, taken before, contradicts it: that is nobody's fault, and it is for a later epoch
+                pass  # it contradicts another's, taken before: nobody's fault, and for a later epoch
             elif not isinstance(theirs, NotNowError):
                 group = short(self._agreement.holding.group_id)
                 log.warning("a wish spoils our commit", group=group, leaf=part[0], reason=str(theirs))
