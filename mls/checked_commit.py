@@ -1,12 +1,14 @@
 """What is known of a Commit that passed: to everyone (`PublicStaged`), and to a member (`CheckedCommit`)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mls.apply import Addition, Applied
+from mls.credentials import CredentialCheck
 from mls.extensions import Extensions
 from mls.framing import AuthenticatedContent
 from mls.group_context import GroupContext
+from mls.policy import Policy
 from mls.proposal_list import ListedProposal
 from mls.proposals import Commit, CustomProposal, ReInit
 from mls.registry import ProposalType, SenderType
@@ -31,6 +33,20 @@ class PublicStaged:
     successor: "PublicGroup"
     is_external: bool = False  # the committer joins by it
     reinit: ReInit | None = None  # the group ends with it, to be followed by one of these terms
+    checked: "CheckedCommit | None" = field(default=None, repr=False, compare=False)  # for `Group.stage`
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """By what a Commit was judged: the epoch, and the application's word."""
+
+    public: "PublicGroup"
+    accept: CredentialCheck
+    policy: Policy
+
+    def is_same(self, public: "PublicGroup", accept: CredentialCheck, policy: Policy) -> bool:
+        """Whether this very value of the epoch, and the same words, would judge."""
+        return self.public is public and self.accept == accept and self.policy == policy
 
     @property
     def custom(self) -> tuple[ListedProposal, ...]:
@@ -49,6 +65,7 @@ class CheckedCommit:
     applied: Applied  # before the path is merged
     path_context: GroupContext  # what path secrets are sealed under (V158)
     successor: "PublicGroup"
+    judge: "Judge | None" = field(default=None, repr=False, compare=False)
 
     @property
     def is_external(self) -> bool:
@@ -69,4 +86,5 @@ class CheckedCommit:
             self.successor,
             self.is_external,
             self.applied.reinit,
+            self,
         )

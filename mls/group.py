@@ -12,6 +12,7 @@ from typing import Self
 from mls import application, choose, commit, continuation, snapshot, stage
 from mls import propose as proposing
 from mls.application import ApplicationMessage
+from mls.checked_commit import PublicStaged
 from mls.commit import CreatedCommit
 from mls.config import GroupConfig
 from mls.create import create_group
@@ -116,6 +117,7 @@ class Group(GroupView):
         now: int,
         accepted: bool = False,
         psks: Psks = NO_PSKS,
+        known: PublicStaged | None = None,
     ) -> Staged:
         """Somebody else's commit on this epoch (§12.4.2), `proposals` being the messages it may refer to.
 
@@ -127,10 +129,15 @@ class Group(GroupView):
         With `accepted` it is one that the group follows already, perhaps for months: then the lifetimes of newcomers
         (V071), which were right when they were added, and our own settings about them say nothing any more.
 
+        `known` is what `public.check_commit` has said of the same message and proposals, by the same policy: it saves
+        half the work, and is passed over when it was said of anything else.
+
         Raises MalformedError, InvalidError, and UnopenableError for one that everything public about it supports but
         that does not open for us (OwnCommitError when it is our own), a PSK not being at hand among the causes (V149).
         """
-        successor, checked = stage.stage_commit(self.state, message, proposals, now, psks=psks, accepted=accepted)
+        successor, checked = stage.stage_commit(
+            self.state, message, proposals, now, psks=psks, accepted=accepted, known=known
+        )
         if successor is None:
             return Staged(None, checked.summary, removed=True)
         return Staged(type(self)(successor), checked.summary)

@@ -12,7 +12,7 @@ from typing import Self
 
 from mls.apply import Applied, apply_proposals
 from mls.authentication import proposal_reference
-from mls.checked_commit import CheckedCommit, PublicStaged
+from mls.checked_commit import CheckedCommit, Judge, PublicStaged
 from mls.codec import Opaque, Struct, struct
 from mls.config import GroupConfig
 from mls.credentials import CredentialCheck, accept_all
@@ -169,7 +169,8 @@ class PublicGroup:
         path_context = self.next_context(applied, tree)
         tag = authenticated.auth.confirmation_tag or b""
         successor = self.succeeded(path_context, tree, authenticated, tag, applied.reinit)
-        checked = CheckedCommit(authenticated, commit, committer, proposals, applied, path_context, successor)
+        judge = Judge(self, config.validate_credential, config.policy)
+        checked = CheckedCommit(authenticated, commit, committer, proposals, applied, path_context, successor, judge)
         self.check_allowed(checked, config)
         return checked
 

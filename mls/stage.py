@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mls.capabilities import check_suite_listed
-from mls.checked_commit import CheckedCommit
+from mls.checked_commit import CheckedCommit, PublicStaged
 from mls.credentials import as_accepted
 from mls.errors import InvalidError, OwnCommitError, UnopenableError
+from mls.framing import AuthenticatedContent
 from mls.handshake import given_proposals, unprotected
 from mls.key_schedule import after_commit, receive_external_init, zero_secret
 from mls.psks import NO_PSKS, Psks
@@ -24,8 +25,12 @@ def stage_commit(
     *,
     psks: Psks = NO_PSKS,
     accepted: bool = False,
+    known: PublicStaged | None = None,
 ) -> tuple[GroupState | None, CheckedCommit]:
     """(successor, what was checked); no successor where the Commit removes us (V169).
+
+    `known`: what `PublicGroup.check_commit` said of it. If that was in this very epoch, by the same policy, and of this
+    very content, it is not asked again.
 
     `accepted`: the group has long accepted it, and newcomers whose time was right then are not asked again (V071).
 
@@ -34,10 +39,12 @@ def stage_commit(
     """
     after, given = given_proposals(state, proposals)
     after, authenticated = unprotected(after, message)
-    config = state.config
-    if accepted:
-        config = replace(config, validate_credential=as_accepted(config.validate_credential))
-    checked = state.public.check_content(authenticated, state.public.referred(authenticated, given), config)
+    checked = None if known is None else known.checked
+    if checked is None or not _is_of(checked, state, authenticated):
+        config = state.config
+        if accepted:
+            config = replace(config, validate_credential=as_accepted(config.validate_credential))
+        checked = state.public.check_content(authenticated, state.public.referred(authenticated, given), config)
     if checked.committer == state.own_leaf and not checked.is_external:
         raise OwnCommitError("our own commit")
     if not accepted:
@@ -45,6 +52,14 @@ def stage_commit(
     if state.own_leaf in checked.applied.removes:
         return None, checked
     return _opened(after, checked, now, psks), checked
+
+
+def _is_of(checked: CheckedCommit, state: GroupState, authenticated: AuthenticatedContent) -> bool:
+    """Whether this was said of this content, by whom we would ask ourselves."""
+    judge, config = checked.judge, state.config
+    if judge is None or not judge.is_same(state.public, config.validate_credential, config.policy):
+        return False
+    return checked.authenticated == authenticated
 
 
 def check_newcomers(state: GroupState, checked: CheckedCommit, now: int) -> None:
