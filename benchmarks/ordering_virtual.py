@@ -27,6 +27,7 @@ from ordering import (
     Committee,
     Decided,
     Decision,
+    Entrust,
     Fetch,
     Frozen,
     Guard,
@@ -272,8 +273,10 @@ class Member:
 
     def _perform(self, effect: object) -> Decision | None:
         match effect:
-            case Broadcast(message):
-                self._broadcast(message)
+            case Broadcast(message, news):
+                self._broadcast(message, news=news)
+            case Entrust(voter, message):
+                self.group.carry(self.number, voter, message)
             case Send(peer, message):
                 self.group.carry(self.number, int(peer), message)
             case Fetch(id, holders, peers):
@@ -290,11 +293,11 @@ class Member:
         if epoch == self.epoch:
             self.offer(ordinal)
 
-    def _broadcast(self, message: InstanceMessage) -> None:
-        """To whom a node tells it: votes to voters, a Decision to the others, the rest to all."""
+    def _broadcast(self, message: InstanceMessage, *, news: bool) -> None:
+        """To whom a node tells it: votes to voters, a Decision that is no news to others, the rest to all."""
         group, everyone = self.group, range(len(self.group.members))
         targets: Iterable[int] = range(group.committee.size)
-        if isinstance(message, Decision):
+        if isinstance(message, Decision) and not news:
             targets = everyone[group.committee.size :]
         elif isinstance(message, Status | Certificate):
             targets = everyone

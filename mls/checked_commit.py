@@ -35,6 +35,11 @@ class PublicStaged:
     reinit: ReInit | None = None  # the group ends with it, to be followed by one of these terms
     checked: "CheckedCommit | None" = field(default=None, repr=False, compare=False)  # for `Group.stage`
 
+    @property
+    def custom(self) -> tuple[ListedProposal, ...]:
+        """Those of `proposals` that are for the application to apply, once the Commit has been adopted."""
+        return tuple(each for each in self.proposals if isinstance(each.proposal.body, CustomProposal))
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -47,11 +52,6 @@ class Judge:
     def is_same(self, public: "PublicGroup", accept: CredentialCheck, policy: Policy) -> bool:
         """Whether this very value of the epoch, and the same words, would judge."""
         return self.public is public and self.accept == accept and self.policy == policy
-
-    @property
-    def custom(self) -> tuple[ListedProposal, ...]:
-        """Those of `proposals` that are for the application to apply, once the Commit has been adopted."""
-        return tuple(each for each in self.proposals if isinstance(each.proposal.body, CustomProposal))
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ from node.roster import Roster
 from node.store_writes import Transaction
 from ordering import (
     INTENT_ORDINAL,
+    VOTES_TO_ALL_MAX,
     Abstained,
     BenchEntry,
     Broadcast,
@@ -54,6 +55,7 @@ from ordering import (
     Decided,
     Decision,
     Effect,
+    Entrust,
     Evidence,
     EvidenceFound,
     Fetch,
@@ -262,9 +264,12 @@ class Agreement:
         if candidate.instance != self.instance.config.instance:
             self.parking.park(self._share_of(peer), peer, candidate.instance, FrameKind.CANDIDATE, body)
             return
-        has_room = self._is_named(candidate.id) or self.candidacy.has_room(candidate)
-        if candidate.id not in self.known and has_room and self.candidacy.is_authentic(candidate):
-            self._take(candidate)
+        id = candidate.id
+        if id in self.known or not (self._is_named(id) or self.candidacy.has_room(candidate)):
+            return
+        member = self.candidacy.author_of(candidate)
+        if member is not None:
+            self._take(candidate, member)
             self.pursuit.consider()
 
     def decide_from_log(self, peer: PeerId, body: bytes, decision: Decision) -> bool:
@@ -276,9 +281,10 @@ class Agreement:
             return False
         candidate = Candidate.decode(body)
         if candidate.id not in self.known:
-            if decision.instance != self.instance.config.instance or not self.candidacy.is_authentic(candidate):
+            member = self.candidacy.author_of(candidate)
+            if decision.instance != self.instance.config.instance or member is None:
                 return False
-            self._take(candidate)
+            self._take(candidate, member)
         self._step(Received(self.context.now_s(), peer, decision))
         return True
 
@@ -354,7 +360,8 @@ class Agreement:
         own_voter = voting.committee.voter_of_leaf(own_leaf)
         if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
             own_voter = None  # a key we do not hold; nothing can be signed with it
-        settings = self.context.config.ordering
+        settings, round_trips = self.context.config.ordering, self.context.round_trips
+        others, quorum = self.roster.other_voters, voting.committee.quorum
         self._config = InstanceConfig(
             group_id=holding.group_id,
             epoch=holding.epoch,
@@ -368,13 +375,13 @@ class Agreement:
             fingerprint=NO_FINGERPRINT if holding.is_cut_off else fingerprint(self.group),
             boot=self.context.boot,
             timing=Timing(
-                delta_s=self.context.round_trips.delta_s(
-                    voting.policy.delta_ms / 1000, self.roster.other_voters, voting.committee.quorum
-                ),
+                delta_s=round_trips.delta_s(voting.policy.delta_ms / 1000, others, quorum),
                 status_period_s=settings.status_period_ms / 1000,
                 idle_period_s=settings.status_idle_period_ms / 1000,
-                collect_max_s=settings.collection_window_ms / 1000,
+                collect_max_s=settings.collection_window_ms / 1000 if len(self.roster) > 1 else 0.0,
             ),
+            through_leader=len(others) >= VOTES_TO_ALL_MAX
+            and round_trips.is_near(others, quorum, self.context.transport.nearest_s),
         )
         epoch = Epoch(public, self._config.instance, voting)
         self.candidacy = Candidacy(self.context, holding, epoch, judges=own_voter is not None)
@@ -498,9 +505,9 @@ class Agreement:
         named = {instance.proposal, *(each.bundle for each in instance.notarizations.values())}
         return id in named or (instance.decision is not None and instance.decision.id == id)
 
-    def _take(self, candidate: Candidate) -> None:
+    def _take(self, candidate: Candidate, member: int) -> None:
         """Another member's candidate: durable with the first thing we say after it, a vote for it or an offer (R15)."""
-        known = self.candidacy.admit(candidate)
+        known = self.candidacy.admit(candidate, member)
         row = self.candidacy.row(known)
         self._unwritten.append(lambda transaction: transaction.put_candidate(row))
         self._learn(known)
@@ -580,7 +587,7 @@ class Agreement:
         ended = None
         if decided is not None:
             ended = adoption.prepare(self.context, self.holding, self.candidacy, decided.decision)
-        speaks = any(isinstance(effect, Broadcast | Send) for effect in transition.effects)
+        speaks = any(isinstance(effect, Broadcast | Entrust | Send) for effect in transition.effects)
         if records or writes or ended or (speaks and self._unwritten):
             with self.context.store.transaction() as transaction:
                 for write in (*self._unwritten, *writes):
@@ -643,8 +650,10 @@ class Agreement:
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Broadcast(message):
-                self._broadcast(message)
+            case Broadcast(message, news):
+                self._broadcast(message, news=news)
+            case Entrust(voter, message):
+                self._tell(self.roster.voters((voter,)), message)
             case Send(peer, message):
                 self._tell((peer,), message)
             case Fetch(id, holders, peers):
@@ -743,9 +752,9 @@ class Agreement:
 
     # --- sending ---
 
-    def _broadcast(self, message: InstanceMessage) -> None:
+    def _broadcast(self, message: InstanceMessage, *, news: bool) -> None:
         """Votes concern the voters, Decisions the others; certificates and where we stand concern every member."""
-        if isinstance(message, Decision) and self.instance.freeze is None:
+        if isinstance(message, Decision) and not news and self.instance.freeze is None:
             self._tell_followers(message)
             return
         frame = Frame(self._tag, FrameKind.ORDERING, encode_message(message))
@@ -798,7 +807,9 @@ class Agreement:
         self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
 
     def _is_wanted(self, id: BundleId, reply: bytes) -> bool:
-        return is_candidate(reply, id) and not self.is_over and self.candidacy.is_authentic(Candidate.decode(reply))
+        if self.is_over or not is_candidate(reply, id):
+            return False
+        return self.candidacy.author_of(Candidate.decode(reply)) is not None
 
     def _fetched(self, id: BundleId, peer: PeerId, reply: bytes | None) -> None:
         self._asking.discard(id)

@@ -75,20 +75,19 @@ class Candidacy:
         facts = known.facts(self.holding.extra.last_won(known.member))
         return facts if self.may_hurry else replace(facts, proposal_class=ProposalClass.ORDINARY)
 
-    def is_authentic(self, candidate: Candidate) -> bool:
-        """Whether its committer itself offers it. What is not, is dropped unremembered."""
+    def author_of(self, candidate: Candidate) -> int | None:
+        """The leaf of the member that itself offers it; None for nobody: then it is dropped unremembered."""
         try:
-            check_wrapper(self.epoch, candidate)
+            return check_wrapper(self.epoch, candidate)
         except (RuleError, MlsError) as error:
             log.info("candidate dropped", group=short(self.holding.group_id), reason=str(error))
-            return False
-        return True
+            return None
 
-    def admit(self, candidate: Candidate) -> Known:
-        """Judge a candidate that came in, and remember it, valid or not."""
+    def admit(self, candidate: Candidate, member: int | None = None) -> Known:
+        """Judge a candidate that came in, and remember it, valid or not; `member` is what `author_of` said."""
         valid: HardValid | None = None
         try:
-            valid = judge_hard(self.epoch, candidate)
+            valid = judge_hard(self.epoch, candidate, member)
         except (RuleError, MlsError, OrderingError) as error:
             log.info("candidate is hard-invalid", group=short(self.holding.group_id), reason=str(error))
         known = Known(candidate, candidate.id, valid, self.context.now_ms(), member_of(candidate))

@@ -124,12 +124,15 @@ class Known:
         )
 
 
-def judge_hard(epoch: Epoch, candidate: Candidate) -> HardValid:
-    """Everything that does not depend on who looks; raises `RuleError` or an `MlsError` for the first rule broken."""
+def judge_hard(epoch: Epoch, candidate: Candidate, member: int | None = None) -> HardValid:
+    """Everything that does not depend on who looks; raises `RuleError` or an `MlsError` for the first rule broken.
+
+    `member` is what `check_wrapper` said of this candidate, where it was asked before.
+    """
     bundle = candidate.bundle
     if candidate.instance != epoch.instance:
         raise RuleError("the candidate is of another instance")
-    member = check_wrapper(epoch, candidate)
+    member = check_wrapper(epoch, candidate) if member is None else member
     staged = epoch.public.check_commit(bundle.commit, bundle.proposals, policy=ADMISSION)
     if staged.authenticated_data != epoch.instance:
         raise RuleError("the commit was made for another instance")
@@ -205,7 +208,7 @@ def stage(known: HardValid, group: Group, now: int, *, decided: bool = False) ->
     What is `decided` may be long ago: a newcomer's lifetime was for those to judge who voted.
     """
     bundle = known.candidate.bundle
-    return group.stage(bundle.commit, proposals=bundle.proposals, now=now, accepted=decided)
+    return group.stage(bundle.commit, proposals=bundle.proposals, now=now, accepted=decided, known=known.staged)
 
 
 def _check_welcome(welcome: bytes, staged: PublicStaged) -> None:

@@ -11,11 +11,12 @@ views, since Δ grows by half in each.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
 from node.peer_id import PeerId
+from ordering import VOTES_TO_ALL_MAX
 
 SAMPLES_MAX: Final = 64  # of one peer, the latest
 SAMPLES_MIN: Final = 4  # fewer say nothing
@@ -24,6 +25,7 @@ REPLY_SIZE_MAX: Final = 4096  # a longer answer measures the line, not the way
 
 FACTOR: Final = 2.0
 MARGIN_S: Final = 0.02
+NEAR_S: Final = 0.02  # a round trip that costs less than a frame to and from each of many voters
 RATIO_MAX: Final = 4.0  # Δ₀ stays between a quarter of the policy's and four times it
 
 
@@ -48,10 +50,24 @@ class RoundTrips:
             return None
         return kept[min(len(kept) - 1, (99 * len(kept)) // 100)]
 
-    def delta_s(self, policy_s: float, others: Iterable[PeerId], quorum: int) -> float:
-        """Δ₀ for a committee: `others` are its voters but ourselves. The policy's while too few of them are known."""
+    def is_near(self, others: Collection[PeerId], quorum: int, nearest_s: Callable[[PeerId], float | None]) -> bool:
+        """Whether a quorum is so near that two messages one after the other cost less than one to each of many.
+
+        The least round trip tells how far a peer is, the others how busy it was: what the network knows of it
+        (`nearest_s`), or else the fastest answer.
+        """
+        known = [nearest_s(peer) or min(self.samples.get(peer, ()), default=None) for peer in others]
+        taken = sorted(seconds for seconds in known if seconds is not None)
+        return 1 < quorum <= len(taken) + 1 and taken[quorum - 2] < NEAR_S
+
+    def delta_s(self, policy_s: float, others: Collection[PeerId], quorum: int) -> float:
+        """Δ₀ for a committee: `others` are its voters but ourselves. The policy's while too few of them are known.
+
+        Never less than the policy's in a large committee: what a vote of so many costs, one question does not show.
+        """
         known = sorted(found for peer in others if (found := self.p99_s(peer)) is not None)
         needed = quorum - 1  # with ourselves
         if needed < 1 or len(known) < needed:
             return policy_s
-        return min(RATIO_MAX * policy_s, max(policy_s / RATIO_MAX, FACTOR * known[needed - 1] + MARGIN_S))
+        least_s = policy_s if len(others) >= VOTES_TO_ALL_MAX else policy_s / RATIO_MAX
+        return min(RATIO_MAX * policy_s, max(least_s, FACTOR * known[needed - 1] + MARGIN_S))

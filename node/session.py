@@ -223,9 +223,10 @@ class Session:
             None,
             self.context.now_ms(),
         )
-        with store.transaction() as transaction:
-            transaction.put_intent(row)
-        self.agreement.pursue_intents(is_new=is_new)
+        with store.together():  # the intent, and the commit for it if it is made now; what is to be told of it waits
+            with store.transaction() as transaction:
+                transaction.put_intent(row)
+            self.agreement.pursue_intents(is_new=is_new)
         return row
 
     def _send(self, text: str) -> FeedRow:

@@ -58,12 +58,13 @@ class SchemaVersionError(StoreError):
 class Store(StoreReads):
     """An open store. Questions may be asked at any time, changes go through ``transaction()``."""
 
-    __slots__ = ("_connection", "_digests", "_path", "_transaction")
+    __slots__ = ("_connection", "_digests", "_path", "_together", "_transaction")
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
         self._transaction: Transaction | None = None
+        self._together = False
         self._digests = Digests()
 
     def __repr__(self) -> str:
@@ -77,18 +78,54 @@ class Store(StoreReads):
         """
         if self._transaction is not None:
             raise NodeMisuseError("a transaction is already open in this store; one step, one transaction")
-        self._rows("BEGIN IMMEDIATE")
+        begin, commit, undo = (
+            ("SAVEPOINT step", "RELEASE step", "ROLLBACK TO step; RELEASE step")
+            if self._together
+            else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+        )
+        self._rows(begin)
         transaction = self._transaction = Transaction(self._rows, self._digests)
         try:
             yield transaction
-            self._rows("COMMIT")
+            self._rows(commit)
         except BaseException:
             if self._connection.in_transaction:  # a full disk may have rolled it back already
-                self._rows("ROLLBACK")
+                self._rows(undo)
             raise
         finally:
             transaction.end()
             self._transaction = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """The transactions in the block become durable at its end, with one wait for the disk instead of many.
+
+        Nothing that they explain may leave before that, so the block must not contain an ``await``. Each of them is
+        still all or nothing; when the block fails, those that ended are kept, since memory knows of them.
+        """
+        if self._transaction is not None or self._together:
+            raise NodeMisuseError("a transaction is already open in this store; one step, one transaction")
+        self._rows("BEGIN IMMEDIATE")
+        self._together = True
+        try:
+            yield
+        except BaseException:
+            self._together = False
+            if self._connection.in_transaction:
+                self._commit()
+            raise
+        self._together = False
+        if not self._connection.in_transaction:
+            raise StoreError(f"store {self._path}: a step was lost with the transaction it was in")
+        self._commit()
+
+    def _commit(self) -> None:
+        try:
+            self._rows("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._rows("ROLLBACK")
+            raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -104,7 +141,7 @@ class Store(StoreReads):
 
         False when an offline reader was in the way; the next call tries again.
         """
-        if self._transaction is not None:
+        if self._transaction is not None or self._together:
             raise NodeMisuseError("checkpoint inside a transaction")
         busy, _, _ = self._rows("PRAGMA wal_checkpoint(TRUNCATE)")[0]
         return not busy

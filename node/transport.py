@@ -209,6 +209,11 @@ class Transport(Protocol):
         """Peers to whom `send` works now and whose topics we know: what we publish from here on includes them."""
         ...
 
+    def nearest_s(self, peer: PeerId) -> float | None:
+        """The least round trip to a connected peer that the network itself has shown, without what either end takes
+        over anything; None where that is not known."""
+        ...
+
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
         """Connected peers known to be subscribed to `topic`."""
         ...

@@ -232,6 +232,10 @@ class _Wire:
         except Exception as error:  # libp2p, multiaddr and the resolver each raise their own
             raise DialError(f"cannot connect to {address}: {_root(error)}") from error
 
+    def nearest_s(self, peer: PeerId) -> float | None:
+        known = [taken for socket in self._of_peer.get(peer, ()) if (taken := socket.nearest_s()) is not None]
+        return min(known, default=None)
+
     def hang_up(self, peer: PeerId) -> None:
         for socket in list(self._of_peer.get(peer, ())):
             socket.close_now()

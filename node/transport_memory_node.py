@@ -255,6 +255,10 @@ class MemoryTransport:
     def gossip(self) -> Hints:
         return self._hints
 
+    def nearest_s(self, peer: PeerId) -> float | None:
+        there, back = self._network.link(self.peer_id, peer), self._network.link(peer, self.peer_id)
+        return there.delay_s[0] + back.delay_s[0]
+
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
         return self._audience.subscribed(topic) & self.peers()
 

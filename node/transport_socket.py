@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -13,6 +15,9 @@ from node.transport import KIB, PeerId
 
 BACKLOG_SIZE_MAX = 256 * KIB  # written and not yet taken by the kernel, before a writer has to wait
 READ_SIZE = 64 * KIB
+
+_MIN_RTT = slice(148, 152)  # tcpi_min_rtt of Linux's struct tcp_info, in microseconds
+_NO_RTT = 0xFFFFFFFF  # nothing measured yet
 
 
 class Socket:
@@ -96,6 +101,17 @@ class Socket:
     async def close(self) -> None:
         self.close_now()
         await trio.lowlevel.checkpoint()
+
+    def nearest_s(self) -> float | None:
+        """The least round trip that the kernel has seen; None where it does not say."""
+        if self.ended.is_set() or not hasattr(socket, "TCP_INFO"):
+            return None
+        try:
+            info = self._stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _MIN_RTT.stop)
+        except OSError:
+            return None
+        microseconds = int.from_bytes(info[_MIN_RTT], sys.byteorder) if len(info) == _MIN_RTT.stop else 0
+        return microseconds / 1e6 if 0 < microseconds < _NO_RTT else None
 
     def get_remote_address(self) -> tuple[str, int] | None:
         return self._remote

@@ -96,6 +96,10 @@ class Wire(Protocol):
         """Close every connection to `peer` without waiting for anything."""
         ...
 
+    def nearest_s(self, peer: PeerId) -> float | None:
+        """See `Transport.nearest_s`."""
+        ...
+
     def mesh_subscribe(self, topic: str, wanted: bool) -> None: ...
 
     def mesh_publish(self, topic: str, payload: bytes) -> None: ...
@@ -314,6 +318,9 @@ class StreamTransport:
 
     def gossip(self) -> Hints:
         return self._hints
+
+    def nearest_s(self, peer: PeerId) -> float | None:
+        return self._wire.nearest_s(peer)
 
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
         return self._audience.subscribed(topic) & self._ready

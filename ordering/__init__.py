@@ -31,6 +31,7 @@ from ordering.events import (
     BuildOwn,
     Decided,
     Effect,
+    Entrust,
     EvidenceFound,
     Fetch,
     Frozen,
@@ -60,6 +61,7 @@ from ordering.limits import (
     PARKED_SIZE_PER_PEER_MAX,
     PROPOSALS_MAX,
     STATUS_CANDIDATES_MAX,
+    VOTES_TO_ALL_MAX,
 )
 from ordering.log import Anchor, Fork, LogEntry, find_fork, verify_chain, verify_entry
 from ordering.messages import (
@@ -124,6 +126,7 @@ __all__ = [
     "PROPOSALS_MAX",
     "RULES_VERSION",
     "STATUS_CANDIDATES_MAX",
+    "VOTES_TO_ALL_MAX",
     "Abstained",
     "Anchor",
     "Apply",
@@ -149,6 +152,7 @@ __all__ = [
     "Decision",
     "Descriptor",
     "Effect",
+    "Entrust",
     "EpochEntered",
     "Evidence",
     "EvidenceFound",

@@ -9,19 +9,20 @@ from ordering.state import Work
 from ordering.wire import BundleId
 
 
-def decide(work: Work, certificate: Certificate) -> None:
+def decide(work: Work, certificate: Certificate, *, gathered: bool) -> None:
     """R9: q Finalize of one view and bundle decide it, whatever view this is.
 
     The Decision and the guard beyond this epoch become durable together, before anything says so; from here R14 holds.
-    A second Decision for another bundle is a fork.
+    A second Decision for another bundle is a fork. `gathered`: from votes, not as a whole from somebody who knew it.
     """
     state, config = work.state, work.config
     decision = Decision(config.group_id, config.epoch, config.prev, config.descriptor, certificate)
     if state.decision is None:
         work.set(decision=decision, guard=state.guard.advance(config.epoch + 1))
         work.persist_decision()
-        if config.own_voter is not None:
-            work.emit(Broadcast(decision))
+        leads = config.committee.leader(config.epoch, certificate.view) == config.own_voter
+        if config.own_voter is not None and (gathered or not config.gathers):
+            work.emit(Broadcast(decision, news=config.gathers and leads))  # R16
     elif state.decision.id != decision.id and state.freeze is None:
         if config.own_voter is not None:
             work.emit(Broadcast(decision))  # those who know only one of the two must learn

@@ -12,6 +12,7 @@ from ordering.certificate import Decision
 from ordering.evidence import Evidence
 from ordering.messages import InstanceMessage
 from ordering.records import Freeze, Record
+from ordering.votes import SignedVote
 from ordering.wire import BundleId
 
 # Inputs
@@ -86,9 +87,21 @@ class Persist:
 
 @dataclass(frozen=True, slots=True)
 class Broadcast:
-    """Send to every other voter; Decisions and the certificates go to all members. May be lost, is repeated (R10)."""
+    """Send to every other voter; Decisions and the certificates go to all members. May be lost, is repeated (R10).
+
+    A Decision need go at once only to members without a seat, unless it is `news`: then nobody else may know it yet.
+    """
 
     message: InstanceMessage
+    news: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entrust:
+    """Send a vote to this voter alone, which leads the view: it tells the others what comes of it (R16)."""
+
+    voter: int
+    message: SignedVote
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +173,4 @@ class Abstained:
     hopeless: bool
 
 
-Effect = Persist | Broadcast | Send | Fetch | BuildOwn | Decided | Frozen | EvidenceFound | Abstained
+Effect = Persist | Broadcast | Entrust | Send | Fetch | BuildOwn | Decided | Frozen | EvidenceFound | Abstained

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 COMMITTEE_MAX: Final = 31  # voters
+VOTES_TO_ALL_MAX: Final = 13  # voters; in a larger committee votes may go through the leader (R16)
 VIEW_MAX: Final = 2**32 - 1  # on the wire
 EPOCH_MAX: Final = 2**63 - 1  # on the wire
 LEAF_MAX: Final = 2**32 - 1  # on the wire

@@ -23,8 +23,13 @@ def enter(work: Work, view: int) -> None:
         spoiled=tuple(spoiled for spoiled in state.spoiled if spoiled >= view),
         clock_s=0.0,
         notarized_clock_s=None,
+        repeated=False,
     )
-    if config.own_voter is not None:
+    if config.own_voter is None:
+        return
+    if config.gathers:  # R16: many voters, and the votes that made it went to all of them
+        timing.speak_soon(work)
+    else:
         work.emit(Broadcast(proof))
 
 

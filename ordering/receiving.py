@@ -47,27 +47,37 @@ def count(work: Work, vote: Vote) -> None:
     if tally.count(vote.view, vote.kind, vote.id) != config.quorum:  # the vote that completes it
         return
     agreeing = [other for other in tally.of(vote.view, vote.kind).values() if other.id == vote.id]
-    keep(work, certify(config.instance, agreeing, config.quorum))
+    keep(work, certify(config.instance, agreeing, config.quorum), gathered=True)
 
 
-def keep(work: Work, certificate: Certificate) -> None:
-    """Store a verified certificate; nothing moves here, the rules do that."""
+def keep(work: Work, certificate: Certificate, *, gathered: bool = False) -> None:
+    """Store a verified certificate, `gathered` from votes or received; nothing moves here, the rules do that."""
     state = work.state
     view = certificate.view
     match certificate.kind:
         case VoteKind.NOTARIZE if view not in state.notarizations:
             work.set(notarizations={**state.notarizations, view: certificate})
-            if work.config.own_voter is not None:  # R5: even before the bytes are here
-                if view > state.view:
-                    work.emit(Broadcast(certificate))
-                elif view == state.view:  # the votes went to everyone: this is for whom one of them did not reach
-                    timing.speak_soon(work)
+            _relay(work, certificate)
         case VoteKind.NULLIFY if view not in state.nullifications:
             work.set(nullifications={**state.nullifications, view: certificate})
         case VoteKind.FINALIZE:
-            deciding.decide(work, certificate)
+            deciding.decide(work, certificate, gathered=gathered)
         case _:
             pass
+
+
+def _relay(work: Work, notarization: Certificate) -> None:
+    """R5: even before the bytes are here. Where it need not be at once, it is with the next Status."""
+    state, config, view = work.state, work.config, notarization.view
+    if config.own_voter is None or view < state.view:
+        return
+    leads = config.committee.leader(config.epoch, view) == config.own_voter
+    # R16: from its leader to everyone. Else the votes of this view went to everyone who was in it.
+    at_once = leads if config.gathers else view > state.view
+    if at_once:
+        work.emit(Broadcast(notarization))
+    else:
+        timing.speak_soon(work)
 
 
 def take_certificate(work: Work, certificate: Certificate) -> bool:

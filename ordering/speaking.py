@@ -30,7 +30,7 @@ def speak(work: Work) -> None:
         return
     _send_status(work)
     _retransmit(work)
-    work.set(next_status_at_s=state.now_s + period_s(state))
+    work.set(next_status_at_s=state.now_s + slowed_s(work, period_s(state)))
 
 
 def take_status(work: Work, source: str, status: Status) -> None:
@@ -134,6 +134,7 @@ def _retransmit(work: Work) -> None:
     state, config = work.state, work.config
     if config.own_voter is None or state.awake_at_s is None or state.decision is not None:
         return
+    work.set(repeated=True)
     messages: list[InstanceMessage] = []
     if state.view > 0 and state.proof is not None:
         messages.append(state.proof)
@@ -146,6 +147,11 @@ def _retransmit(work: Work) -> None:
     for message in messages:
         if Broadcast(message) not in work.effects:  # said in this very step
             work.emit(Broadcast(message))
+
+
+def slowed_s(work: Work, period: float) -> float:
+    """R16: twice as long once something was repeated: so many voters may be slow because they repeat so much."""
+    return 2 * period if work.state.repeated and work.config.gathers else period
 
 
 def period_s(state: InstanceState) -> float:

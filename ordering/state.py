@@ -16,7 +16,7 @@ from ordering.errors import MisuseError
 from ordering.events import Effect, Persist
 from ordering.guard import Guard, Sign
 from ordering.justification import Justification
-from ordering.limits import CANDIDATES_MAX
+from ordering.limits import CANDIDATES_MAX, VOTES_TO_ALL_MAX
 from ordering.messages import Propose
 from ordering.naming import instance_id
 from ordering.policy import RULES_VERSION, Descriptor
@@ -51,6 +51,9 @@ class InstanceConfig:
 
     `own_voter` None makes a follower: a member without a seat, which runs the same machine and signs no votes. `sign`
     signs with the own vote key, for a follower with the own leaf key. `boot` grows with every start of the process.
+
+    `through_leader`: this voter tells its votes to the leader first (R16). Where anybody may, `gathers` holds: leaders
+    tell everyone what came together, and others need not.
     """
 
     group_id: bytes
@@ -65,6 +68,8 @@ class InstanceConfig:
     fingerprint: bytes = b""
     boot: int = 0
     timing: Timing = Timing()
+    through_leader: bool = False
+    gathers: bool = field(init=False)
     descriptor: Descriptor = field(init=False)
     instance: InstanceId = field(init=False)
     quorum: int = field(init=False)
@@ -76,6 +81,7 @@ class InstanceConfig:
         if self.own_voter is not None and self.committee.seats[self.own_voter].leaf != self.own_leaf:
             raise MisuseError("the own seat is another leaf's")
         descriptor = self.committee.descriptor
+        object.__setattr__(self, "gathers", self.through_leader or self.committee.size > VOTES_TO_ALL_MAX)
         object.__setattr__(self, "descriptor", descriptor)
         object.__setattr__(self, "instance", instance_id(self.group_id, self.epoch, descriptor, self.prev))
         object.__setattr__(self, "quorum", descriptor.quorum)
@@ -120,6 +126,7 @@ class InstanceState(msgspec.Struct, frozen=True):
     clock_s: float = 0.0
     armed_until_s: float | None = None
     notarized_clock_s: float | None = None  # `clock_s` when this view's notarization became known
+    repeated: bool = False  # something was repeated in this view: its leader alone is not relied on any more (R16)
 
     # The instance
     tally: Tally = msgspec.field(default_factory=Tally.empty)

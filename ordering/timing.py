@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ordering.state import InstanceState, Work
+from ordering.state import InstanceConfig, InstanceState, Work
 from ordering.votes import VoteKind
 
 HEARD_PERIODS: Final = 4
@@ -107,10 +107,16 @@ def collect_window_s(state: InstanceState) -> float:
 
 
 def speak_soon(work: Work) -> None:
-    """Bring the next Status forward to min(Δ₀/2, 250 ms): needless when all goes well, early when it does not."""
+    """Bring the next Status forward: needless when all goes well, early when it does not."""
     at = work.state.next_status_at_s
     if at is not None:
-        work.set(next_status_at_s=min(at, work.state.now_s + min(work.config.timing.delta_s / 2, SOON_MAX_S)))
+        work.set(next_status_at_s=min(at, work.state.now_s + soon_s(work.config)))
+
+
+def soon_s(config: InstanceConfig) -> float:
+    """min(Δ₀/2, 250 ms); twice that where votes go through the leader, which takes two messages more (R16)."""
+    soon = min(config.timing.delta_s / 2, SOON_MAX_S)
+    return 2 * soon if config.gathers else soon
 
 
 def rearm(work: Work) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ordering import proposing, receiving, timing
 from ordering.candidates import CandidateFacts, ProposalClass
 from ordering.errors import GuardRefusal
-from ordering.events import Broadcast
+from ordering.events import Broadcast, Entrust
 from ordering.guard import vote_position
 from ordering.limits import JUSTIFICATION_VIEWS_MAX
 from ordering.state import InstanceState, Work
@@ -133,6 +133,22 @@ def cast(work: Work, kind: VoteKind, id: BundleId = NO_ID) -> bool:
         notarized = (*notarized, id)
     work.set(guard=guard, own_votes={**state.own_votes, kind: vote}, notarized=notarized)
     work.persist_votes()
-    work.emit(Broadcast(vote.signed(config.instance)))
+    _say(work, vote)
     receiving.count(work, vote)
     return True
+
+
+def _say(work: Work, vote: Vote) -> None:
+    """R16: to everyone, or first to the leader alone, and to everyone with the next Status.
+
+    A Nullify says that the leader failed; a leader that is not heard, or that has let us wait, gets nothing alone.
+    """
+    state, config = work.state, work.config
+    signed = vote.signed(config.instance)
+    relies = config.through_leader and not state.repeated and not timing.leader_unheard(state)
+    if vote.kind is VoteKind.NULLIFY or not relies:
+        work.emit(Broadcast(signed))
+        return
+    if not state.leads:
+        work.emit(Entrust(state.leader, signed))
+    timing.speak_soon(work)

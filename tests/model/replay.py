@@ -16,6 +16,7 @@ from ordering import (
     Certificate,
     Decision,
     Effect,
+    Entrust,
     Input,
     InstanceRecord,
     InstanceState,
@@ -26,6 +27,7 @@ from ordering import (
     Transition,
     VoteKind,
 )
+from ordering.justification import justify
 from tests.model.relation import NONE, Action, Ballot, Committee, Kind, Relation, Rule, Value, Voter, World
 from tests.sim.draw import draw
 from tests.sim.node import Node
@@ -102,8 +104,12 @@ class Replayed(Simulation):
         self._hear(node, before)  # a proof that survived a crash may hold it
         self._compare(node, before)
         for effect in effects:
-            if isinstance(effect, Broadcast) and self._stays(node, epoch):
+            if isinstance(effect, Broadcast | Entrust) and self._stays(node, epoch):
                 self._hear(node, after)
+                if isinstance(effect.message, Decision):
+                    self._unsaid(node, after)
+                elif isinstance(effect.message, SignedVote | Propose):
+                    self._entered(node, after, effect.message.view)
                 self._said(node, effect.message)
         self._finish(node, after, effects)
 
@@ -125,6 +131,17 @@ class Replayed(Simulation):
             case _:
                 pass
 
+    def _entered(self, node: Node, after: InstanceState, view: int) -> None:
+        """A voter of many does not tell at once that it enters a view (R16)."""
+        proof = justify(after.config.instance, view, after.notarizations, after.nullifications)
+        if proof is not None:
+            self._enter(node, proof)
+
+    def _unsaid(self, node: Node, after: InstanceState) -> None:
+        """A leader that gathers the votes need not tell its own (R16)."""
+        for vote in after.own_votes.values():
+            self._vote(node, vote.signed(after.config.instance))
+
     def _finish(self, node: Node, after: InstanceState, effects: tuple[Effect, ...]) -> None:
         """What is not said, above all by members without a seat."""
         epoch = after.config.epoch
@@ -136,6 +153,7 @@ class Replayed(Simulation):
         if after.proof is not None:
             self._enter(node, after.proof)
         self._hear(node, after)
+        self._unsaid(node, after)
         for effect in effects:
             record = effect.record if isinstance(effect, Persist) else None
             if isinstance(record, InstanceRecord) and record.view > self.model.voters[node.member].kept:

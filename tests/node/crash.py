@@ -46,6 +46,17 @@ class CrashingStore:
         return getattr(self._store, name)
 
     @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._store.together():
+            yield
+            try:
+                self._points.reach("before commit")
+            except Crash:
+                self._store._connection.execute("ROLLBACK")
+                raise
+        self._points.reach("after commit")
+
+    @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         with self._store.transaction() as transaction:
             yield transaction

@@ -150,7 +150,7 @@ async def test_the_wrapper_is_its_new_leafs(tmp_path: Path, autojump_clock: Mock
         with pytest.raises(RuleError, match="not signed by its author"):
             judged(ada, candidate.bundle, dan.session.agreement.group, author=candidate.author)
         for judge in (bob, dan):
-            assert not judge.session.agreement.candidacy.is_authentic(msgspec.structs.replace(candidate, author=0))
+            assert judge.session.agreement.candidacy.author_of(msgspec.structs.replace(candidate, author=0)) is None
 
 
 async def test_it_takes_no_better_place_along(tmp_path: Path, autojump_clock: MockClock) -> None:

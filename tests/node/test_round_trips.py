@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from node.round_trips import FACTOR, MARGIN_S, PEERS_MAX, RATIO_MAX, SAMPLES_MAX, SAMPLES_MIN, RoundTrips
-from ordering import Model, fault_count, quorum_size
+from node.round_trips import FACTOR, MARGIN_S, NEAR_S, PEERS_MAX, RATIO_MAX, SAMPLES_MAX, SAMPLES_MIN, RoundTrips
+from ordering import VOTES_TO_ALL_MAX, Model, fault_count, quorum_size
 from tests.node.world import open_world
 
 POLICY_S = 0.5
@@ -39,6 +39,30 @@ def test_it_follows_who_completes_a_quorum() -> None:
 def test_it_stays_within_a_ratio_of_the_policy() -> None:
     assert delta(0.0001, 0.0001, 0.0001) == POLICY_S / RATIO_MAX
     assert delta(4.0, 4.0, 4.0) == POLICY_S * RATIO_MAX
+
+
+def test_what_many_votes_cost_no_question_shows() -> None:
+    """In a large committee Δ₀ is never less than the policy's."""
+    assert delta(*[0.001] * VOTES_TO_ALL_MAX) == POLICY_S
+    assert delta(*[0.001] * (VOTES_TO_ALL_MAX - 1)) == POLICY_S / RATIO_MAX
+
+
+def test_near_is_a_quorum_that_is_near() -> None:
+    """Ourselves and two others; how far the last one is does not matter, nor how busy they are now and then."""
+    trips, peers = measured(0.001, NEAR_S / 2, 0.3), ["0", "1", "2"]
+    trips.note("0", 0.5)
+    assert trips.is_near(peers, 3, lambda peer: None)
+    assert not trips.is_near(peers, 4, lambda peer: None)
+    assert not trips.is_near(["0", "never", "2"], 3, lambda peer: None)
+    assert not trips.is_near([], 1, lambda peer: None)
+
+
+def test_the_network_knows_better_than_answers_do() -> None:
+    """A busy peer answers late however near it is; one that is far cannot be nearer than its network."""
+    trips, peers = measured(0.2, 0.2, 0.001), ["0", "1", "2"]
+    assert not trips.is_near(peers, 3, lambda peer: None)
+    assert trips.is_near(peers, 3, lambda peer: 0.0001)
+    assert not trips.is_near(peers, 3, lambda peer: 0.1)
 
 
 def test_what_is_not_known_is_not_guessed() -> None:

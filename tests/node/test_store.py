@@ -99,6 +99,68 @@ def test_a_second_transaction_inside_the_first_is_a_bug_and_harms_neither(store:
     assert (store.meta("a"), store.meta("b")) == (b"1", b"2")
 
 
+def test_steps_together_are_durable_together(store: Store, path: Path) -> None:
+    """One wait for the disk instead of two; another reader sees both or neither."""
+    with store.together():
+        with store.transaction() as tx:
+            tx.put_meta("a", b"1")
+        with open_store(path, KEY, read_only=True) as other:
+            assert other.meta("a") is None
+        with store.transaction() as tx:
+            assert tx.meta("a") == b"1"
+            tx.put_meta("b", b"2")
+        with pytest.raises(NodeMisuseError, match="checkpoint inside"):
+            store.checkpoint()
+        with pytest.raises(NodeMisuseError, match="already open"), store.together():
+            pytest.fail("nested")
+    with open_store(path, KEY, read_only=True) as other:
+        assert (other.meta("a"), other.meta("b")) == (b"1", b"2")
+    with store.transaction() as tx:
+        tx.put_meta("a", b"3")
+    assert store.meta("a") == b"3"
+
+
+def test_of_steps_together_each_is_all_or_nothing(store: Store) -> None:
+    """What ended is kept, for memory knows of it; what failed half way leaves nothing."""
+
+    def second() -> None:
+        with store.transaction() as tx:
+            tx.put_meta("a", b"2")
+            raise RuntimeError("half way")
+
+    def both() -> None:
+        with store.together():
+            with store.transaction() as tx:
+                tx.put_meta("a", b"1")
+            second()
+
+    with pytest.raises(RuntimeError, match="half way"):
+        both()
+    assert store.meta("a") == b"1"
+    with store.together():
+        with store.transaction() as tx:
+            tx.put_meta("b", b"1")
+        with pytest.raises(RuntimeError, match="half way"):
+            second()
+        with store.transaction() as tx:
+            tx.put_meta("c", b"1")
+    assert [store.meta(key) for key in "abc"] == [b"1", b"1", b"1"]
+
+
+def test_a_lost_step_is_not_passed_over_in_silence(store: Store) -> None:
+    """A full disk may roll back all that was together."""
+
+    def lost() -> None:
+        with store.together():
+            with store.transaction() as tx:
+                tx.put_meta("a", b"1")
+            store._rows("ROLLBACK")
+
+    with pytest.raises(StoreError, match="was lost"):
+        lost()
+    assert store.meta("a") is None
+
+
 def test_a_transaction_is_of_no_use_after_its_block(store: Store) -> None:
     """A reference kept by mistake would write outside any transaction."""
     with store.transaction() as tx:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ordering import Model
+from ordering import COMMITTEE_MAX, Model
 from tests.sim.draw import draw
 from tests.sim.plan import Fault
 from tests.sim.ranges import play_range
@@ -44,6 +44,9 @@ class Drawing:
         if options.model is not None:
             fixed["model"] = MODELS[options.model]
             words.append(f"--model {options.model}")
+        if options.through_leader:
+            fixed["through_leader"] = tuple(range(COMMITTEE_MAX + 1))
+            words.append("--through-leader")
         without = tuple(Fault(name) for name in options.without)
         if options.only:
             without = tuple(fault for fault in Fault if fault.value not in options.only)
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--n", type=int, help="this many seats instead of a drawn number")
     parser.add_argument("--model", choices=sorted(MODELS), help="this fault model instead of a drawn one")
+    parser.add_argument("--through-leader", action="store_true", help="votes go through the leader (R16)")
     parser.add_argument("--hard", action="store_true", help="long runs, bad weather, as many liars as there may be")
     parser.add_argument("--without", action="append", default=[], choices=faults, metavar="FAULT", help="switch it off")
     parser.add_argument(

@@ -14,6 +14,8 @@ from tests.sim.plan import Cut, Fault, Lie, Moment, Plan
 SIZES: Final = {1: 3, 3: 40, 4: 48, 5: 4, 7: 4, 10: 1}
 """Seats, and how many runs of a hundred have them."""
 
+LIES: Final = (Lie.SILENT, Lie.PICKY, Lie.TWINS, Lie.MISCHIEF)
+
 TRUE_SIGNATURES_EVERY: Final = 200
 
 
@@ -31,7 +33,10 @@ def draw(seed: int, *, hard: bool = False, without: Collection[Fault] = (), **fi
     faults = fault_count(seated, model)
     liar_count = faults if hard or chance.random() < 0.6 else chance.randint(0, faults)
     rotate = followers > 0 and liar_count == 0 and chance.random() < 0.5
-    liars = tuple((member, chance.choice(list(Lie))) for member in sorted(chance.sample(range(seated), liar_count)))
+    through = _Through(seed, members)
+    liars = tuple(
+        (member, through.lie(chance.choice(LIES))) for member in sorted(chance.sample(range(seated), liar_count))
+    )
     away_max = seated - quorum_size(seated, model) - liar_count
     honest = [member for member in range(seated) if member not in [liar for liar, _ in liars]]
     dead_count = chance.randint(0, away_max) if away_max > 0 and not rotate and chance.random() < 0.4 else 0
@@ -53,6 +58,7 @@ def draw(seed: int, *, hard: bool = False, without: Collection[Fault] = (), **fi
         liars=liars,
         liars_stay=chance.random() < 0.5,
         withhold=chance.random() < 0.5,
+        through_leader=through.members,
         dead=tuple((member, chance.uniform(0.0, heal_at_s)) for member in gone),
         crash_chance=chance.choice((0.0, 0.05, 0.2)),
         crashes_max=chance.randint(1, 20 if hard else 4),
@@ -78,6 +84,19 @@ def draw(seed: int, *, hard: bool = False, without: Collection[Fault] = (), **fi
         plan = replace(plan, crash_chance=0.0, replay_chance=0.0, flood_chance=0.0, mutation_chance=0.0)
         plan = replace(plan, weather=FAIR, cuts=(), slow=(), hangs=(), jumps=())
     return replace(plan, **fixed).without(without)
+
+
+class _Through:
+    """Who tells its votes to the leader first: nobody in half of the runs, else all or some. Drawn by itself."""
+
+    def __init__(self, seed: int, members: int) -> None:
+        self._chance = Random(f"through the leader {seed}")
+        share = self._chance.choices((0.0, 0.6, 1.0), (3, 1, 2))[0]
+        self.members = tuple(member for member in range(members) if self._chance.random() < share)
+
+    def lie(self, drawn: Lie) -> Lie:
+        """What a liar does, if it were not for the votes that come to it."""
+        return Lie.GRUDGING if self.members and self._chance.random() < 0.3 else drawn
 
 
 class _Storm:

@@ -11,6 +11,7 @@ from ordering import (
     INTENT_ORDINAL,
     BundleId,
     Certificate,
+    Decision,
     InstanceConfig,
     InstanceMessage,
     Justification,
@@ -19,6 +20,7 @@ from ordering import (
     Status,
     Vote,
     VoteKind,
+    decode_message,
     vote_bytes,
 )
 from ordering.justification import justify
@@ -60,6 +62,8 @@ def liar(sim: Simulation, member: int, lie: Lie) -> Liar:
             return Twins(sim, member)
         case Lie.MISCHIEF:
             return Mischief(sim, member)
+        case Lie.GRUDGING:
+            return Grudging(sim, member)
 
 
 class Silent:
@@ -91,6 +95,16 @@ class Picky:
     def stop(self) -> None:
         self.sim.network.detach(self.member)
         self.face.crash()
+
+
+class Grudging(Picky):
+    """An honest machine that everybody hears, but for certificates and Decisions: worst where votes go through it."""
+
+    def _post(self, target: int, payload: object, extra_s: float) -> None:
+        if isinstance(payload, bytes):
+            payload = decode_message(payload)
+        if not isinstance(payload, Certificate | Decision | Justification):
+            self.sim.network.send(self.member, target, payload, extra_s)
 
 
 class Twins:

@@ -199,9 +199,9 @@ def only_this_view_decides(patch: Patch) -> None:
     """R9: a finalization of another view is none."""
     decide = deciding.decide
 
-    def present_only(work: Work, certificate: Any) -> None:
+    def present_only(work: Work, certificate: Any, *, gathered: bool) -> None:
         if certificate.view == work.state.view:
-            decide(work, certificate)
+            decide(work, certificate, gathered=gathered)
 
     patch.setattr(deciding, "decide", present_only)
 

@@ -24,6 +24,7 @@ from ordering import (
     Decided,
     Decision,
     Effect,
+    Entrust,
     EvidenceFound,
     Fetch,
     Frozen,
@@ -175,6 +176,7 @@ class Node:
             fingerprint=b"%d" % epoch,
             boot=disk.boots,
             timing=self.sim.timing,
+            through_leader=self.member in self.sim.plan.through_leader,
         )
         records = disk.records(epoch)
         known = epoch in disk.instances or epoch in disk.decisions
@@ -363,6 +365,8 @@ class Node:
             case Broadcast(message):
                 everyone = isinstance(message, Certificate | Decision)
                 self._say(range(self.sim.group.members) if everyone else self.sim.group.seats(epoch), message)
+            case Entrust(voter, message):
+                self._say((self.sim.group.seats(epoch)[voter],), message)
             case Send(peer, message):
                 self._say((int(peer),), message)
             case Fetch(id, holders, peers):

@@ -20,6 +20,7 @@ class Lie(Enum):
     PICKY = "picky"  # a real machine that tells each of the others only half of what it says
     TWINS = "twins"  # two real machines with one key, each shown to half of the others: leaders and voters equivocate
     MISCHIEF = "mischief"  # signs anything, equivocates, forges, replays
+    GRUDGING = "grudging"  # a real machine that takes the others' votes and keeps to itself what comes of them
 
 
 class Fault(Enum):
@@ -42,6 +43,7 @@ class Fault(Enum):
     PICKY = "picky"
     TWINS = "twins"
     MISCHIEF = "mischief"
+    GRUDGING = "grudging"
     WITHHELD = "withheld"  # liars keep the bytes of their own commits from half of the others
     PARTIAL = "partial"  # commits that open for some members only
     REPLAY = "replay"  # across epochs and groups, as they were and with another instance written over theirs
@@ -84,6 +86,7 @@ class Plan:
     liars: tuple[tuple[int, Lie], ...] = ()
     liars_stay: bool = False  # they go on after healing
     withhold: bool = False
+    through_leader: tuple[int, ...] = ()  # members that tell their votes to the leader first (R16)
     dead: tuple[tuple[int, float], ...] = ()  # (member, when it goes for ever)
     crash_chance: float = 0.0  # per step that writes; a tenth of it for others
     crashes_max: int = 0  # per member
@@ -157,6 +160,7 @@ class Plan:
             Fault.PICKY: Lie.PICKY.value in lies,
             Fault.TWINS: Lie.TWINS.value in lies,
             Fault.MISCHIEF: Lie.MISCHIEF.value in lies,
+            Fault.GRUDGING: Lie.GRUDGING.value in lies,
             Fault.WITHHELD: self.withhold and bool(self.liars),
             Fault.PARTIAL: self.partial_chance > 0,
             Fault.REPLAY: self.replay_chance > 0,
@@ -207,6 +211,7 @@ _OFF: Final[dict[Fault, Callable[[Plan], dict[str, Any]]]] = {
     Fault.PICKY: lambda plan: _truer(plan, Lie.PICKY),
     Fault.TWINS: lambda plan: _truer(plan, Lie.TWINS),
     Fault.MISCHIEF: lambda plan: _truer(plan, Lie.MISCHIEF),
+    Fault.GRUDGING: lambda plan: _truer(plan, Lie.GRUDGING),
     Fault.WITHHELD: lambda plan: {"withhold": False},
     Fault.PARTIAL: lambda plan: {"partial_chance": 0.0},
     Fault.REPLAY: lambda plan: {"replay_chance": 0.0},

@@ -14,6 +14,7 @@ from ordering import (
     Decided,
     Decision,
     Effect,
+    Entrust,
     EvidenceFound,
     Fetch,
     Freeze,
@@ -108,6 +109,8 @@ def _effect(group: Group, effect: Effect) -> str:
             return f"== persist {_record(group, record)}"
         case Broadcast(message):
             return f"-> all: {_message(group, message)}"
+        case Entrust(voter, message):
+            return f"-> voter {voter}: {_message(group, message)}"
         case Send(peer, message):
             return f"-> {peer}: {_message(group, message)}"
         case Fetch(id, holders):
