@@ -1,7 +1,7 @@
 """What every part of a running node shares: its store, its network, its identity, its clocks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -88,6 +88,10 @@ class NodeContext:
     def unheard_for(self, peer: PeerId, seconds: float) -> bool:
         """Whether a peer was silent for that long while we listened."""
         return self.listened_s() >= seconds and not self.heard_within(peer, seconds)
+
+    def connected(self, peers: Iterable[PeerId]) -> tuple[PeerId, ...]:
+        """Those of them whom we are connected to, in order."""
+        return tuple(sorted(self.transport.peers().intersection(peers)))
 
     def addresses(self) -> tuple[str, ...]:
         """Where others can reach us; each ends in `/p2p/<our peer id>`."""

@@ -24,6 +24,7 @@ from node.data_dir import DataDir
 from node.directory import Directory
 from node.errors import NodeError
 from node.holding import Holding
+from node.inbox import FrameIn, HintIn, PeerIn
 from node.introductions import keep
 from node.joining import REFUSALS, found_group, join_by_welcome
 from node.logs import logger, short
@@ -54,7 +55,7 @@ from node.peer_messages import (
 from node.rescue import RescueRequest
 from node.returning import is_vouched_for
 from node.serving import bundle_of, candidate_of, chain_of, group_info_of, kept_of
-from node.session import FrameIn, HintIn, PeerIn, Session
+from node.session import Session
 from node.setup import read_identity
 from node.store import Store, open_store
 from node.store_rows import PeerRow

@@ -13,11 +13,12 @@ from node.agreement import OFFERS_ASKED_MAX
 from node.building import build_plain
 from node.candidacy import KNOWN_PER_AUTHOR_MAX, KNOWN_SIZE_PER_AUTHOR_MAX
 from node.context import HEARD_MAX
+from node.inbox import WAITING_PER_PEER_MAX, FrameIn
 from node.intents import ADD, DONE, AddBody
 from node.introductions import ADDRESSES_MAX, Introduction, Introductions, take_introductions
 from node.outward import Ask
 from node.peer_messages import Frame, FrameKind, group_tag
-from node.session import WAITING_PER_PEER_MAX, FrameIn, Session, Waiting
+from node.session import Session
 from node.store_rows import PeerRow
 from node.transport import KEPT_ADDRESSES_MAX
 from ordering import BUNDLE_SIZE_MAX, BundleId, Policy
@@ -41,17 +42,15 @@ async def test_one_peer_fills_its_own_share_of_the_inbox(tmp_path: Path, autojum
         for number in range(5000):
             session.post(FrameIn(bob.peer_id, large if number % 2 else small))
             session.post(FrameIn(f"stranger {number}", small))
-        waiting = session._inbox_in.statistics().current_buffer_used
+        waiting = len(session.inbox)
         session.post(FrameIn(cyn.peer_id, large))
 
-        assert session._inbox_in.statistics().current_buffer_used == waiting + 1
-        assert sum(session._waiting.values()) <= 3 * WAITING_PER_PEER_MAX
-        while session._waiting:
-            item = session._inbox_out.receive_nowait()
-            assert isinstance(item, Waiting)
-            session._unpacked(item)
+        assert len(session.inbox) == waiting + 1
+        assert sum(session.inbox._waiting.values()) <= 3 * WAITING_PER_PEER_MAX
+        while session.inbox:
+            assert await session.inbox.next(float("inf")) is not None
         session.post(FrameIn(bob.peer_id, large))
-        assert session._inbox_in.statistics().current_buffer_used == 1
+        assert len(session.inbox) == 1
 
 
 async def test_timers_run_while_the_inbox_is_never_empty(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -69,7 +68,7 @@ async def test_timers_run_while_the_inbox_is_never_empty(tmp_path: Path, autojum
             taken.append(item)
             if item is None:
                 await trio.lowlevel.checkpoint()
-                session._next_sync_s = session._clean_at_s = session.context.now_s() + 1
+                session._next_sync_s = session.cleaning.due_at_s = session.context.now_s() + 1
                 session.agreement.tick()
 
         assert taken == [None, garbage, garbage, None]

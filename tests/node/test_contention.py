@@ -90,7 +90,7 @@ async def test_a_removal_that_is_never_made_keeps_nothing_waiting(tmp_path: Path
     async with open_world(tmp_path) as world:
         ada, bob, cyn, dan = await world.group_of("ada", "bob", "cyn", "dan", committee=4)
         wish = SharedIntent(bytes(16), REMOVE, RemoveBody(cyn.peer_id).encode())
-        await dan.session._wish(lambda: dan.session.agreement.pursuit._tell_all((wish,)))
+        await dan.session.ask(lambda: dan.session.agreement.pursuit._tell_all((wish,)))
         await until(lambda: bool(ada.session.agreement.pursuit.book.wanted(b"")))
 
         row = await ada.change(ADD, add_body())
@@ -107,7 +107,7 @@ async def test_who_copies_anothers_wish_discredits_nobody(tmp_path: Path, autoju
         book = ada.session.agreement.pursuit.book
         for number, member in enumerate((bob, dan)):
             wish = SharedIntent(bytes([number]) * 16, ADD, add_body(random=Random(7).randbytes))
-            await member.session._wish(partial(member.session.agreement.pursuit._tell_all, (wish,)))
+            await member.session.ask(partial(member.session.agreement.pursuit._tell_all, (wish,)))
         await until(lambda: len(book.wanted(b"")) == 2)
 
         assert (await ada.change(ADD, add_body())).state == DONE
@@ -140,7 +140,7 @@ async def test_a_wish_that_voters_refuse_is_not_carried_twice(
             agreement.pursuit._tell_all((wish,))
 
         agreement.on_epoch = ask_again
-        await dan.session._wish(lambda: agreement.pursuit._tell_all((wish,)))
+        await dan.session.ask(lambda: agreement.pursuit._tell_all((wish,)))
         await until(lambda: bool(eve.session.agreement.pursuit.book.wanted(b"")))
         before = eve.epoch
 

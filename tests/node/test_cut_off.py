@@ -15,12 +15,12 @@ from node import feed
 from node.api.errors import ApiError
 from node.feed import DecisionBody, NoticeBody
 from node.holding import CUT_OFF, OK
+from node.inbox import FrameIn
 from node.intents import DONE, UPDATE
 from node.ordering_records import stored_decision
 from node.peer_id import PeerId
 from node.peer_messages import GROUP_INFO_PROTOCOL, Frame, FrameKind, group_tag
 from node.resync import build_resync
-from node.session import FrameIn
 from node.transport import RefusedError
 from tests.node.hostile import offer, opens_for_some
 from tests.node.test_session import message_count

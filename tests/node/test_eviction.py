@@ -37,11 +37,11 @@ from node.electorate import (
 from node.eviction import KEPT_OF_ONE_MAX, REFUSED_MAX, Eviction, stored_book
 from node.evidence import accused, attached
 from node.feed import DecisionBody, NoticeBody
+from node.inbox import FrameIn
 from node.intents import DONE, REMOVE, RemoveBody
 from node.judgement import CANDIDATE_LABEL, HardValid, judge_hard
 from node.peer_messages import Frame, FrameKind, group_tag
 from node.resync import build_resync
-from node.session import FrameIn
 from ordering import (
     BenchEntry,
     Bundle,

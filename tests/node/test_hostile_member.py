@@ -10,12 +10,12 @@ from trio.testing import MockClock
 
 from node.building import build_plain
 from node.candidacy import KNOWN_PER_AUTHOR_MAX
+from node.inbox import FrameIn
 from node.intents import DONE, UPDATE
 from node.judgement import CANDIDATE_LABEL
 from node.peer_id import PeerId
 from node.peer_messages import BUNDLE_PROTOCOL, BundleRequest, Frame, FrameKind, group_tag
 from node.serving import bundle_of
-from node.session import FrameIn
 from ordering import Bundle, Candidate, Status, candidate_bytes, encode_message
 from tests.node.hostile import opens_for_some
 from tests.node.world import Member, open_world

@@ -141,7 +141,7 @@ async def test_a_welcome_that_our_voters_do_not_vouch_for_brings_nobody_back(
         epoch = dan.epoch
         offers: list[bytes] = []
         for member in (ada, bob, cyn):
-            monkeypatch.setattr(member.session, "_deliver_welcomes", lambda: None)
+            monkeypatch.setattr(member.session.deliveries, "start", lambda _: None)
         package = await ada.node.key_package_of(dan.peer_id, SUITE)
         assert (await ada.change(READD, AddBody(dan.peer_id, package).encode())).state == DONE
         rows: tuple[OutboxRow, ...] = ada.node.context.store.outbox(ada.session.group_id)
