@@ -33,7 +33,8 @@ SILENT_EPOCHS: Final = 8  # how long nobody waits again for who let its turn pas
 OFFER_GAP_S: Final = 0.05  # between two different offers of ours in one epoch; doubled each time
 REOFFER_S: Final = 2.0  # until what is still wanted is offered again; doubled each time
 REOFFER_MAX_S: Final = 60.0
-ALONE_AFTER_S: Final = 5.0  # until a commit that carries others' wishes, and is not decided, gets one without beside it
+ALONE_AFTER_S: Final = 5.0  # until a commit of ours that is not decided gets another beside it, for the rest we want
+OWN_RIVALS_MAX: Final = 2  # of these in an epoch
 TRIES_MAX: Final = 24  # commits made to find out whose wish it is that cannot be committed
 SERIAL_BITS: Final = 24  # of an offer's number within one run of the node
 
@@ -70,7 +71,9 @@ class Pursuit:
         self._offer_next_s = 0.0
         self._offer_gap_s = OFFER_GAP_S
         self._leave: bytes | None = None
-        self.carries, self._built_at_s = False, 0.0  # whether our commit of this epoch is for others too; since when
+        self.carries = False  # whether our commit of this epoch is for others too
+        self._built_at_s: float | None = None
+        self._rivals_made = 0
         self._silent = {leaf: at for leaf, at in self._silent.items() if at > public.epoch - SILENT_EPOCHS}
 
     # --- what comes in ---
@@ -236,22 +239,25 @@ class Pursuit:
                 self._build_one_of(wanted.intents)
             return
         self.carries, self._built_at_s = bool(wanted.folded), agreement.context.now_s()
-        if self.carries and wanted.intents:
-            self._wake(self._built_at_s + ALONE_AFTER_S)
+        self._wake(self._built_at_s + ALONE_AFTER_S)
         agreement.offer(known)
 
     def _go_alone(self, own: Sequence[IntentRow]) -> None:
-        """Our commit is for others too, and nobody takes it up: perhaps because of them. Then one without."""
-        due = self._built_at_s + ALONE_AFTER_S
-        if not self.carries or not own:
+        """Our commit is not decided: perhaps for what it carries, of others' wishes or ours. Then one without it."""
+        agreement, now = self._agreement, self._agreement.context.now_s()
+        tried = {intent_id for built in agreement.candidacy.own.values() for intent_id in built.intent_ids}
+        rest = own if self.carries else [each for each in own if each.intent_id not in tried]
+        if not rest or self._is_held_back or self._rivals_made >= OWN_RIVALS_MAX:
             return
-        if self._agreement.context.now_s() < due:
-            self._wake(due)
+        if self._built_at_s is None:  # it was made before a restart, or evicts somebody
+            self._built_at_s = now
+        if now < self._built_at_s + ALONE_AFTER_S:
+            self._wake(self._built_at_s + ALONE_AFTER_S)
             return
-        self.carries = False
-        alone = self._plan(own, ())
+        self.carries, self._built_at_s, self._rivals_made = False, now, self._rivals_made + 1
+        alone = self._plan(rest, ())
         if alone.intents:
-            self._build(own, alone)
+            self._build(rest, alone)
 
     def _build_one_of(self, intents: Sequence[IntentRow]) -> None:
         """They cannot be committed together: the first that can be alone, the others after it."""

@@ -151,6 +151,12 @@ async def test_a_wish_that_voters_refuse_is_not_carried_twice(
         assert (row.epoch or 0) - before <= WAIT_EPOCHS_MAX
         assert len(bob.session.agreement.roster) == 6
 
+        agreement.on_epoch = went_on
+        await eve.submit(REMOVE, RemoveBody(cyn.peer_id).encode())  # as much as if it were its own
+        await trio.sleep(10)
+        with trio.fail_after(60):
+            assert (await eve.change(ADD, add_body())).state == DONE
+
 
 async def test_a_victims_own_commits_do_not_delay_its_removal(tmp_path: Path, autojump_clock: MockClock) -> None:
     """It is on the committee, commits in every epoch, and leads the one in which its removal is asked for."""
