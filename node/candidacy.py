@@ -106,8 +106,9 @@ class Candidacy:
         return self._remember(known)
 
     def judge_own(self, built: Built, *, is_new: bool = True) -> HardValid:
-        """The same, and nothing is remembered."""
-        valid = judge_hard(self.epoch, built.candidate)
+        """The same, and nothing is remembered. What we have signed just now, our own wrapper, is not verified again."""
+        signed_now = is_new and built.candidate.author == self.group.own_leaf and not self.holding.is_cut_off
+        valid = judge_hard(self.epoch, built.candidate, self.group.own_leaf if signed_now else None)
         if is_new and built.candidate.ordinal != PLAIN_ORDINAL and not valid.is_resync:
             check_own(self.context, valid, is_voter=self._judges)
         return valid

@@ -114,9 +114,10 @@ def speak_soon(work: Work) -> None:
 
 
 def soon_s(config: InstanceConfig) -> float:
-    """min(Δ₀/2, 250 ms); twice that where votes go through the leader, which takes two messages more (R16)."""
+    """min(Δ₀/2, 250 ms); three times that where votes go through the leader, which takes two messages more (R16), and
+    where what many repeat too early holds up what they wait for. It is still before the leader timer."""
     soon = min(config.timing.delta_s / 2, SOON_MAX_S)
-    return 2 * soon if config.gathers else soon
+    return 3 * soon if config.gathers else soon
 
 
 def rearm(work: Work) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import trio
 
@@ -66,6 +68,21 @@ async def test_a_request_has_its_answer_or_a_reason(kind: str) -> None:
             assert await failure(alice, bob.peer_id, "hang") is RequestFailure.TIMEOUT
             assert bob.counters["handlers_failed"] == 1
             assert await alice.request(bob.peer_id, "echo", b"still here") == b"still here"
+
+
+async def test_how_near_a_peer_is_does_not_depend_on_how_long_it_takes(kind: str) -> None:
+    """The network answers for it, once something has gone there and back."""
+    with trio.fail_after(15):
+        async with open_world(kind) as world:
+            alice, bob = await world.add("alice"), await world.add("bob")
+            await connect(alice, bob)
+            bob.handle("hang", hang)
+            bob.handle("echo", echo)
+            assert await failure(alice, bob.peer_id, "hang") is RequestFailure.TIMEOUT
+            await alice.request(bob.peer_id, "echo", b"")
+            nearest_s = alice.nearest_s(bob.peer_id)
+            assert nearest_s is None or 0 < nearest_s < 0.5
+            assert nearest_s is not None or sys.platform != "linux"
 
 
 async def test_many_requests_at_once_are_all_answered(kind: str) -> None:
