@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "bounds.md"
-OWN = frozenset(("chain_file", "cli", "client", "feed_views", "intent_views", "names", "secret_files", "service"))
+OWN = frozenset(("chain_file", "changing", "cli", "client", "feed_views", "intent_views", "names", "secret_files"))
 """Files of the node with bounds on what its operator or it itself does, not a peer."""
 
 HEAD = """# Bounds

@@ -15,10 +15,11 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.operations import OPERATIONS
 from node.api.service import Service
+from node.changing import answered
 from node.config import POST_QUANTUM_SUITE, load
 from node.daemon import Node, open_node
 from node.identity import Identity
-from node.service import NodeService, answered
+from node.service import NodeService
 from node.setup import IDENTITY_ROW
 from node.store import Store, open_store
 from node.store_rows import PeerRow
