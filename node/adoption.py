@@ -10,6 +10,7 @@ from mls import Group, InvalidError, PublicGroup, UnopenableError, self_remove
 from node import cut_off, feed
 from node.building import Built
 from node.candidacy import Candidacy
+from node.commit_effects import NO_EFFECTS, effects_of, is_done_by
 from node.context import NodeContext
 from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
@@ -19,7 +20,7 @@ from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
 from node.names import Names
 from node.peer_id import PeerId
-from node.planning import NO_EFFECTS, Plan, Settled, effects_of, is_done_by, plan
+from node.planning import Plan, Settled, plan
 from node.policy_words import amendment
 from node.sealing import gossip_key
 from node.store_rows import DecisionRow, FeedRow, IntentRow

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from mls import MlsError, self_remove
 from node.building import Built, build_for_intents
+from node.commit_effects import Effects, effects_of, is_done_by
 from node.electorate import RuleError, can_go_on, seats_of
 from node.folding import INTENTS_LABEL, Book, Offer, SharedIntent, Wanted, offered
+from node.intent_rules import KINDS
 from node.intents import FAILED, LEAVE
 from node.logs import logger, short
 from node.peer_id import PeerId
 from node.peer_messages import Frame, FrameKind, group_tag
-from node.planning import KINDS, Effects, Plan, Settled, effects_of, is_done_by, plan
+from node.planning import Plan, Settled, plan
 from node.presence import NotNowError, is_given_up
 from node.store_rows import IntentRow
 from ordering import INTENT_ORDINAL, BundleId, OrderingError, ProposalClass, permutation

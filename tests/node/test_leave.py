@@ -7,8 +7,8 @@ from trio.testing import MockClock
 
 from node import feed
 from node.feed import DecisionBody, NoticeBody
+from node.intent_rules import LAST_MEMBER, SOLE_VOTER
 from node.intents import DONE, FAILED, LEAVE, UPDATE
-from node.planning import LAST_MEMBER, SOLE_VOTER
 from ordering import Policy
 from tests.node.world import SUITE, Member, committee_size, open_world, until
 

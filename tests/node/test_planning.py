@@ -7,7 +7,7 @@ import pytest
 from trio.testing import MockClock
 
 from mls import Group, ProposalType, self_remove
-from node import planning
+from node import draft
 from node.folding import Wanted
 from node.intents import ADD, DONE, LEAVE, OPEN, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
 from node.planning import Plan, plan
@@ -43,7 +43,7 @@ async def test_what_one_commit_carries(
         removal = RemoveBody(cyn.peer_id).encode()
 
         # in turn, until it is full
-        monkeypatch.setattr(planning, "PROPOSALS_PER_COMMIT_MAX", 4)
+        monkeypatch.setattr(draft, "PROPOSALS_PER_COMMIT_MAX", 4)
         own = [row(ADD, add_body(), number) for number in range(5)]
         theirs = [wanted(leaf["bob"], ADD, add_body(), number) for number in range(5)]
         full = planned(ada, *own, others=tuple(theirs))
