@@ -20,7 +20,9 @@ async def test_a_long_backlog_of_one_sender_is_read_whole(
 ) -> None:
     """A sender's message opens only so far ahead of those before it; pulled in the order of their ids, most of a long
     backlog was too far ahead, and given up for good. With the engine's bound, that begins at a thousand messages."""
-    monkeypatch.setattr("node.daemon.group_config", lambda _: GroupConfig(forward_distance_max=30, out_of_order_max=30))
+    monkeypatch.setattr(
+        "node.supervision.group_config", lambda _: GroupConfig(forward_distance_max=30, out_of_order_max=30)
+    )
     monkeypatch.setattr(conversation, "MESSAGES_PER_PULL_MAX", 20)
     monkeypatch.setattr(draining, "MESSAGES_PER_PULL_MAX", 20)
     async with open_world(tmp_path) as world:

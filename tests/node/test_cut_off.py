@@ -239,7 +239,7 @@ async def test_a_false_group_info_is_refused(tmp_path: Path, autojump_clock: Moc
         assert cyn.epoch == ended + 1
         assert not cyn.session.agreement.candidacy.own
         assert set(served) == set(range(len(forged)))
-        bob.node.context.transport.handle(GROUP_INFO_PROTOCOL, bob.node._group_info)
+        bob.node.context.transport.handle(GROUP_INFO_PROTOCOL, bob.node._doors._group_info)
         await world.settled(ada, bob, cyn)
 
 
@@ -264,7 +264,7 @@ async def test_a_lie_about_the_key_costs_one_attempt(tmp_path: Path, autojump_cl
         await dan.stop()
         assert cyn.epoch == ended + 1
         for member in (ada, bob):
-            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, member.node._group_info)
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, member.node._doors._group_info)
 
         await world.settled(ada, bob, cyn)
         assert ada.epoch == ended + 2
@@ -310,7 +310,7 @@ async def test_a_group_info_that_leads_nowhere_is_passed_over(tmp_path: Path, au
         await trio.sleep(10)
         assert not cyn.session.agreement.candidacy.own
         for member in (ada, bob):
-            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, member.node._group_info)
+            member.node.context.transport.handle(GROUP_INFO_PROTOCOL, member.node._doors._group_info)
 
         await world.settled(ada, bob, cyn, dan)
         assert ada.epoch == ended + 2
