@@ -4,9 +4,12 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from tests.faults.play import KINDS
 from tests.faults.run import Run, run
+
+STORY_LINES_MAX: Final = 25  # on the page; the terminal shows all of it
 
 
 def main() -> int:
@@ -59,10 +62,10 @@ def report(done: Run, command: str) -> str:
         str(done.verdict),
         "```",
         "",
-        "What happened:",
+        "How it began:",
         "",
         "```",
-        *done.record.story,
+        *done.record.story[:STORY_LINES_MAX],
         "```",
         "",
     ]
