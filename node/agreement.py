@@ -7,65 +7,58 @@ also holds whatever explains it, and memory is changed only after it.
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
-from mls import Group, MlsError, PublicGroup, SignaturePrivateKey, ed25519_sign, ed25519_verify
-from node import adoption, cut_off, feed
+from mls import Group, MlsError, PublicGroup, SignaturePrivateKey
+from node import adoption, feed
 from node.adoption import Adoption, notice_row
 from node.building import Built, build_plain
-from node.candidacy import Candidacy, is_candidate
-from node.confirmation import Confirmation
+from node.candidacy import Candidacy
 from node.context import NodeContext
-from node.cut_off import NO_FINGERPRINT
 from node.electorate import RuleError, Voting, voting_of
 from node.eviction import Eviction, Turn
 from node.evidence import attached
+from node.fetching import Fetching
 from node.folding import Offer
 from node.holding import ABSTAINING, CLOSED, FROZEN, OK, RESCUING, SUPERSEDED, Holding
 from node.identity import claimed_peer
-from node.intents import ALREADY, DONE, FAILED, OPEN
+from node.instance_setup import instance_config
 from node.judgement import Epoch, Known
 from node.logs import logger, short
-from node.names import Names
-from node.ordering_records import put_record, stored_decision, stored_guard, stored_records
-from node.outward import Ask, Outward, Publish, Tell
-from node.parking import Parking
-from node.patience import GIVEN_UP, REFUSED, Patience
+from node.ordering_records import put_record, stored_guard, stored_records
+from node.other_epochs import FROZEN_TEXT, OtherEpochs
+from node.outward import Outward
+from node.patience import Patience
 from node.peer_id import PeerId
-from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, Frame, FrameKind, group_tag
-from node.planning import Settled
+from node.peer_messages import FrameKind
 from node.presence import NotNowError
 from node.pursuit import Pursuit
-from node.resync import Resync
+from node.resync import Resync, way_back
 from node.roster import Roster
+from node.settling import give_up, wake
+from node.standings import Standings
 from node.store_writes import Transaction
+from node.telling import Telling
 from ordering import (
     INTENT_ORDINAL,
-    VOTES_TO_ALL_MAX,
     Abstained,
     BenchEntry,
     Broadcast,
     BuildOwn,
     BundleId,
     Candidate,
-    Certificate,
     Decided,
     Decision,
     Effect,
     Entrust,
-    Evidence,
     EvidenceFound,
     Fetch,
-    Freeze,
-    FreezeReason,
     Frozen,
     Guard,
     Heard,
     Input,
-    InstanceConfig,
     InstanceMessage,
     InstanceState,
     Learned,
@@ -79,24 +72,16 @@ from ordering import (
     Speak,
     Status,
     Tick,
-    Timing,
     create,
     decode_message,
-    encode_message,
-    find_fork,
     is_instance_message,
     restore,
     step,
 )
 
-DIRECT_MEMBERS_MAX: Final = 64  # up to here what concerns all members is told to each; beyond, the topic carries it
-OFFERS_ASKED_MAX: Final = 32  # offered bundles asked for at once; proposed, notarized and decided ones come on top
-STATUS_LABEL: Final = "Conclave Status"
 RETRY_S: Final = 10.0
 HEARD_AGAIN_S: Final = 1.0  # link traffic is reported to the instance at most this often per peer
 
-FROZEN_TEXT: Final = "two contradicting certificates: the members of this group no longer change"
-FRAGMENT_STEP: Final = "remove and re-add whichever of the two the others cannot read"
 HOPELESS_TEXT: Final = "this copy of the node may have voted before: the group can no longer change; found a successor"
 
 Write = Callable[[Transaction], None]
@@ -108,7 +93,7 @@ class Agreement:
 
     instance: InstanceState
     candidacy: Candidacy
-    confirmation: Confirmation
+    standings: Standings
     roster: Roster
     sleepers: tuple[BenchEntry, ...] = ()  # whom a change of ours would elect, and who keep it waiting
     patience: Patience
@@ -118,15 +103,14 @@ class Agreement:
         self.context = context
         self.holding = holding
         self.outward: deque[Outward] = deque()
-        self.parking = Parking()
-        self.on_epoch: Callable[[], None] = lambda: (
-            None
-        )  # called after each epoch is entered, and when we are confirmed
-        self._tag = group_tag(holding.group_id)
+        self.telling = Telling(self, self.outward)
+        self.fetching = Fetching(self, self.outward)
+        self.others = OtherEpochs(self)
+        self.on_epoch: Callable[[], None] = _nothing  # after each epoch is entered, and when we are confirmed
         self._vote_key = holding.vote_key
         self._resync: Resync | None = None  # while we are cut off
         self._group_info: bytes = b""
-        self.eviction = Eviction(context, holding.group_id, tell=self._tell_evidence, offer=self._offer_eviction)
+        self.eviction = Eviction(context, holding.group_id, tell=self.telling.evidence, offer=self._offer_eviction)
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
         self.patience = Patience()
@@ -209,11 +193,6 @@ class Agreement:
         """The peer that a credential the engine accepted belongs to."""
         return claimed_peer(identity)
 
-    @property
-    def fragments(self) -> tuple[PeerId, ...]:
-        """The members of this epoch that hold other secrets than we do."""
-        return tuple(peer for peer in self.roster.others if self.roster.leaf_of(peer) in self._fragments)
-
     def may_serve(self, peer: PeerId, epoch: int) -> bool:
         """Whether a peer was, as far as we know, a member in that epoch: only then is it told how it ended."""
         if peer in self.roster:
@@ -238,13 +217,13 @@ class Agreement:
             raise MalformedError("this kind of ordering message does not travel in a frame")
         assert isinstance(message, InstanceMessage)
         if message.instance != self.instance.config.instance:
-            self._of_another_epoch(peer, message, body)
+            self.others.receive(peer, message, body)
             return
         if self.is_frozen:
             return
         self._step(Received(self.context.now_s(), peer, message))
         if isinstance(message, Status):
-            self._note_status(message)
+            self.standings.note(message)
 
     def receive_offer(self, peer: PeerId, body: bytes) -> None:
         """What a member wants others to carry along. Of another epoch: parked for the next."""
@@ -252,7 +231,7 @@ class Agreement:
             return
         offer = Offer.decode(body)
         if offer.instance != self.instance.config.instance:
-            self.parking.park(self._share_of(peer), peer, offer.instance, FrameKind.INTENTS, body)
+            self.others.park(peer, offer.instance, FrameKind.INTENTS, body)
             return
         self.pursuit.receive(offer)
 
@@ -262,7 +241,7 @@ class Agreement:
             return
         candidate = Candidate.decode(body)
         if candidate.instance != self.instance.config.instance:
-            self.parking.park(self._share_of(peer), peer, candidate.instance, FrameKind.CANDIDATE, body)
+            self.others.park(peer, candidate.instance, FrameKind.CANDIDATE, body)
             return
         id = candidate.id
         if id in self.known or not (self._is_named(id) or self.candidacy.has_room(candidate)):
@@ -352,63 +331,14 @@ class Agreement:
         if holding.is_cut_off:
             own_leaf = self.roster.leaf_of(self.context.identity.peer_id)
         assert own_leaf is not None, "who has no leaf any more is removed, not cut off"
-        self._asking: set[BundleId] = set()  # one question at a time for each bundle, however slow those asked are
-        self._seen_leaves: set[int] = set()  # whose Status was heard in this epoch
-        self._fragments: set[int] = set()  # whose fingerprint is not ours
-        self._cut_off: set[int] = set()  # who has said that it has none
-        self.confirmation = Confirmation(voting.committee, len(self.roster), holding.extra.welcomed_by)
-        own_voter = voting.committee.voter_of_leaf(own_leaf)
-        if own_voter is not None and voting.committee.seats[own_voter].vote_key != self._vote_key.public:
-            own_voter = None  # a key we do not hold; nothing can be signed with it
-        settings, round_trips = self.context.config.ordering, self.context.round_trips
-        others, quorum = self.roster.other_voters, voting.committee.quorum
-        self._config = InstanceConfig(
-            group_id=holding.group_id,
-            epoch=holding.epoch,
-            prev=holding.extra.prev,
-            committee=voting.committee,
-            own_voter=own_voter,
-            own_leaf=own_leaf,
-            sign=self._sign_vote if own_voter is not None else self._sign_status,
-            verify=ed25519_verify,
-            verify_member=self._verify_member,
-            fingerprint=NO_FINGERPRINT if holding.is_cut_off else fingerprint(self.group),
-            boot=self.context.boot,
-            timing=Timing(
-                delta_s=round_trips.delta_s(voting.policy.delta_ms / 1000, others, quorum),
-                status_period_s=settings.status_period_ms / 1000,
-                idle_period_s=settings.status_idle_period_ms / 1000,
-                collect_max_s=settings.collection_window_ms / 1000 if len(self.roster) > 1 else 0.0,
-            ),
-            through_leader=len(others) >= VOTES_TO_ALL_MAX
-            and round_trips.is_near(others, quorum, self.context.transport.nearest_s),
-        )
+        self.fetching.begin()
+        self.standings = Standings(self, voting)
+        self._config = instance_config(self, voting, own_leaf)
         epoch = Epoch(public, self._config.instance, voting)
-        self.candidacy = Candidacy(self.context, holding, epoch, judges=own_voter is not None)
-        self._resync = self._way_back() if holding.is_cut_off else None
+        self.candidacy = Candidacy(self.context, holding, epoch, judges=self._config.own_voter is not None)
+        self._resync = way_back(self) if holding.is_cut_off else None
         able = not holding.is_cut_off and not holding.unconfirmed
         self.eviction.begin(Turn(self.epoch, own_leaf, self.group if able else None))
-
-    def _way_back(self) -> Resync | None:
-        """How we come back into the group from this epoch; resyncs made before a restart are found on the disk.
-
-        Not in an epoch that another copy of this node began by its own: two copies would take the leaf from each other
-        for ever. A lone restored backup comes back once somebody else has committed.
-        """
-        if self.holding.extra.last_won(self.own_leaf) >= self.holding.epoch - 1:
-            return None
-        rows = self.context.store.candidates(self.holding.group_id, self.holding.epoch)
-        made = sum(row.successor is not None for row in rows)
-        return Resync(
-            self.context,
-            self.epoch,
-            self.own_leaf,
-            self._vote_key,
-            self.roster,
-            made=made,
-            ask=self.outward.append,
-            offer=lambda built: self.offer(self.candidacy.admit_own(built)),
-        )
 
     def _restore(self) -> None:
         """Go on where the disk says we were: own votes, own candidates, a Decision whose bytes were missing."""
@@ -423,7 +353,7 @@ class Agreement:
             if known is not None:
                 self._learn(known)
                 if known.own:
-                    self._announce(known)
+                    self.telling.candidate(known)
         self._tell_if_abstaining()
 
     def _enter(self, *, hurried: bool) -> None:
@@ -433,7 +363,7 @@ class Agreement:
         """
         seats = self.instance.config.committee.seats
         carried = {seats[voter].leaf: at for voter, at in self.instance.heard.items()}
-        self.parking.close(self.instance.config.instance)
+        self.others.parking.close(self.instance.config.instance)
         voting = voting_of(self.public)
         self._begin(voting)
         self.candidacy.may_hurry = not hurried
@@ -446,7 +376,7 @@ class Agreement:
         self.instance = create(self._config, self._stored_guard())
         self._tell_if_abstaining()
         self._step(Open(self.context.now_s(), listening_since_s=self.context.started_s, heard=heard))
-        for peer, kind, body in self.parking.take(self._config.instance):
+        for peer, kind, body in self.others.parking.take(self._config.instance):
             if kind is FrameKind.CANDIDATE:
                 self.receive_candidate(peer, body)
             elif kind is FrameKind.INTENTS:
@@ -462,40 +392,7 @@ class Agreement:
 
     def _tell_abstaining(self, epoch: int, *, hopeless: bool) -> None:
         text = f"this copy of the node may have voted in epoch {epoch} before: it does not vote in it again"
-        self._change_health(ABSTAINING, HOPELESS_TEXT if hopeless else text)
-
-    def _of_another_epoch(self, peer: PeerId, message: InstanceMessage, body: bytes) -> None:
-        """Early: park it. Late: the sender lacks a Decision of ours (R10), or shows one that contradicts ours (R9)."""
-        epoch = message.epoch if isinstance(message, Status | Decision) else None
-        if epoch is None or epoch > self.holding.epoch:
-            self.parking.park(self._share_of(peer), peer, message.instance, FrameKind.ORDERING, body)
-        elif isinstance(message, Decision):
-            self._compare_with_log(message)
-        elif isinstance(message, Status):
-            # In our epoch, but of another instance: the group has forked, and our last Decision shows it.
-            lacking = epoch if epoch < self.holding.epoch else epoch - 1
-            known = (
-                stored_decision(self.context.store, self.holding.group_id, lacking)
-                if self.may_serve(peer, lacking)
-                else None
-            )
-            if known is not None:
-                self._tell((peer,), known)
-
-    def _compare_with_log(self, decision: Decision) -> None:
-        """R9, for an epoch we have left: a valid Decision other than ours means more than f liars. Never pick."""
-        known = stored_decision(self.context.store, self.holding.group_id, decision.epoch)
-        fork = None if known is None else find_fork(known, decision, ed25519_verify)
-        if fork is None or self.is_frozen:
-            return
-        freeze = Freeze(FreezeReason.TWO_DECISIONS, (fork.first, fork.second), None)
-        with self.context.store.transaction() as transaction:
-            put_record(transaction, self.holding.group_id, self.holding.epoch, freeze)
-        self._change_health(FROZEN, FROZEN_TEXT)
-
-    def _share_of(self, peer: PeerId) -> str:
-        """Whose room in the parking a message takes: a member has its own, all others have one together."""
-        return peer if peer in self.roster else ""
+        self.change_health(ABSTAINING, HOPELESS_TEXT if hopeless else text)
 
     # --- candidates ---
 
@@ -525,7 +422,7 @@ class Agreement:
         row = self.candidacy.row(known)
         place = len(self.outward)
         self._learn(known, lambda transaction: transaction.put_candidate(row))
-        self._announce(known, place)
+        self.telling.candidate(known, place)
 
     def _offer_plain(self) -> None:
         """R3: the plain commit a step asked for; durable in a transaction of its own, reported as the next input.
@@ -542,7 +439,7 @@ class Agreement:
             return
         with self.context.store.transaction() as transaction:
             transaction.put_candidate(self.candidacy.row(known))
-        self._announce(known)
+        self.telling.candidate(known)
         self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
 
     def _offer_eviction(self, built: Built) -> bool:
@@ -552,11 +449,6 @@ class Agreement:
             self.offer(self.candidacy.admit_own(built))
             return True
         return False
-
-    def _announce(self, known: Known, place: int | None = None) -> None:
-        """The candidate's bytes to all members; at `place` in the queue, before votes that name it."""
-        outward = self.to_members(Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode()))
-        self.outward.insert(len(self.outward) if place is None else place, outward)
 
     # --- the machine ---
 
@@ -613,30 +505,21 @@ class Agreement:
         """Memory follows the disk; then the next epoch opens and what lost is built again."""
         refused = self.patience.note(ended, self.candidacy, self.context.now_s(), carried=self.pursuit.carries)
         self.holding = ended.after
-        self._wake_intents()
+        wake(self.context)
         self.context.feed.grew()
         if self.is_over:
             self._forget()
         else:
             self._enter(hurried=self.candidacy.facts(ended.known).proposal_class is ProposalClass.URGENT)
-            self._give_up(refused)
+            give_up(self.context, self.holding, refused)
         self.on_epoch()
         self.pursue_intents()
-
-    def _give_up(self, refused: tuple[bytes, ...]) -> None:
-        """End what the voters refused and will go on to refuse."""
-        rows = (self.context.store.intent(intent_id) for intent_id in refused)
-        ended = tuple(
-            Settled(row, FAILED, REFUSED) for row in rows if row and row.state == OPEN and row.kind in GIVEN_UP
-        )
-        if ended:
-            self.settle(ended)
 
     def _forget(self) -> None:
         """We were removed: the group's secrets leave the memory as they have left the disk."""
         self.candidacy.forget(self.holding)
         self.eviction.end()
-        self.parking = Parking()
+        self.others = OtherEpochs(self)
         del self._vote_key
 
     def _persist(self, transaction: Transaction, record: Record) -> None:
@@ -651,17 +534,17 @@ class Agreement:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Broadcast(message, news):
-                self._broadcast(message, news=news)
+                self.telling.broadcast(message, news=news)
             case Entrust(voter, message):
-                self._tell(self.roster.voters((voter,)), message)
+                self.telling.message(self.roster.voters((voter,)), message)
             case Send(peer, message):
-                self._tell((peer,), message)
+                self.telling.message((peer,), message)
             case Fetch(id, holders, peers):
                 self._fetch(id, (*self.roster.voters(holders), *peers))
             case BuildOwn():
                 self._offer_plain()
             case Frozen():
-                self._change_health(FROZEN, FROZEN_TEXT)
+                self.change_health(FROZEN, FROZEN_TEXT)
             case Abstained(epoch, hopeless):
                 self._tell_abstaining(epoch, hopeless=hopeless)
             case EvidenceFound(evidence):
@@ -672,26 +555,12 @@ class Agreement:
 
     # --- intents and health ---
 
-    def settle(self, settled: tuple[Settled, ...]) -> None:
-        now_ms = self.context.now_ms()
-        with self.context.store.transaction() as transaction:
-            for each in settled:
-                adoption.write_settled(transaction, self.holding, each, self.holding.epoch, now_ms)
-        self._wake_intents()
-        self.context.feed.grew()
-
-    def _wake_intents(self) -> None:
-        for intent_id, event in list(self.context.intent_ended.items()):
-            row = self.context.store.intent(intent_id)
-            if row is not None and row.state in (DONE, ALREADY, FAILED):
-                event.set()
-
     def silence(self, holding: Holding, guard: Guard) -> None:
         """A successor was endorsed, and it is durable: from now on we say nothing in this group's ordering."""
         self.holding = holding
         self.instance = replace(self.instance, guard=guard)
 
-    def _change_health(self, health: str, text: str, **changes: object) -> None:
+    def change_health(self, health: str, text: str, **changes: object) -> None:
         if self.holding.health in (RESCUING, SUPERSEDED):
             return  # whatever else is wrong with this group, it is over
         after = self.holding.with_changes(health=health, **changes)
@@ -701,134 +570,16 @@ class Agreement:
         self.holding = after
         self.context.feed.grew()
 
-    def _note_status(self, status: Status) -> None:
-        """A member stands where we stand, or does not; one that is new in this epoch is answered at once."""
-        sender = (status.voter is not None, status.leaf if status.voter is None else status.voter)
-        if self.instance.serials.get(sender) != status.serial:
-            return  # the instance did not believe it
-        peer = self.roster.peer_at(status.leaf)
-        if peer is not None and peer != self.context.identity.peer_id:
-            self.context.hear(peer)  # it may have come by the topic, from a neighbour
-        if status.leaf not in self._seen_leaves:
-            self._seen_leaves.add(status.leaf)
-            if status.voter is None:
-                self.speak()
-        if status.fingerprint == NO_FINGERPRINT:
-            self._note_cut_off(status.leaf)
-        elif self.holding.is_cut_off:
-            pass  # we have none to compare
-        elif status.fingerprint != self._config.fingerprint:
-            self._note_fragment(status.leaf)
-        elif status.leaf in self._fragments:
-            self._fragments.discard(status.leaf)  # mended
-        elif self.holding.unconfirmed and self.confirmation.count(status):
-            self._change_health(OK, "the group is confirmed", unconfirmed=False)
-            self.on_epoch()
-            self.pursue_intents()
-
-    def _note_cut_off(self, leaf_index: int) -> None:
-        """A member says that it could not open the change that began this epoch: told once in it."""
-        leaf = self.public.leaf(leaf_index)
-        if leaf_index in self._cut_off or leaf is None:
-            return
-        self._cut_off.add(leaf_index)
-        text = cut_off.seen(leaf_index, Names.of(self.context).shown(claimed_peer(leaf.credential.identity)))
-        with self.context.store.transaction() as transaction:
-            transaction.append_feed(notice_row(self.holding, feed.HEALTH, text, self.context.now_ms()))
-        self.context.feed.grew()
-
-    def _note_fragment(self, leaf_index: int) -> None:
-        """A member of this very epoch holds other secrets than we do: it, or we, cannot read what the other says."""
-        if leaf_index in self._fragments:
-            return
-        self._fragments.add(leaf_index)
-        log.error("epoch fingerprints differ", group=short(self.holding.group_id), leaf=leaf_index)
-        text = (
-            f"the member at leaf {leaf_index} stands in this epoch with other secrets than this node: {FRAGMENT_STEP}"
-        )
-        with self.context.store.transaction() as transaction:
-            transaction.append_feed(notice_row(self.holding, feed.HEALTH, text, self.context.now_ms()))
-        self.context.feed.grew()
-
     # --- sending ---
 
-    def _broadcast(self, message: InstanceMessage, *, news: bool) -> None:
-        """Votes concern the voters, Decisions the others; certificates and where we stand concern every member."""
-        if isinstance(message, Decision) and not news and self.instance.freeze is None:
-            self._tell_followers(message)
-            return
-        frame = Frame(self._tag, FrameKind.ORDERING, encode_message(message))
-        if isinstance(message, Status | Decision | Certificate):
-            self.outward.append(self.to_members(frame))
-        else:
-            self.outward.append(Tell(self.roster.other_voters, frame))
-
-    def _tell_followers(self, decision: Decision) -> None:
-        """Voters have the votes that it consists of; who lacks some says in its next Status where it stands."""
-        if self.roster.followers:
-            frame = Frame(self._tag, FrameKind.ORDERING, encode_message(decision))
-            many = len(self.roster.followers) > DIRECT_MEMBERS_MAX
-            self.outward.append(self.to_members(frame) if many else Tell(self.roster.followers, frame))
-
-    def to_members(self, frame: Frame) -> Outward:
-        peers = self.roster.others
-        if len(peers) <= DIRECT_MEMBERS_MAX:
-            return Tell(peers, frame)
-        return Tell(self.roster.other_voters, frame) if self.holding.is_cut_off else Publish(frame, self.holding.epoch)
-
-    def to_peer(self, peer: PeerId, frame: Frame) -> Outward:
-        """A frame for one peer."""
-        return Tell((peer,), frame)
-
-    def _tell_evidence(self, peer: PeerId | None, evidence: Evidence) -> None:
-        frame = Frame(self._tag, FrameKind.EVIDENCE, evidence.encode())
-        self.outward.append(self.to_members(frame) if peer is None else Tell((peer,), frame))
-
-    def _tell(self, peers: tuple[PeerId, ...], message: InstanceMessage) -> None:
-        self.outward.append(Tell(peers, Frame(self._tag, FrameKind.ORDERING, encode_message(message))))
-
     def _fetch(self, id: BundleId, likely: tuple[PeerId, ...]) -> None:
-        """Bytes that are missing: from who is likely to have them; what the protocol itself names, from anybody."""
+        """Bytes that are missing."""
         known = self.known.get(id)
         if known is not None:
             self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
-            return
-        if id in self._asking:
-            return  # it goes on until somebody has it, or nobody does
-        named = self._is_named(id)
-        if not named and len(self._asking) >= OFFERS_ASKED_MAX:
-            return  # it is offered again
-        self._asking.add(id)
-        voters = self.roster.other_voters
-        request = CandidateRequest(self._tag, id).encode()
-        everybody = (*voters, *self.roster.others) if named else ()  # what one member made up is not asked of all
-        peers = tuple(dict.fromkeys((*likely, *everybody)))
-        then, accepts = partial(self._fetched, id), partial(self._is_wanted, id)
-        self.outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
-
-    def _is_wanted(self, id: BundleId, reply: bytes) -> bool:
-        if self.is_over or not is_candidate(reply, id):
-            return False
-        return self.candidacy.author_of(Candidate.decode(reply)) is not None
-
-    def _fetched(self, id: BundleId, peer: PeerId, reply: bytes | None) -> None:
-        self._asking.discard(id)
-        if reply:
-            self.receive_candidate(peer, reply)
-
-    def _sign_vote(self, message: bytes) -> bytes:
-        return ed25519_sign(self._vote_key, message)
-
-    def _sign_status(self, message: bytes) -> bytes:
-        return self.group.sign(STATUS_LABEL, message)
-
-    def _verify_member(self, leaf_index: int, message: bytes, signature: bytes) -> bool:
-        leaf = self.public.leaf(leaf_index)
-        if leaf is None:
-            return False
-        return self.public.suite.verify_with_label(leaf.signature_key, STATUS_LABEL, message, signature)
+        else:
+            self.fetching.fetch(id, likely, named=self._is_named(id))
 
 
-def fingerprint(group: Group) -> bytes:
-    """What two members compare to know that they are in the same epoch of the same group; 16 bytes."""
-    return group.suite.hash(b"conclave/fingerprint/v1" + group.epoch_authenticator)[:16]
+def _nothing() -> None:
+    """Nobody wants to know."""

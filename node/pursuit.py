@@ -17,10 +17,12 @@ from node.folding import INTENTS_LABEL, Book, Offer, SharedIntent, Wanted, offer
 from node.intent_rules import KINDS
 from node.intents import FAILED, LEAVE
 from node.logs import logger, short
+from node.outward import Tell
 from node.peer_id import PeerId
 from node.peer_messages import Frame, FrameKind, group_tag
 from node.planning import Plan, Settled, plan
 from node.presence import NotNowError, is_given_up
+from node.settling import settle
 from node.store_rows import IntentRow
 from ordering import INTENT_ORDINAL, BundleId, OrderingError, ProposalClass, permutation
 
@@ -93,7 +95,7 @@ class Pursuit:
     def tell(self, peer: PeerId) -> None:
         """A member has connected: it may have missed what we offered."""
         if self._frame is not None and peer in self._agreement.roster:
-            self._agreement.outward.append(self._agreement.to_peer(peer, self._frame))
+            self._agreement.outward.append(Tell((peer,), self._frame))
 
     def consider(self) -> None:
         """Look at everything that is wanted; build now, or know when to look again."""
@@ -112,7 +114,7 @@ class Pursuit:
             return
         wanted = self._plan(own, others)
         if wanted.settled:
-            agreement.settle(wanted.settled)
+            settle(agreement.context, agreement.holding, wanted.settled)
             own = agreement.context.store.open_intents(agreement.holding.group_id)
         self._offer(own)
         if wanted.is_empty:
@@ -229,7 +231,8 @@ class Pursuit:
             if wanted.folded:
                 self._build_without_the_bad(own, wanted)
             elif len(wanted.intents) == 1 and is_given_up(wanted.intents[0].kind, error):
-                agreement.settle((Settled(wanted.intents[0], FAILED, str(error)),))
+                failed = Settled(wanted.intents[0], FAILED, str(error))
+                settle(agreement.context, agreement.holding, (failed,))
             elif len(wanted.intents) == 1 and isinstance(error, NotNowError):
                 self._hold_back(error)
                 rest = [each for each in own if each not in wanted.intents]
@@ -378,4 +381,4 @@ class Pursuit:
         signature = agreement.group.sign(INTENTS_LABEL, offer.signed_bytes)
         offer = Offer(offer.instance, offer.author, offer.serial, offer.intents, signature)
         self._frame = Frame(group_tag(agreement.holding.group_id), FrameKind.INTENTS, offer.encode())
-        agreement.outward.append(agreement.to_members(self._frame))
+        agreement.outward.append(agreement.telling.to_members(self._frame))

@@ -9,7 +9,7 @@ and then once more what others say.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mls import (
     Extension,
@@ -41,6 +41,9 @@ from node.peer_id import PeerId
 from node.peer_messages import GROUP_INFO_PROTOCOL, GroupInfoRequest, group_tag
 from node.roster import Roster
 from ordering import INTENT_ORDINAL, PLAIN_ORDINAL, Bundle, Candidate, VoterExtension, candidate_bytes, possession_bytes
+
+if TYPE_CHECKING:
+    from node.agreement import Agreement
 
 ASKED_BESIDE_VOTERS_MAX: Final = 4  # members without a seat that are asked in a round
 PATIENCE_ROUNDS: Final = 5  # until less than f + 1 equal answers are enough
@@ -220,3 +223,25 @@ def _offer_kept(
     since = due_since(public, own_leaf, former)
     possession = possession_bytes(public.group_id, signature_key, since)
     return (voter_extension(VoterExtension(vote_key.public, since, ed25519_sign(vote_key, possession))),)
+
+
+def way_back(agreement: "Agreement") -> Resync | None:
+    """How we come back into the group from this epoch; resyncs made before a restart are found on the disk.
+
+    Not in an epoch that another copy of this node began by its own: two copies would take the leaf from each other
+    for ever. A lone restored backup comes back once somebody else has committed.
+    """
+    if agreement.holding.extra.last_won(agreement.own_leaf) >= agreement.holding.epoch - 1:
+        return None
+    rows = agreement.context.store.candidates(agreement.holding.group_id, agreement.holding.epoch)
+    made = sum(row.successor is not None for row in rows)
+    return Resync(
+        agreement.context,
+        agreement.epoch,
+        agreement.own_leaf,
+        agreement.vote_key,
+        agreement.roster,
+        made=made,
+        ask=agreement.outward.append,
+        offer=lambda built: agreement.offer(agreement.candidacy.admit_own(built)),
+    )

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import trio
 
 from mls import MlsError
-from node.agreement import Agreement, fingerprint
+from node.agreement import Agreement
 from node.api.errors import ApiError, ErrorCode
 from node.carrying import Carrier
 from node.catching_up import CatchingUp
@@ -25,6 +25,7 @@ from node.delivering import Deliveries
 from node.electorate import RuleError
 from node.holding import FROZEN, SUPERSEDED, Holding
 from node.inbox import Answer, FrameIn, HintIn, Inbox, Item, PeerIn, Wish
+from node.instance_setup import fingerprint
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX
 from node.introducing import Introducing
 from node.logs import logger, short

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from mls import GroupConfig, MlsError, PublicGroup
-from node.agreement import fingerprint
 from node.api.errors import ApiError, ErrorCode
 from node.api.schema import VerifyReport
 from node.api.select import Named, pick
@@ -21,6 +20,7 @@ from node.chain_walk import Problems, Walk
 from node.data_dir import DataDir
 from node.electorate import RuleError, voting_of
 from node.holding import Extra, stored_group
+from node.instance_setup import fingerprint
 from node.ordering_records import FOLLOWED
 from node.store import open_store
 from node.store_reads import PAGE_SIZE_MAX, StoreReads

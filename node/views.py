@@ -188,7 +188,7 @@ def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, sile
             rescue="" if session is None else session.rescuing.describe(),
             is_dead=session is not None and session.rescuing.is_dead,
             gap=None if session is None else session.catching_up.gap,
-            fragments=() if session is None else tuple(map(names.shown, session.agreement.fragments)),
+            fragments=() if session is None else tuple(map(names.shown, session.agreement.standings.fragments)),
             welcomed_by="" if adder is None or public is None else names.shown(peer_of(public, adder)),
         )
     )

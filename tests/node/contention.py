@@ -97,14 +97,14 @@ def count_built(members: Sequence[Member]) -> None:
     """Count the candidates each member tells the others of from now on."""
     for member in members:
         agreement = member.session.agreement
-        announce = agreement._announce
+        announce = agreement.telling.candidate
         member.built = 0  # type: ignore[attr-defined]
 
         def counted(*given: object, member: Member = member, announce: object = announce) -> None:
             member.built += 1  # type: ignore[attr-defined]
             announce(*given)  # type: ignore[operator]
 
-        agreement._announce = counted  # type: ignore[assignment, method-assign]
+        agreement.telling.candidate = counted  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

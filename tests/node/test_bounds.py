@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from trio.testing import MockClock
 
 from node import joining
-from node.agreement import OFFERS_ASKED_MAX
 from node.building import build_plain
 from node.candidacy import KNOWN_PER_AUTHOR_MAX, KNOWN_SIZE_PER_AUTHOR_MAX
 from node.context import HEARD_MAX
+from node.fetching import OFFERS_ASKED_MAX
 from node.inbox import WAITING_PER_PEER_MAX, FrameIn
 from node.intents import ADD, DONE, AddBody
 from node.introductions import ADDRESSES_MAX, Introduction, Introductions, take_introductions

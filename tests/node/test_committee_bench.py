@@ -176,7 +176,7 @@ async def test_who_says_nothing_but_that_it_is_there_is_heard(tmp_path: Path, au
     async with open_world(tmp_path) as world:
         a, b, c, d = await patient(world, *"abcd", committee=4)
         for member in (a, b, c, d):
-            member.session.agreement.to_members = lambda frame, member=member: Publish(frame, member.epoch)  # type: ignore[method-assign, misc]
+            member.session.agreement.telling.to_members = lambda frame, member=member: Publish(frame, member.epoch)  # type: ignore[method-assign, misc]
         await trio.sleep(HEARD_FOR_ELECTION_S + 60)
         for member in (a, b, c, d):
             assert all(member.node.context.heard_within(other.peer_id, 100) for other in (a, b, c, d))

@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from mls import Group
-from node import agreement
+from node import instance_setup
 from node.api import schema
 from node.intents import DONE, READD, AddBody
 from node.service import NodeService
@@ -24,7 +24,7 @@ async def test_fragmentation_is_shown_until_it_is_mended(
     """Cyn's secrets of the epoch are not the others'. Adding her anew mends it."""
     async with open_world(tmp_path) as world:
         ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
-        honest = agreement.fingerprint
+        honest = instance_setup.fingerprint
         broken = cyn.session.holding.group
         assert broken is not None
         own_leaf = broken.own_leaf
@@ -34,11 +34,13 @@ async def test_fragmentation_is_shown_until_it_is_mended(
             return bytes(16) if group.own_leaf == own_leaf and group.epoch == epoch else value
 
         epoch = ada.epoch + 1
-        monkeypatch.setattr(agreement, "fingerprint", other)
+        monkeypatch.setattr(instance_setup, "fingerprint", other)
         assert (await ada.update()).state == DONE
         await until(lambda: cyn.epoch == epoch)
         began_s = trio.current_time()
-        await until(lambda: bool(ada.session.agreement.fragments) and bool(cyn.session.agreement.fragments))
+        await until(
+            lambda: bool(ada.session.agreement.standings.fragments) and bool(cyn.session.agreement.standings.fragments)
+        )
 
         idle_s = ada.config.ordering.status_idle_period_ms / 1000
         assert trio.current_time() - began_s < 2 * idle_s

@@ -382,7 +382,7 @@ async def test_nor_one_that_we_are_cut_off_from(tmp_path: Path, autojump_clock: 
         _, bob = await world.group_of("ada", "bob", committee=1)
         context = bob.node.context
         holding = bob.session.holding
-        await bob.session.ask(lambda: bob.session.agreement._change_health(CUT_OFF, "cut off"))
+        await bob.session.ask(lambda: bob.session.agreement.change_health(CUT_OFF, "cut off"))
         forged = forged_group(Person("eve"), holding.group_id, bob, epoch=bob.epoch)
 
         with pytest.raises(WelcomeRefusedError, match="a member of this group"):

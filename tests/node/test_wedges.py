@@ -98,7 +98,7 @@ async def test_a_frozen_group_goes_on_talking_whoever_did_not_vote(tmp_path: Pat
         bob = await world.member("bob", always_on=False)
         assert (await ada.add(bob)).state == DONE
         await until(lambda: bool(bob.node.sessions) and not bob.session.holding.unconfirmed)
-        await bob.session.ask(lambda: bob.session.agreement._change_health(FROZEN, "frozen"))
+        await bob.session.ask(lambda: bob.session.agreement.change_health(FROZEN, "frozen"))
         await bob.stop()
         bob.config = msgspec.structs.replace(bob.config, node=msgspec.structs.replace(bob.config.node, always_on=True))
         await bob.start()
