@@ -15,7 +15,7 @@ from node.context import NodeContext
 from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
 from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decision, with_key, without_secrets
-from node.intents import ADD, ALREADY, DONE, FAILED, LEAVE, AddBody
+from node.intents import ADD, ALREADY, DONE, FAILED, LEAVE, READD, AddBody
 from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
 from node.names import Names
@@ -164,14 +164,14 @@ def _write_settled_here(transaction: Transaction, adoption: Adoption, epoch: int
     assert public is not None
     assert adoption.plan is not None
     done = () if adoption.own is None else tuple(transaction.intent(each) for each in adoption.own.intent_ids)
-    wished = {AddBody.decode(each.body).peer for each in done if each is not None and each.kind == ADD}
+    wished = {AddBody.decode(each.body).peer for each in done if each is not None and each.kind in (ADD, READD)}
     effects = effects_of(public, adoption.valid) if adoption.plan.settled else NO_EFFECTS
     committer = public.leaf(known.member)
     for settled in adoption.plan.settled:
         intent, by, candidate_id = settled.intent, "", b""
         if settled.state == ALREADY and is_done_by(effects, intent.kind, intent.body, before.own_leaf):
             by, candidate_id = "" if committer is None else peer_of(public, committer), known.id
-            if intent.kind == ADD:
+            if intent.kind in (ADD, READD):
                 wished.add(AddBody.decode(intent.body).peer)
         write_settled(transaction, adoption.after, settled, epoch, now_ms, candidate_id=candidate_id, by=by)
     return wished

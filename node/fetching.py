@@ -38,9 +38,7 @@ class Fetching:
         self._asking.add(id)
         roster = self._agreement.roster
         request = CandidateRequest(self._tag, id).encode()
-        everybody = (
-            (*roster.other_voters, *roster.others) if named else ()
-        )  # made up by one, it is not asked of all
+        everybody = (*roster.other_voters, *roster.others) if named else ()  # made up by one, it is not asked of all
         peers = tuple(dict.fromkeys((*likely, *everybody)))
         then, accepts = partial(self._fetched, id), partial(self._is_wanted, id)
         self._outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
