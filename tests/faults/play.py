@@ -104,7 +104,7 @@ class Play:
         for text, name in self.record.promised.items():
             item = found.get(text)
             if item is not None:
-                self.record.sent.append(Sent(name, PHASE, item.message_id, item.epoch))
+                self.record.sent.append(Sent(name, PHASE, item.text, item.epoch))
 
     # --- what goes on all the while ---
 

@@ -81,7 +81,7 @@ def test_every_step_of_the_simulated_core_is_allowed() -> None:
 @pytest.mark.parametrize("seated", [3, 5, 7])
 def test_other_committees_are_allowed_no_more(seated: int) -> None:
     """The relation knows no sizes."""
-    assert replay(range(20), seated=seated).total() > 400
+    assert replay(range(30), seated=seated).total() > 400
 
 
 def test_the_replay_notices_a_nullify_with_the_notarization_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
