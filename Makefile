@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mls ordering node tests benchmarks
 
-.PHONY: demo test check model campaign fuzz faults bench lock clean help
+.PHONY: demo test check interop model campaign fuzz faults bench lock clean help
 
 help:
 	@echo "make demo    four node daemons form a group on this machine and prove that they agree"
 	@echo "make test    the whole test suite"
 	@echo "make check   ruff and mypy --strict"
+	@echo "make interop every script of the interop runner in every suite and mode, the long one too (needs the vectors)"
 	@echo "make model   SPIN searches the ordering rules and their mutants (needs the packages spin and gcc)"
 	@echo "make campaign  a million simulated schedules of the ordering core, in the background's background; can be resumed"
 	@echo "make fuzz    hostile bytes for the MLS engine, FUZZ_S=60 seconds for each target"
@@ -27,6 +28,9 @@ check: .venv/.dev-ready
 	$(BIN)/ruff check $(PACKAGES)
 	$(BIN)/ruff format --check $(PACKAGES)
 	$(BIN)/mypy
+
+interop: .venv/.dev-ready
+	CONCLAVE_INTEROP=all $(BIN)/python -m pytest -q -n 2 tests/mls/interop/test_scripts.py
 
 model: .venv/.dev-ready
 	$(BIN)/python -m tests.model $(MODEL)

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n" + missed(measured))
     if asked.docs:
         only = "".join(f" --only {name}" for name in names) if asked.only else ""
-        write_page(PAGE, "python -m benchmarks.ordering" + only + (" --quick" if asked.quick else ""), measured)
+        write_page(asked.docs, "python -m benchmarks.ordering" + only + (" --quick" if asked.quick else ""), measured)
     return 1 if failed else 0
 
 
@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=tuple(BENCHES), action="append", help="may be repeated")
     parser.add_argument("--quick", action="store_true", help="fewer sizes and rounds: under two minutes")
     parser.add_argument("--json", action="store_true", help="one line for each figure and nothing else")
-    parser.add_argument("--docs", action="store_true", help=f"write docs/{PAGE.name} and its plots")
+    parser.add_argument(
+        "--docs", type=Path, nargs="?", const=PAGE, help=f"write a page and its plots, docs/{PAGE.name} if not named"
+    )
     return parser
 
 

@@ -1,7 +1,7 @@
 """The scripts of the working group's test runner, played by clients in this process and by servers over gRPC.
 
 In every suite and with handshake messages of both kinds. That holds for the long script and over gRPC too where it is
-asked for (`CONCLAVE_INTEROP=all`, as `.ci/run` does), else for a part; the run's last lines say what was played.
+asked for (`make interop`), else for a part; the run's last lines say what was played.
 """
 
 import os
@@ -31,7 +31,7 @@ ALWAYS_LONG = ((1, True), (DEFAULT, False))
 """The long script where nobody asks for more: one classic suite with PrivateMessages, the default with public ones."""
 
 modes = pytest.mark.parametrize("encrypted", [False, True], ids=["public", "private"])
-when_asked = pytest.mark.skipif(not EVERYTHING, reason="minutes in all: played by CONCLAVE_INTEROP=all, and in .ci/run")
+when_asked = pytest.mark.skipif(not EVERYTHING, reason="minutes in all: played by `make interop`")
 
 
 def new_client() -> Client:
