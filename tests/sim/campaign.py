@@ -205,6 +205,7 @@ def report(scores: dict[str, Score], seconds: float, wall_s: float, mutants: int
         "# The campaign",
         f"`{COMMAND}`, {datetime.now(UTC):%Y-%m-%d}, at {_commit()}. Every schedule is named by its number: the same\n"
         "command plays the same ones.",
+        f"{_spaced(total.runs)} of {_spaced(sum(part.count for part in PARTS))} are played so far.",
         "\n".join(
             ("| schedules | played | steps of the core | violations |", "|---|---:|---:|---:|", *rows, total_row)
         ),
