@@ -68,7 +68,8 @@ PARTS: Final = (
 
 WHAT: Final = """A violation is a broken promise of [the ordering](ordering.md) (agreement, validity, no double vote,
 nothing sent that is not durable, nothing undone, certificates that verify), a stall after healing, or more views after
-healing than allowed. "Twins: all of four voters" is every schedule of two spaces, {covered} in all (three views with any partition
+healing than allowed. "Twins: all of four voters" is every schedule of two
+spaces, {covered} in all (three views with any partition
 each, two views with one for each of their rounds), played as often as they differ in anything that a voter sees."""
 
 
