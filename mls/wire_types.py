@@ -9,6 +9,7 @@ belong to the enclosing structure) and `stop` (where the present field ends). A 
 anything is sliced or allocated (V004).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -85,14 +86,14 @@ class When:
 # --- emitting ---------------------------------------------------------------------------------------------------------
 
 
-class WireType:
+class WireType(ABC):
     """One way of laying a value out in bytes."""
 
-    def emit_read(self, source: Source, target: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def emit_read(self, source: Source, target: str) -> None: ...
 
-    def emit_write(self, source: Source, value: str) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def emit_write(self, source: Source, value: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

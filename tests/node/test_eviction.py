@@ -60,7 +60,7 @@ from ordering import (
 from ordering.limits import LEAF_NODE_SIZE_MAX
 from ordering.votes import vote_bytes
 from ordering.wire import InstanceId
-from tests.node.world import Member, open_world, until
+from tests.node.world import Member, World, open_world, until
 
 FOUR = ("ada", "bob", "cyn", "dan")
 STUFFING = 0xF0FF
@@ -133,16 +133,21 @@ def contradiction_of(member: Member) -> bytes:
     return piece.evidence.first.instance
 
 
+async def left_to_people(world: World) -> list[Member]:
+    """A group of four voters, none of whom evicts anybody by itself."""
+    members = await world.group_of(*FOUR, committee=4)
+    for member in members:
+        ordering = msgspec.structs.replace(member.config.ordering, evict_proven=False)
+        member.config = msgspec.structs.replace(member.config, ordering=ordering)
+        await member.stop()
+        await member.start()
+    return members
+
+
 async def test_it_may_be_left_to_people(tmp_path: Path, autojump_clock: MockClock) -> None:
     """The evidence is kept, across a restart too; who removes the liar then is the user's to say."""
     async with open_world(tmp_path) as world:
-        members = await world.group_of(*FOUR, committee=4)
-        ada, bob, cyn, dan = members
-        for member in members:
-            ordering = msgspec.structs.replace(member.config.ordering, evict_proven=False)
-            member.config = msgspec.structs.replace(member.config, ordering=ordering)
-            await member.stop()
-            await member.start()
+        members = ada, bob, cyn, dan = await left_to_people(world)
         await world.settled(*members)
         contradict(dan, ada)
         await until(lambda: all(accusations(member) == 1 for member in (ada, bob, cyn)))
@@ -157,13 +162,7 @@ async def test_it_may_be_left_to_people(tmp_path: Path, autojump_clock: MockCloc
 async def test_who_was_away_is_told(tmp_path: Path, autojump_clock: MockClock) -> None:
     """Evidence against present members is passed on to whoever connects; what is known is not told twice."""
     async with open_world(tmp_path) as world:
-        members = await world.group_of(*FOUR, committee=4)
-        ada, bob, cyn, dan = members
-        for member in members:
-            ordering = msgspec.structs.replace(member.config.ordering, evict_proven=False)
-            member.config = msgspec.structs.replace(member.config, ordering=ordering)
-            await member.stop()
-            await member.start()
+        ada, bob, cyn, dan = await left_to_people(world)
         await cyn.stop()
         contradict(dan, ada)
         await until(lambda: accusations(bob) == 1)
