@@ -21,6 +21,8 @@ from node.vault import KeyFile
 from ordering import Committee, Policy
 
 SUITE = 1
+HOLDS = (DONE, ALREADY)
+"""How a change ends that holds: by a commit of who asked for it, or carried by another member's."""
 
 
 class Member:
@@ -165,7 +167,7 @@ class World:
         members = [await self.member(name) for name in names]
         await members[0].node.create_group("test", SUITE, Policy(delta_ms=200))
         for other in members[1:]:
-            assert (await members[0].add(other)).state in (DONE, ALREADY)  # where another's commit carried it
+            assert (await members[0].add(other)).state in HOLDS
         await until(lambda: all(m.node.sessions for m in members))
         await until(lambda: all(committee_size(m) == committee for m in members))
         await self.settled(*members)
