@@ -1,8 +1,7 @@
 """The operations that are measured, each made ready on a group of the size asked for."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from typing import Final
 
 from benchmarks import floors
 from benchmarks.measure import Operation
@@ -32,8 +31,11 @@ OPERATIONS = (
     "decode_tree",
     "snapshot",
 )
-COMPANIONS = ("add_all_threads", "join_threads", "process_addonly", "snapshot_parts")
-"""Other sides of the same: with signature checks spread over threads, and of the tree that adding everyone leaves."""
+COMPANIONS = ("add_all_one_thread", "join_one_thread", "process_addonly", "snapshot_parts")
+"""Other sides of the same: with signature checks in one thread, and of the tree that adding everyone leaves."""
+
+DEFAULTS: Final = GroupConfig()
+ONE_THREAD: Final = GroupConfig(map_signatures=map)
 
 TEXT = bytes(100)
 MESSAGES = 20
@@ -82,10 +84,6 @@ class Scene:
         """(commit, welcome, the founder's group) once everybody has been added."""
         return add_everyone(*self.newcomers, self.random)
 
-    @cached_property
-    def threads(self) -> GroupConfig:
-        return GroupConfig(map_signatures=ThreadPoolExecutor(os.cpu_count()).map)
-
     def _climbed(self, tree: RatchetTree, sender: int, leaf_index: int) -> int:
         """How many nodes of the sender's path a member takes."""
         meeting = common_ancestor(node_of_leaf(sender), node_of_leaf(leaf_index))
@@ -106,22 +104,21 @@ class Scene:
         size = len(made.message) + len(made.welcome)
         return Operation("add_one", lambda: self.committer.commit(self.random, NOW, proposals=proposals), floor, size)
 
-    def _add_all(self, name: str = "add_all", config: GroupConfig | None = None) -> Operation:
+    def _add_all(self, name: str = "add_all", config: GroupConfig = DEFAULTS) -> Operation:
         alone, bundles = self.newcomers
         message, welcome, _ = self.added
-        if config is not None:
-            alone = Group.from_bytes(alone.to_bytes(), config)
+        alone = Group.from_bytes(alone.to_bytes(), config)
         floor = floors.commit(message, added=self.n - 1, welcome=welcome)
         return Operation(
             name,
             lambda: add_everyone(alone, bundles, self.random),
             floor,
             len(message) + len(welcome),
-            threaded=config is not None,
+            threaded=config is DEFAULTS,
         )
 
-    def _add_all_threads(self) -> Operation:
-        return self._add_all("add_all_threads", self.threads)
+    def _add_all_one_thread(self) -> Operation:
+        return self._add_all("add_all_one_thread", ONE_THREAD)
 
     def _commit_full(self) -> Operation:
         message = self.committer.commit(self.random, NOW).message
@@ -146,22 +143,22 @@ class Scene:
         floor = floors.process(message, self._climbed(adder.public.tree, 0, receiver.own_leaf))
         return Operation("process_addonly", lambda: receiver.stage(message, now=NOW), floor, len(message))
 
-    def _join(self, name: str = "join", config: GroupConfig | None = None) -> Operation:
-        made, settings = self.addition, config or GroupConfig()
+    def _join(self, name: str = "join", config: GroupConfig = DEFAULTS) -> Operation:
+        made = self.addition
         welcome, tree = made.welcome, made.successor.public.tree
         assert welcome is not None
         parents = sum(1 for node in tree.root.nodes() if node.height and node.content is not None)
         floor = floors.join(tree.member_count, parents, welcome, self._climbed(tree, 0, self.n))
         return Operation(
             name,
-            lambda: join(welcome, [self.newcomer], tree=None, now=NOW, config=settings),
+            lambda: join(welcome, [self.newcomer], tree=None, now=NOW, config=config),
             floor,
             len(welcome),
-            threaded=config is not None,
+            threaded=config is DEFAULTS,
         )
 
-    def _join_threads(self) -> Operation:
-        return self._join("join_threads", self.threads)
+    def _join_one_thread(self) -> Operation:
+        return self._join("join_one_thread", ONE_THREAD)
 
     def _remove(self) -> Operation:
         proposals = [remove(self.receiver.own_leaf)]

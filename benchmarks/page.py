@@ -21,7 +21,8 @@ Machine: {machine}. Python {python}, cryptography {cryptography}.
 The *floor* of an operation is what the primitives in it cost that no implementation can do without: RFC 9420 counted
 step by step (`benchmarks/floors.py`), at the prices of the same minutes. A cell is the time, and × how many times the
 floor that is; encoding, decoding and snapshots have no floor. Times are medians, of the processor time of one process;
-those of `_threads` are the wall clock's, with signature checks on as many threads as there are cores.
+those of `join` and `add_all` are the wall clock's: their signature checks are spread over the cores, those of
+`_one_thread` are not.
 
 `commit_full`, `process`, `join`, `remove`, `add_one` are of a group in which everybody has committed, so that every
 parent of the tree has a key; `_addonly` of one in which nobody has but the founder, who added all (`add_all`): there a

@@ -6,7 +6,7 @@ from mls.credentials import CredentialCheck, accept_all
 from mls.padding import DEFAULT_PADDING, Padding
 from mls.policy import OPEN_POLICY, Policy
 from mls.registry import WireFormat
-from mls.validation.signatures import Map
+from mls.validation.signatures import Map, over_cores
 
 DAY_S = 24 * 60 * 60
 
@@ -35,4 +35,4 @@ class GroupConfig:
     wire_formats: frozenset[WireFormat] = frozenset((WireFormat.MLS_PUBLIC_MESSAGE, WireFormat.MLS_PRIVATE_MESSAGE))
     validate_credential: CredentialCheck = accept_all
     policy: Policy = OPEN_POLICY  # V110, V111, V130, V147, V150
-    map_signatures: Map = map  # an executor's spreads the signatures of a tree or of many added members over threads
+    map_signatures: Map = over_cores  # verifies the signatures of a tree or of many added members

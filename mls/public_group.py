@@ -40,7 +40,7 @@ from mls.validation.proposals import (
     check_replacement,
     check_types_are_known,
 )
-from mls.validation.signatures import Map
+from mls.validation.signatures import Map, over_cores
 
 PUBLIC_FORMAT = 2
 EPOCH_MAX = (1 << 64) - 1
@@ -99,7 +99,7 @@ class PublicGroup:
         *,
         accept: CredentialCheck = accept_all,
         policy: Policy = OPEN_POLICY,
-        map_signatures: Map = map,
+        map_signatures: Map = over_cores,
     ) -> PublicStaged:
         """Everything about a PublicMessage Commit that needs no secret; `proposals` are the messages it may refer to.
 

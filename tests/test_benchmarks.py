@@ -70,7 +70,7 @@ def test_the_report_tells_growth_and_draws_it(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_run_is_written_as_a_page(tmp_path: Path) -> None:
-    page, asked = tmp_path / "costs.md", ("commit_full", "seal", "encode_tree", "join_threads")
+    page, asked = tmp_path / "costs.md", ("commit_full", "seal", "encode_tree", "join_one_thread")
     operations = [part for name in asked for part in ("--operation", name)]
     sizes = [part for n in ("4", "8", "16") for part in ("--n", n)]
     main(

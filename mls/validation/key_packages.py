@@ -10,7 +10,7 @@ from mls.key_packages import KEY_PACKAGE_LABEL, KeyPackage
 from mls.registry import LeafNodeSource, ProtocolVersion
 from mls.validation.keys import check_hpke_key
 from mls.validation.leaves import check_leaf_content, check_leaf_source, leaf_signed
-from mls.validation.signatures import Map, Signed, first_forged
+from mls.validation.signatures import Map, Signed, first_forged, over_cores
 
 
 def check_key_package(suite: CipherSuite, package: KeyPackage, accept: CredentialCheck = accept_all) -> None:
@@ -35,7 +35,9 @@ def check_key_package_content(suite: CipherSuite, package: KeyPackage) -> None:
         raise InvalidError("V086", "a KeyPackage with one key for two purposes")
 
 
-def check_key_package_signatures(suite: CipherSuite, packages: Iterable[KeyPackage], map_signatures: Map = map) -> None:
+def check_key_package_signatures(
+    suite: CipherSuite, packages: Iterable[KeyPackage], map_signatures: Map = over_cores
+) -> None:
     """Of each package the leaf's signature (V062), then its own (V085)."""
     signed: list[Signed] = []
     for package in packages:

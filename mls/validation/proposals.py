@@ -44,7 +44,7 @@ from mls.tree.nodes import LeafNode
 from mls.tree.ratchet import RatchetTree
 from mls.validation.key_packages import check_key_package_content, check_key_package_signatures
 from mls.validation.leaves import check_leaf
-from mls.validation.signatures import Map
+from mls.validation.signatures import Map, over_cores
 
 
 def check_proposal(
@@ -95,7 +95,7 @@ def check_external_senders(suite: CipherSuite, extensions: Extensions, accept: C
         check_use(accept, use, "V058")
 
 
-def check_added(suite: CipherSuite, proposals: Iterable[ListedProposal], map_signatures: Map = map) -> None:
+def check_added(suite: CipherSuite, proposals: Iterable[ListedProposal], map_signatures: Map = over_cores) -> None:
     """The signatures of all packages that are added (V094)."""
     bodies = (each.proposal.body for each in proposals)
     packages = [body.key_package for body in bodies if isinstance(body, Add)]

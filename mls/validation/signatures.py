@@ -1,16 +1,22 @@
 """Many signatures at once, where a group is joined or many members are added: the costly part of both.
 
-Verifying needs no order and no shared state, and with Ed25519 the library lets other threads run meanwhile. Threads are
-the caller's: whoever has a pool passes its `map` (`GroupConfig.map_signatures`), and the built-in one is the default.
+Verifying needs no order and no shared state, and the library lets other threads run meanwhile. So `over_cores` is the
+default: threads that live as long as the call, where there are enough signatures to be worth it. Whoever has a pool of
+its own passes that one's `map` (`GroupConfig.map_signatures`), and who wants no threads the built-in one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
 
 from mls.crypto import CipherSuite
 
 BATCH_SIZE = 16
 """Signatures verified in one go: long enough to outweigh handing them to a thread, short enough to share evenly."""
+THREADS_MAX: Final = 4
+THREADED_BATCHES_MIN: Final = 8
+"""Fewer are verified before threads have started."""
 
 
 class Signed(NamedTuple):
@@ -32,7 +38,17 @@ Map = Callable[[Callable[[Batch], int | None], Iterable[Batch]], Iterable[int | 
 """As the built-in `map`: applies a function to each batch, in whatever thread, and gives the results in order."""
 
 
-def first_forged(signed: Batch, map_signatures: Map = map) -> int | None:
+def over_cores(work: Callable[[Batch], int | None], batches: Iterable[Batch]) -> Iterator[int | None]:
+    """As the built-in `map`, with many batches over as many threads as there are cores, four at most."""
+    listed = list(batches)
+    threads = min(THREADS_MAX, os.cpu_count() or 1)
+    if threads < 2 or len(listed) < THREADED_BATCHES_MIN:
+        return map(work, listed)
+    with ThreadPoolExecutor(threads, "signatures") as pool:
+        return iter(list(pool.map(work, listed)))
+
+
+def first_forged(signed: Batch, map_signatures: Map = over_cores) -> int | None:
     """The position of the first signature that does not verify."""
     batches = [signed[start : start + BATCH_SIZE] for start in range(0, len(signed), BATCH_SIZE)]
     if len(batches) < 2:

@@ -12,11 +12,11 @@ from mls.entry import join
 from mls.errors import InvalidError
 from mls.proposals import add
 from mls.validation.key_packages import check_key_package_signatures
-from mls.validation.signatures import BATCH_SIZE, Batch, Map, Signed, first_forged
+from mls.validation.signatures import BATCH_SIZE, THREADED_BATCHES_MIN, Batch, Map, Signed, first_forged, over_cores
 from tests.mls.world import NOW, Dice, Members
 
 ROW = suite(1)
-COUNT = 3 * BATCH_SIZE + 5
+COUNT = THREADED_BATCHES_MIN * BATCH_SIZE + 5
 
 
 def signed(forged: Iterable[int] = ()) -> list[Signed]:
@@ -29,10 +29,13 @@ def signed(forged: Iterable[int] = ()) -> list[Signed]:
     return [each._replace(content=b"else") if index in wrong else each for index, each in enumerate(right)]
 
 
-@pytest.fixture(params=["here", "threads"])
+@pytest.fixture(params=["here", "cores", "pool"])
 def map_signatures(request: pytest.FixtureRequest) -> Iterator[Map]:
     if request.param == "here":
         yield map
+        return
+    if request.param == "cores":
+        yield over_cores
         return
     with ThreadPoolExecutor(2) as pool:
         yield pool.map
