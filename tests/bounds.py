@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "bounds.md"
 OWN = frozenset(("chain_file", "changing", "cli", "client", "feed_views", "intent_views", "names", "secret_files"))
 """Files of the node with bounds on what its operator or it itself does, not a peer."""
+OWN_FOLDERS = frozenset(("api", "cli", "testnet"))
+"""Likewise."""
 
 HEAD = """# Bounds
 
@@ -35,10 +37,11 @@ def page() -> str:
     """The whole page."""
     parts = [HEAD]
     for room in ("ordering", "node"):
-        for path in sorted((ROOT / room).glob("*.py")):
-            bounds = [] if path.stem in OWN else list(bounds_of(path.read_text(encoding="utf-8")))
+        for path in sorted((ROOT / room).rglob("*.py"), key=lambda path: (len(path.parts), path)):
+            is_own = path.stem in OWN or bool(OWN_FOLDERS.intersection(path.parts[len(ROOT.parts) :]))
+            bounds = [] if is_own else list(bounds_of(path.read_text(encoding="utf-8")))
             if bounds:
-                parts.append(f"\n## {room}/{path.name}\n\n| bound | is | of what |\n|---|---|---|\n")
+                parts.append(f"\n## {path.relative_to(ROOT).as_posix()}\n\n| bound | is | of what |\n|---|---|---|\n")
                 parts += [f"| `{one.name}` | {one.value} | {one.meaning} |\n" for one in bounds]
     return "".join(parts)
 
