@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import msgpack
 
+from node.contacts.tables import ContactReads
 from node.errors import NodeError
 from node.store_rows import (
     EPOCH_MAX,
@@ -37,7 +38,7 @@ class DamageError(NodeError):
     """Rows that belong together do not."""
 
 
-class StoreReads(ABC):
+class StoreReads(ContactReads, ABC):
     """The questions. The subclass knows how to run a statement."""
 
     __slots__ = ()

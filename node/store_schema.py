@@ -7,7 +7,9 @@ guessing at rows that hold the guard could make this node vote twice.
 from collections.abc import Mapping
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+from node.contacts.tables import TABLES as CONTACTS
+
+SCHEMA_VERSION: Final = 3
 
 MIGRATIONS: Mapping[int, str] = {
     1: """
@@ -22,10 +24,11 @@ ALTER TABLE decisions ADD COLUMN at_ms INTEGER NOT NULL DEFAULT 0;
 UPDATE decisions SET at_ms = unixepoch() * 1000;
 CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN ('done', 'already', 'failed');
 """,
+    2: CONTACTS,
 }
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
 
-SCHEMA: Final = """
+SCHEMA: Final = f"""{CONTACTS}
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec import msgpack
 
+from node.contacts.tables import ContactWrites
 from node.errors import NodeError, NodeMisuseError
 from node.store_reads import PAGE_SIZE_MAX, StoreReads
 from node.store_rows import (
@@ -67,7 +68,7 @@ class Digests:
         self._known.pop(group_id, None)
 
 
-class Transaction(StoreReads):
+class Transaction(StoreReads, ContactWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
     __slots__ = ("_digests", "_run")
@@ -138,6 +139,10 @@ class Transaction(StoreReads):
             "messages",
             "parked",
             "outbox",
+            "invitations",
+            "invites",
+            "requests",
+            "joins",
         ):
             self._rows(f"DELETE FROM {table} WHERE group_id = ?", group_id)  # noqa: S608 - names from the line above
 

@@ -267,7 +267,7 @@ def test_an_unknown_schema_version_is_refused_naming_both(path: Path) -> None:
     with open_store(path, KEY) as store:
         store._rows("PRAGMA user_version = 99")
     before = on_disk(path)
-    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 2"):
+    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 3"):
         open_store(path, KEY).__enter__()
     assert on_disk(path) == before
 
@@ -282,18 +282,18 @@ def test_a_store_without_a_version_but_with_tables_is_refused(path: Path) -> Non
 def test_a_known_older_version_is_migrated_in_one_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(path, KEY) as store, store.transaction() as tx:
         tx.put_meta("a", b"1")
-    monkeypatch.setattr("node.store.SCHEMA_VERSION", 4)
-    monkeypatch.setattr("node.store.MIGRATIONS", {2: "CREATE TABLE extra (x) STRICT;", 3: "SELECT 1"})
+    monkeypatch.setattr("node.store.SCHEMA_VERSION", 5)
+    monkeypatch.setattr("node.store.MIGRATIONS", {3: "CREATE TABLE extra (x) STRICT;", 4: "SELECT 1"})
     with pytest.raises(StoreError), open_store(path, KEY):  # a STRICT table wants column types
         pytest.fail("opened")
-    monkeypatch.setattr("node.store.MIGRATIONS", {2: "CREATE TABLE extra (x ANY) STRICT;", 3: "DROP TABLE extra"})
+    monkeypatch.setattr("node.store.MIGRATIONS", {3: "CREATE TABLE extra (x ANY) STRICT;", 4: "DROP TABLE extra"})
     with pytest.raises(SchemaVersionError), open_store(path, KEY, read_only=True):
         pytest.fail("a reader migrated")
     with open_store(path, KEY) as store:
-        assert store._rows("PRAGMA user_version") == [(4,)]
+        assert store._rows("PRAGMA user_version") == [(5,)]
         assert store.meta("a") == b"1"
     monkeypatch.undo()
-    with pytest.raises(SchemaVersionError, match="schema version 4"), open_store(path, KEY):
+    with pytest.raises(SchemaVersionError, match="schema version 5"), open_store(path, KEY):
         pytest.fail("opened")
 
 
@@ -309,6 +309,7 @@ def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_date
             "DROP TABLE group_pieces",
             "ALTER TABLE decisions DROP COLUMN at_ms",
             "DROP INDEX intents_open",
+            *(f"DROP TABLE {name}" for name in ("contacts", "invitations", "invites", "requests", "joins")),
             "PRAGMA user_version = 1",
         ):
             store._rows(back)
