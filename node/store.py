@@ -10,8 +10,9 @@ truncated. So whoever deletes a secret (an epoch's keys) calls ``checkpoint()`` 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +26,15 @@ from node.store_writes import ConflictError, Digests, GuardError, Transaction
 __all__ = [
     "KEY_SIZE",
     "ConflictError",
+    "Database",
     "GuardError",
+    "Schema",
     "SchemaVersionError",
     "Store",
     "StoreError",
     "StoreKeyError",
     "Transaction",
+    "open_database",
     "open_store",
 ]
 
@@ -49,10 +53,45 @@ class StoreKeyError(StoreError):
 class SchemaVersionError(StoreError):
     """The file was written by another version of this program, and there is no way from there to here."""
 
-    def __init__(self, path: Path, found: int) -> None:
-        super().__init__(f"store {path} has schema version {found}; this program reads version {SCHEMA_VERSION}")
+    def __init__(self, path: Path, found: int, supported: int = SCHEMA_VERSION) -> None:
+        super().__init__(f"store {path} has schema version {found}; this program reads version {supported}")
         self.found = found
-        self.supported = SCHEMA_VERSION
+        self.supported = supported
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of one kind of store, and the steps from one version of them to the next."""
+
+    version: int
+    script: str
+    migrations: Mapping[int, str]
+
+
+class Database:
+    """An open file of tables that are another part's business: statements, and one durable transaction at a time."""
+
+    __slots__ = ("_connection", "_path")
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
+        """Run one statement and return every row."""
+        return _run(self._connection, self._path, sql, bindings)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything in the block is durable at its end, or nothing of it. Must not contain an ``await``."""
+        self.rows("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self.rows("ROLLBACK")
+            raise
 
 
 class Store(StoreReads):
@@ -147,12 +186,7 @@ class Store(StoreReads):
         return not busy
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(sql, bindings).fetchall()
-        except apsw.ConnectionClosedError as error:
-            raise NodeMisuseError("the store is closed") from error
-        except (apsw.Error, OverflowError) as error:
-            raise StoreError(f"store {self._path}: {error}") from error
+        return _run(self._connection, self._path, sql, bindings)
 
 
 @contextmanager
@@ -164,17 +198,40 @@ def open_store(path: Path, key: bytes, *, read_only: bool = False) -> Iterator[S
     Raises ``StoreKeyError`` for a wrong key, ``SchemaVersionError`` for a version this program does not know,
     ``StoreError`` for everything the disk refuses.
     """
+    with _opened(path, key, Schema(SCHEMA_VERSION, SCHEMA, MIGRATIONS), read_only) as connection:
+        yield Store(connection, path)
+
+
+@contextmanager
+def open_database(path: Path, key: bytes, schema: Schema) -> Iterator[Database]:
+    """Open a file of other tables, as encrypted and as durable as the store; errors as for ``open_store``."""
+    with _opened(path, key, schema, read_only=False) as connection:
+        yield Database(connection, path)
+
+
+@contextmanager
+def _opened(path: Path, key: bytes, schema: Schema, read_only: bool) -> Iterator[apsw.Connection]:
     if len(key) != KEY_SIZE:
         raise NodeMisuseError(f"a store key has {KEY_SIZE} bytes, not {len(key)}")
     connection = _connect(path, read_only)
     try:
         _unlock(connection, path, key)
-        store = Store(connection, path)
-        _configure(store, read_only)
-        _bring_up_to_date(store, path, read_only)
-        yield store
+        database = Database(connection, path)
+        _configure(connection, database.rows, read_only)
+        _bring_up_to_date(database, path, schema, read_only)
+        yield connection
     finally:
         connection.close()
+
+
+def _run(connection: apsw.Connection, path: Path, sql: str, bindings: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    try:
+        rows: list[tuple[Any, ...]] = connection.execute(sql, bindings).fetchall()
+    except apsw.ConnectionClosedError as error:
+        raise NodeMisuseError("the store is closed") from error
+    except (apsw.Error, OverflowError) as error:
+        raise StoreError(f"store {path}: {error}") from error
+    return rows
 
 
 def _connect(path: Path, read_only: bool) -> apsw.Connection:
@@ -203,25 +260,25 @@ def _unlock(connection: apsw.Connection, path: Path, key: bytes) -> None:
         raise StoreError(f"store {path}: {error}") from error
 
 
-def _configure(store: Store, read_only: bool) -> None:
-    store._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    store._rows("PRAGMA temp_store = MEMORY")  # SQLite's own spill files would not be encrypted
+def _configure(connection: apsw.Connection, rows: Callable[[str], object], read_only: bool) -> None:
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    rows("PRAGMA temp_store = MEMORY")  # SQLite's own spill files would not be encrypted
     if read_only:
         return
-    store._rows("PRAGMA journal_mode = WAL")
-    store._rows("PRAGMA synchronous = FULL")
-    store._rows("PRAGMA secure_delete = ON")
+    rows("PRAGMA journal_mode = WAL")
+    rows("PRAGMA synchronous = FULL")
+    rows("PRAGMA secure_delete = ON")
 
 
-def _bring_up_to_date(store: Store, path: Path, read_only: bool) -> None:
-    version = int(store._rows("PRAGMA user_version")[0][0])
-    if version == SCHEMA_VERSION:
+def _bring_up_to_date(database: Database, path: Path, schema: Schema, read_only: bool) -> None:
+    version = int(database.rows("PRAGMA user_version")[0][0])
+    if version == schema.version:
         return
-    fresh = version == 0 and not store._rows("SELECT 1 FROM sqlite_schema LIMIT 1")
-    steps = [SCHEMA] if fresh else [MIGRATIONS.get(step) for step in range(version, SCHEMA_VERSION)]
+    fresh = version == 0 and not database.rows("SELECT 1 FROM sqlite_schema LIMIT 1")
+    steps = [schema.script] if fresh else [schema.migrations.get(step) for step in range(version, schema.version)]
     if read_only or not steps or None in steps:
-        raise SchemaVersionError(path, version)
-    with store.transaction():
+        raise SchemaVersionError(path, version, schema.version)
+    with database.transaction():
         for script in steps:
-            store._rows(str(script))
-        store._rows(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            database.rows(str(script))
+        database.rows(f"PRAGMA user_version = {schema.version}")
