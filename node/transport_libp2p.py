@@ -33,6 +33,7 @@ import trio
 os.environ["PY_YAMUX_RELEASE_ON_READ"] = "0"  # fewer window updates; read by libp2p at each use
 
 import libp2p.pubsub.pubsub as pubsub_module
+import libp2p.stream_muxer.muxer_multistream as muxer_module
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee, IRawConnection
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
@@ -41,6 +42,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection.exceptions import RawConnError
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
@@ -79,6 +81,7 @@ from node.transport import (
 )
 from node.transport_frames import BrokenStreamError
 from node.transport_gossip import SeenWindow, content_id
+from node.transport_packets import Packets
 from node.transport_scope import open_background
 from node.transport_socket import Socket
 from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, REQUEST_PROTOCOL, StreamTransport
@@ -94,6 +97,7 @@ HANDSHAKE_TIMEOUT_S = 5.0
 CONNECTIONS_PER_PEER_MAX = 3  # two nodes may dial each other at once
 STREAMS_PER_PEER_MAX = 64  # that the peer has opened and we have not finished with
 BUFFER_SIZE_MAX = 24 * MIB  # unread bytes of one connection
+BODY_TIMEOUT_S = 60.0  # for the rest of a muxer frame whose header is here
 SHUTDOWN_TIMEOUT_S = 1.5
 DAEMON_PAUSE_S = 1.0  # before a service task of libp2p that failed is started again
 
@@ -411,7 +415,7 @@ class _Stream:
         try:
             if not (muxed.closed or muxed.send_closed) and len(data) <= min(muxed.send_window, _FRAME_SIZE_MAX):
                 muxed.send_window -= len(data)
-                header = struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_DATA, 0, self._id, len(data))
+                header = _HEADER.pack(0, TYPE_DATA, 0, self._id, len(data))
                 await self._muxer._write_frame(header + data)
             else:
                 await muxed.write(data)
@@ -428,27 +432,87 @@ class _Stream:
 
 
 _STREAM_ERRORS = (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError)
+_HEADER = struct.Struct(YAMUX_HEADER_FORMAT)
 _FRAME_SIZE_MAX = MAX_MESSAGE_SIZE - HEADER_SIZE - 16  # so that header, frame and tag are one Noise packet
 
 
 class _Yamux(Yamux):
-    """The muxer with a bound on what it buffers, and without the bookkeeping on each small write."""
+    """The muxer with a bound on what it buffers, and the shortest way for small frames, in both directions.
+
+    libp2p reads a connection through four layers and a task each frame wakes; here what one read of the socket gave is
+    opened at once and data for streams that are there goes to their buffers. Every other frame, and every frame that
+    is not here as a whole, is left to libp2p's own loop, which asks for the header of the next.
+    """
+
+    def __init__(self, secured_conn: Any, *args: Any, **options: Any) -> None:
+        super().__init__(secured_conn, *args, **options)
+        noise = secured_conn.conn.noise_state
+        self._socket = _bottom_of(secured_conn)
+        self._packets = Packets(noise.encrypt, noise.decrypt)
+        self._plain = bytearray(secured_conn._drain(None))  # opened, and not yet taken
+        secured_conn.read = self._next_header  # what libp2p's loop reads
 
     async def _write_frame(self, data: bytes) -> None:
+        """Sealed and written in one go, so that no lock is needed to keep the packets in order."""
         try:
-            self._write_lock.acquire_nowait()
-        except trio.WouldBlock:
-            await self._write_lock.acquire()
-        try:
-            await self.secured_conn.write(data)
-        finally:
-            self._write_lock.release()
+            await self._socket.write(self._packets.seal(data))
+        except ConnectionResetError as error:
+            raise RawConnError(str(error)) from error
+
+    async def _next_header(self, size: int) -> bytes:
+        """The header of the next frame that is not taken here."""
+        assert size == HEADER_SIZE
+        plain = self._plain
+        while True:
+            start = 0
+            while len(plain) - start >= HEADER_SIZE:
+                end = self._take_data(start)
+                if end == start:
+                    header = bytes(plain[start : start + HEADER_SIZE])
+                    del plain[: start + HEADER_SIZE]
+                    return header
+                start = end
+            del plain[:start]
+            await self._read_more()
+
+    def _take_data(self, start: int) -> int:
+        """Give the frame at `start` to its stream and return where it ends; `start` if that is not for us to do."""
+        _, kind, flags, stream_id, length = _HEADER.unpack_from(self._plain, start)
+        body = start + HEADER_SIZE
+        end: int = body + length
+        if kind != TYPE_DATA or flags or end > len(self._plain) or self.streams_lock.locked():
+            return start
+        stream = self.streams.get(stream_id)
+        if stream is None or length > stream.recv_window or self._is_full(length):
+            return start
+        self.stream_buffers[stream_id] += self._plain[body:end]
+        stream.recv_window -= length
+        self.stream_events[stream_id].set()
+        return end
 
     async def _read_data_body(self, length: int) -> bytes:
-        if length + sum(map(len, self.stream_buffers.values())) > BUFFER_SIZE_MAX:
+        if self._is_full(length):
             raise trio.TooSlowError  # the muxer's word for: close this connection
-        body: bytes = await super()._read_data_body(length)
+        plain = self._plain
+        with trio.fail_after(BODY_TIMEOUT_S):
+            while len(plain) < length:
+                await self._read_more()
+        body = bytes(plain[:length])
+        del plain[:length]
         return body
+
+    async def _read_more(self) -> None:
+        try:
+            for said in self._packets.open(await self._socket.read()):
+                self._plain += said
+        except ConnectionResetError as error:
+            raise RawConnError(str(error)) from error
+
+    def _is_full(self, length: int) -> bool:
+        return length + sum(map(len, self.stream_buffers.values())) > BUFFER_SIZE_MAX
+
+
+muxer_module.Yamux = _Yamux  # libp2p makes its own whatever class it was given
 
 
 class _Swarm(Swarm):
@@ -666,8 +730,13 @@ def _message_id(message: Any) -> bytes:
 
 
 def _socket_of(connection: INetConn) -> Socket:
-    """The socket at the bottom of an upgraded connection: muxer, session, cipher, packets, raw, socket."""
-    socket = connection.muxed_conn.secured_conn.conn.read_writer.read_write_closer.stream
+    """The socket at the bottom of an upgraded connection."""
+    return _bottom_of(connection.muxed_conn.secured_conn)
+
+
+def _bottom_of(secured: Any) -> Socket:
+    """The socket under a secured connection: session, cipher, packets, raw, socket."""
+    socket = secured.conn.read_writer.read_write_closer.stream
     assert isinstance(socket, Socket)
     return socket
 

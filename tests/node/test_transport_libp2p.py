@@ -8,14 +8,16 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import trio
 
+from node import transport_libp2p
 from node.transport import (
     FRAME_SIZE_MAX,
+    KIB,
     DialError,
     PeerDisconnected,
     PeerId,
@@ -24,8 +26,14 @@ from node.transport import (
     TransportConfig,
     TransportError,
 )
-from node.transport_frames import BrokenStreamError, Kind, encode_frame, encode_hint
-from node.transport_libp2p import MESH_PROTOCOL, STREAMS_PER_PEER_MAX, open_libp2p
+from node.transport_frames import BrokenStreamError, Kind, encode_frame, encode_hint, encode_question
+from node.transport_libp2p import (
+    _HEADER,
+    _STREAM_ERRORS,
+    MESH_PROTOCOL,
+    STREAMS_PER_PEER_MAX,
+    open_libp2p,
+)
 from node.transport_streams import KEPT_PROTOCOL, REQUEST_PROTOCOL, StreamTransport
 from tests.node.transport_worlds import QUICK, connect, until, until_counted, until_listening, until_peers
 
@@ -201,6 +209,42 @@ async def test_streams_that_are_opened_and_left_are_bounded() -> None:
         with pytest.raises(BrokenStreamError):
             await scene.raw_stream(REQUEST_PROTOCOL)
         assert scene.victim.counters["streams_refused"] == 1
+        await scene.victim_still_delivers()
+
+
+async def test_what_nobody_reads_is_bounded_whatever_window_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """libp2p's muxer takes whatever comes, and makes its own class unless it is kept from doing so."""
+    monkeypatch.setattr(transport_libp2p, "BUFFER_SIZE_MAX", 64 * KIB)
+
+    async def dawdle(peer: PeerId, payload: bytes) -> bytes:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with open_scene() as scene:
+        scene.victim.handle("dawdle", dawdle)
+        stream = await scene.raw_stream(REQUEST_PROTOCOL)
+        await stream.write(encode_question("dawdle", b""))
+        header = _HEADER.pack(0, 0, 0, stream._id, 16 * KIB)
+        with suppress(*_STREAM_ERRORS):
+            for _ in range(64):
+                await stream._muxer._write_frame(header + bytes(16 * KIB))
+        with trio.fail_after(5):
+            await until(lambda: scene.mallory.peer_id not in scene.victim.peers())
+        await scene.victim_still_delivers()
+
+
+async def test_a_frame_that_comes_in_pieces_is_read_as_one() -> None:
+    """Small frames take a short way past libp2p's loop; what is not here as a whole does not."""
+    async with open_scene() as scene:
+        stream = await scene.raw_stream(KEPT_PROTOCOL)
+        said = encode_frame(Kind.DATA, bytes(1000))
+        header = _HEADER.pack(0, 0, 0, stream._id, len(said))
+        for cut in (1, 11, 12, 13, 500):
+            await stream._muxer._write_frame((header + said)[:cut])
+            await trio.sleep(0.02)
+            await stream._muxer._write_frame((header + said)[cut:] + header + said)
+            for _ in range(2):
+                assert await scene.victim.inbox().receive() == (scene.mallory.peer_id, bytes(1000))
         await scene.victim_still_delivers()
 
 

@@ -1,8 +1,11 @@
-"""The parts both adapters, or one of them, are made of: queue, frames, seen-window, audience, dialling, link."""
+"""The parts that both adapters, or one of them, are made of: queue, frames, packets, window, audience, dialling, link."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import random
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -42,6 +45,7 @@ from node.transport_frames import (
 )
 from node.transport_gossip import Audience, SeenWindow, content_id
 from node.transport_link import WRITE_SIZE_MAX, Link
+from node.transport_packets import PLAIN_SIZE_MAX, Packets
 from node.transport_queue import FairQueue
 
 # The queue
@@ -198,6 +202,39 @@ async def test_questions_and_answers_come_back_in_any_pieces() -> None:
 
 
 # Hints
+
+
+@given(st.lists(st.binary(max_size=300), max_size=8), st.integers(1, 50))
+def test_packets_come_out_as_they_went_in_however_they_are_cut(said: list[bytes], step: int) -> None:
+    """TCP keeps no boundaries, and a cipher opens each packet once and in order."""
+    ours, theirs = counting_cipher(), counting_cipher()
+    wire = b"".join(map(Packets(ours, refuse).seal, said))
+    packets = Packets(refuse, theirs)
+    cut = [wire[start : start + step] for start in range(0, len(wire), step)]
+    assert [each for piece in cut for each in packets.open(piece)] == said
+
+
+def test_what_is_too_long_for_a_packet_goes_in_several() -> None:
+    ours, theirs = counting_cipher(), counting_cipher()
+    said = os.urandom(2 * PLAIN_SIZE_MAX + 1)
+    opened = list(Packets(refuse, theirs).open(Packets(ours, refuse).seal(said)))
+    assert b"".join(opened) == said
+    assert list(map(len, opened)) == [PLAIN_SIZE_MAX, PLAIN_SIZE_MAX, 1]
+
+
+def counting_cipher() -> Callable[[bytes], bytes]:
+    """Its own inverse, another key stream for each packet."""
+    counter = itertools.count(1)
+
+    def apply(data: bytes) -> bytes:
+        key = next(counter) % 256
+        return bytes(byte ^ key for byte in data)
+
+    return apply
+
+
+def refuse(data: bytes) -> bytes:
+    raise AssertionError("the other direction")
 
 
 def test_a_window_forgets_by_age_and_by_number() -> None:
