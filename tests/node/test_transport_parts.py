@@ -1,4 +1,4 @@
-"""The parts that both adapters, or one of them, are made of: queue, frames, packets, window, audience, dialling, link."""
+"""What both adapters, or one of them, are made of: queue, frames, packets, window, audience, dialling, link."""
 
 from __future__ import annotations
 
