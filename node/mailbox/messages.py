@@ -27,7 +27,8 @@ BORN_SIZE: Final = 16
 ITEM_SIZE_MAX: Final = CANDIDATE_SIZE_MAX + CANDIDATE_SIZE_MAX // 8 + KIB  # sealed: a bundle in its size class
 ITEMS_MAX: Final = 256  # in one deposit, or asked for at once
 ITEMS_SIZE_MAX: Final = 6 * MIB  # of the items in one deposit or answer, together; one item always fits
-DECIDED_MAX: Final = 4  # items of one topic that are said to be the bundle which ended its epoch
+ENTRIES_MAX: Final = 4  # for one topic: how its epoch ended, as several members say; one of them can lie
+DECIDED_MAX: Final = 4  # items of one topic that are kept longest, said to be the bundle which ended its epoch
 
 Key = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
@@ -82,6 +83,7 @@ class Deposit(Wire, frozen=True):
     items: Items
     entry: Annotated[bytes, Meta(max_length=LogEntry.SIZE_MAX)] = b""  # the ordering.LogEntry that ended the epoch
     decided: Annotated[tuple[Hash, ...], Meta(max_length=1)] = ()  # the item with the bundle it decided
+    next: Annotated[tuple[Key, ...], Meta(max_length=1)] = ()  # the topic of the epoch that it began
     is_released: bool = False  # every member is past this epoch: the topic may go before others
 
 
@@ -168,8 +170,7 @@ class CompareReply(Wire, frozen=True):
 
     ranges: Ranges
     statement: Statement
-    entry: Annotated[bytes, Meta(max_length=LogEntry.SIZE_MAX)]  # empty: not here
-    decided: Annotated[tuple[Hash, ...], Meta(max_length=DECIDED_MAX)]
+    entries: Annotated[tuple[Annotated[bytes, Meta(max_length=LogEntry.SIZE_MAX)], ...], Meta(max_length=ENTRIES_MAX)]
 
 
 class FetchReply(Wire, frozen=True):
