@@ -5,6 +5,7 @@ from collections import deque
 import trio
 
 from node.agreement import Agreement
+from node.hedging import first_good
 from node.inbox import Answer, Inbox
 from node.logs import logger, short
 from node.outward import Ask, Outward, Publish, Tell
@@ -53,18 +54,23 @@ class Carrier:
             await self.context.transport.publish(topic_of(self.inbox.group_id), payload)
 
     async def _ask(self, ask: Ask) -> None:
-        """Ask one peer after another; the first answer is taken in, in the session's own task."""
-        connected = self.context.transport.peers()
-        answer = Answer(ask.peers[0] if ask.peers else "", ask, None)
-        for peer in ask.peers:
-            reply = await self._reply(peer, ask) if peer in connected else None
-            if reply is None:
-                continue
-            if ask.accepts(reply):
-                answer = Answer(peer, ask, reply)
-                break
+        """Ask the peers, best first; the first good answer is taken in, in the session's own task."""
+
+        async def good(peer: PeerId) -> bytes | None:
+            if peer not in self.context.transport.peers():
+                return None
+            reply = await self._reply(peer, ask)
+            if reply is None or ask.accepts(reply):
+                return reply
             log.info("answer dropped", group=short(self.inbox.group_id), peer=peer, protocol=ask.protocol)
-        await self.inbox.answer(answer)
+            return None
+
+        found = await first_good(ask.peers, good, self.context.round_trips.usual_s)
+        if found is None:
+            await self.inbox.answer(Answer(ask.peers[0] if ask.peers else "", ask, None))
+        else:
+            peer, reply = found
+            await self.inbox.answer(Answer(peer, ask, reply))
 
     async def _reply(self, peer: PeerId, ask: Ask) -> bytes | None:
         """What one peer says; how long it took is noted, where it tells how far away the peer is."""

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from node.candidacy import is_candidate
+from node.hedging import patience_s
 from node.outward import Ask, Outward
 from node.peer_id import PeerId
 from node.peer_messages import CANDIDATE_PROTOCOL, CandidateRequest, group_tag
@@ -17,7 +18,7 @@ OFFERS_ASKED_MAX: Final = 32  # offered bundles asked for at once; proposed, not
 
 
 class Fetching:
-    """Belongs to the group's `Agreement`; one question at a time for each bundle, however slow those asked are."""
+    """Belongs to the group's `Agreement`; each bundle is asked for once at a time, however slow those asked are."""
 
     def __init__(self, agreement: "Agreement", outward: deque[Outward]) -> None:
         self._agreement = agreement
@@ -30,16 +31,17 @@ class Fetching:
         self._asking = set()
 
     def fetch(self, id: BundleId, likely: tuple[PeerId, ...], *, named: bool) -> None:
-        """From who is likely to have it; what the protocol itself names, from anybody."""
+        """From who is likely to have it, the nearest first; what the protocol itself names, from anybody."""
         if id in self._asking:
             return  # it goes on until somebody has it, or nobody does
         if not named and len(self._asking) >= OFFERS_ASKED_MAX:
             return  # it is offered again
         self._asking.add(id)
-        roster = self._agreement.roster
+        roster, trips = self._agreement.roster, self._agreement.context.round_trips
         request = CandidateRequest(self._tag, id).encode()
         everybody = (*roster.other_voters, *roster.others) if named else ()  # made up by one, it is not asked of all
-        peers = tuple(dict.fromkeys((*likely, *everybody)))
+        nearest = sorted(likely, key=lambda peer: patience_s(trips.usual_s(peer)))
+        peers = tuple(dict.fromkeys((*nearest, *everybody)))
         then, accepts = partial(self._fetched, id), partial(self._is_wanted, id)
         self._outward.append(Ask(peers, CANDIDATE_PROTOCOL, request, then, accepts))
 

@@ -28,9 +28,9 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request to the first of these peers that answers. The answer comes back to `then` in the session's task.
+    """A request to these peers, best first, until one gives a good answer; few are asked at once (`node.hedging`).
 
-    `then` is called with None when nobody did. An answer that `accepts` refuses is none: the next peer is asked.
+    The answer comes back to `then` in the session's task, or None when nobody gave one that `accepts` takes.
     """
 
     peers: tuple[PeerId, ...]

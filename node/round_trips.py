@@ -50,6 +50,11 @@ class RoundTrips:
             return None
         return kept[min(len(kept) - 1, (99 * len(kept)) // 100)]
 
+    def usual_s(self, peer: PeerId) -> float | None:
+        """The round trip that every second one exceeds; None while none is known."""
+        kept = sorted(self.samples.get(peer, ()))
+        return kept[len(kept) // 2] if kept else None
+
     def is_near(self, others: Collection[PeerId], quorum: int, nearest_s: Callable[[PeerId], float | None]) -> bool:
         """Whether a quorum is so near that two messages one after the other cost less than one to each of many.
 
