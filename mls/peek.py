@@ -90,6 +90,21 @@ def removal_count(commit: bytes) -> int:
     return sum(isinstance(each, Proposal) and each.proposal_type is ProposalType.REMOVE for each in listed)
 
 
+def path_leaf(commit: bytes) -> tuple[int, LeafNode] | None:
+    """Where a member's Commit in a PublicMessage puts which leaf of its own; None without a path, or from outside.
+
+    Raises MalformedError or InvalidError.
+    """
+    body = MLSMessage.decode(commit).body
+    content = body.content.content if isinstance(body, PublicMessage) else None
+    if not isinstance(body, PublicMessage) or not isinstance(content, Commit):
+        raise InvalidError("V034", "a message that is no public Commit")
+    sender = body.content.sender
+    if content.path is None or sender.leaf_index is None:
+        return None
+    return int(sender.leaf_index), content.path.leaf_node
+
+
 def welcome_references(welcome: bytes) -> tuple[bytes, ...]:
     """The KeyPackageRefs a Welcome is for. Raises MalformedError; InvalidError when it is another message."""
     return tuple(each.new_member for each in decode_welcome(welcome).secrets)

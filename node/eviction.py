@@ -145,7 +145,7 @@ class Eviction:
     def take(self, evidence: Evidence, source: PeerId) -> None:
         """Check evidence that a peer, or we ourselves, found; what is news is kept, told to the user, and passed on.
 
-        What is false is held against `source`.
+        What is false is held against `source`. What we find against somebody who has gone is for our user alone.
         """
         turn = self.turn
         if self._refused.get(source, 0) >= REFUSED_MAX:
@@ -155,7 +155,8 @@ class Eviction:
             if self.book.holds(claimed, evidence.first.instance) or not self.book.has_room(claimed):
                 return  # before any signature
             peer = accused(turn.public, evidence)
-            if leaf_of_peer(turn.public, peer) is None:
+            is_member = leaf_of_peer(turn.public, peer) is not None
+            if not is_member and source != self.context.identity.peer_id:
                 raise RuleError("evidence against somebody who is no member")
         except (RuleError, MlsError, BindingError) as error:
             self._refused[source] = self._refused.get(source, 0) + 1
@@ -164,7 +165,7 @@ class Eviction:
         if not self._keep(peer, evidence):
             return
         seated = turn.epoch.voting.committee.voter_of_leaf(turn.own_leaf) is not None
-        if seated or source == self.context.identity.peer_id:
+        if is_member and (seated or source == self.context.identity.peer_id):
             self._tell(None, evidence)
         self.begin(turn)
 

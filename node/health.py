@@ -62,7 +62,7 @@ def diagnose(now: Condition) -> Diagnosis:
         return Diagnosis(
             "frozen",
             "contradicting certificates were seen: more voters lie than the group tolerates; nobody joins or leaves "
-            "any more, messages still flow",
+            f"any more, messages still flow{_named(now.proven)}",
             "go on in a successor: group rescue; `conclave log verify` tells what was seen",
         )
     if now.is_dead:
@@ -110,6 +110,10 @@ def diagnose(now: Condition) -> Diagnosis:
         text = f"{answered(heard, now)}; {listed(now.proven)} signed votes that contradict each other"
         return Diagnosis("ok", text, f"remove {listed(now.proven)}, if the voters do not do so by themselves")
     return Diagnosis("ok", answered(heard, now))
+
+
+def _named(proven: Sequence[str]) -> str:
+    return f"; {listed(proven)} signed votes that contradict each other" if proven else ""
 
 
 def abstaining(now: Condition) -> Diagnosis:

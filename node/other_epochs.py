@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from mls import ed25519_verify
+from node.culprits import contradictions
 from node.holding import FROZEN
 from node.ordering_records import put_record, stored_decision
 from node.parking import Parking
@@ -52,7 +53,12 @@ class OtherEpochs:
         agreement, holding = self._agreement, self._agreement.holding
         known = stored_decision(agreement.context.store, holding.group_id, decision.epoch)
         fork = None if known is None else find_fork(known, decision, ed25519_verify)
-        if fork is None or agreement.is_frozen:
+        if fork is None:
+            return
+        own_key, finder = agreement.vote_key.public, agreement.context.identity.peer_id
+        for evidence in contradictions(agreement.context.store, agreement.public, fork, own_key):
+            agreement.eviction.take(evidence, finder)
+        if agreement.is_frozen:
             return
         freeze = Freeze(FreezeReason.TWO_DECISIONS, (fork.first, fork.second), None)
         with agreement.context.store.transaction() as transaction:
