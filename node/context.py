@@ -60,6 +60,7 @@ class NodeContext:
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
     looked_s: float = float("-inf")  # when it was last seen that this process runs
     up_to_date: set[bytes] = field(default_factory=set)  # groups in which this process may seal (`node.caution`)
+    refused_groups: dict[bytes, str] = field(default_factory=dict)  # on the disk, not opened by this version, and why
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated

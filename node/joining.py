@@ -39,10 +39,10 @@ from node.feed import GROUP, NoticeBody
 from node.holding import OK, UNCONFIRMED, Extra, Holding, with_key
 from node.judgement import CANDIDATE_LABEL
 from node.peer_messages import WelcomeDelivery
+from node.rule_versions import check_rules
 from node.sealing import gossip_key
 from node.store_rows import FeedRow, GuardRow
 from ordering import (
-    RULES_VERSION,
     Anchor,
     Decision,
     JoinProof,
@@ -165,10 +165,7 @@ def check_proof(proof: JoinProof, group: Group) -> Anchor:
     check_seating(proof, public)
     check_known(proof, public)
     voting = voting_of(public)
-    if voting.policy.rules != RULES_VERSION:
-        raise WelcomeRefusedError(
-            f"the group is on ordering rules {voting.policy.rules}; this node runs {RULES_VERSION}"
-        )
+    check_rules(public)
     if anchor.descriptor != voting.committee.descriptor:
         raise WelcomeRefusedError("join proof: the bundle announces another committee than our tree elects")
     return anchor

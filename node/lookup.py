@@ -37,6 +37,9 @@ class Lookup:
         if row.removed:
             raise not_member()
         session = self.session(row)
+        refusal = self._context.refused_groups.get(row.group_id)
+        if session is None and refusal is not None:
+            raise ApiError(ErrorCode.UNSUPPORTED, refusal, "what was received can still be read")
         if session is None:
             raise ApiError(ErrorCode.BUSY, "the group is being opened from the store", "try again in a moment")
         return session

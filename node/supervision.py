@@ -13,7 +13,9 @@ from node.holding import Holding
 from node.logs import logger, short
 from node.peer_id import PeerId
 from node.peer_messages import group_tag
+from node.rule_versions import OtherRulesError, check_rules
 from node.session import Session
+from node.store_rows import GroupRow
 from node.transport import RefusedError
 
 RESTART_MIN_S: Final = 0.5
@@ -59,13 +61,16 @@ class Supervisor:
                     return
                 began_s = self._context.now_s()
                 try:
-                    session = Session(
-                        self._context, Holding.load(self._context.store, row, group_config(self._context.config))
-                    )
+                    session = self._opened(row)
                     self.sessions[group_id] = session
                     task_status.started()
                     task_status = trio.TASK_STATUS_IGNORED
                     await session.run()
+                    return
+                except OtherRulesError as error:
+                    log.error("group not opened", group=short(group_id), reason=str(error))
+                    self._context.refused_groups[group_id] = str(error)
+                    task_status.started()
                     return
                 except Exception:
                     # The supervisor's whole purpose: whatever a group's task dies of, it is logged and restarted.
@@ -76,6 +81,13 @@ class Supervisor:
                     pause_s = RESTART_MIN_S
                 await trio.sleep(pause_s)
                 pause_s = min(RESTART_MAX_S, 2 * pause_s)
+
+    def _opened(self, row: GroupRow) -> Session:
+        """A group as the disk has it. What it was then is kept by nobody else: its secrets leave the memory with it."""
+        holding = Holding.load(self._context.store, row, group_config(self._context.config))
+        if holding.public is not None:
+            check_rules(holding.public)
+        return Session(self._context, holding)
 
     def of_tag(self, tag: bytes) -> Session | None:
         """The group that a frame is about."""

@@ -165,6 +165,12 @@ def members(context: NodeContext, session: Session, names: Names) -> Iterable[sc
 
 def diagnosis(context: NodeContext, row: GroupRow, session: Session | None, silent: tuple[PeerId, ...]) -> Diagnosis:
     """The group's health."""
+    if session is None and (refusal := context.refused_groups.get(row.group_id)) is not None:
+        return Diagnosis(
+            "other_rules",
+            f"{refusal}: it takes no part; what was received can still be read",
+            "run the version of conclave that the group's members run, or found the group anew with this one",
+        )
     if session is None and not row.removed:
         return Diagnosis("catching_up", "the group is being opened from the store", "its log says why if this stays")
     names = Names.of(context)

@@ -23,8 +23,11 @@ from ordering.limits import (
 )
 from ordering.wire import Epoch, LeafIndex, VoteKey, VoteSignature, Wire, digest, framed
 
-RULES_VERSION: Final = 1
-"""The version of R1-R15 and of the election this node runs; a group on other rules is refused by name."""
+RULES_VERSION: Final = 2
+"""The version of R1-R16, the election and hard validity that this node runs; a group on others is refused by name.
+
+Raised whenever one of them changes: nodes that judge a commit differently would fork the group.
+"""
 
 Identity = Annotated[bytes, Meta(max_length=IDENTITY_SIZE_MAX)]
 

@@ -34,6 +34,7 @@ Health = Literal[
     "frozen",  # contradicting certificates: membership never changes again here
     "fragmented",  # a member of this epoch holds other secrets than we do
     "needs_rejoin",  # nobody keeps what leads from here to where the group is
+    "other_rules",  # the group is on ordering rules that this version does not run
     "rescuing",  # a successor was founded or endorsed here; it is not recognised yet
     "superseded",  # it has gone on as another group: what was said can be read
     "removed",  # no longer a member: what was received can be read

@@ -117,7 +117,7 @@ async def test_the_rest_of_the_context_is_nobodys(tmp_path: Path, autojump_clock
         with pytest.raises(RuleError, match="changes nothing"):
             judged(a, context_with(public, policy))
         with pytest.raises(RuleError, match="version of the ordering rules"):
-            judged(a, context_with(public, Policy(rules=2, delta_ms=200)))
+            judged(a, context_with(public, Policy(rules=1, delta_ms=200)))
 
 
 async def test_a_policy_under_which_nobody_votes(tmp_path: Path, autojump_clock: MockClock) -> None:

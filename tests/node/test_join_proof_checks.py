@@ -14,6 +14,7 @@ from node.building import build_for_intents
 from node.electorate import RuleError
 from node.joining import check_known, check_proof, check_seating
 from node.planning import Plan
+from node.rule_versions import check_rules
 from ordering import Certificate, Decision, JoinProof, Policy, VoteKind, instance_id, vote_bytes
 from tests.node.chain_world import Chance
 from tests.node.test_joining import (
@@ -89,10 +90,10 @@ def other_announcement() -> Forged:
 
 def other_rules() -> Forged:
     """A group whose ordering this node does not know."""
-    made, bundle = Circle(Person("ada"), Policy(rules=2)), newcomer()
+    made, bundle = Circle(Person("ada"), Policy(rules=1)), newcomer()
     ada = made.members[0]
     assert ada.group is not None
-    descriptor = replace_rules(descriptor_of(made.keys()), 2)
+    descriptor = replace_rules(descriptor_of(made.keys()), 1)
     instance = instance_id(GROUP_ID, 0, descriptor, made.prev)
     built = build_for_intents(ada.group, instance, Plan((add(bundle.key_package),)), ada.vote_key, ada.random, NOW)
     vote = ed25519_sign(ada.vote_key, vote_bytes(instance, VoteKind.FINALIZE, 0, 0, built.id))
@@ -125,7 +126,7 @@ FORGERIES = (
     Forgery("(5) a committee of one's own", "check_seating", own_committee),
     Forgery("(6) a committee of strangers", "check_known", strangers),
     Forgery("another committee announced", "announces another committee", other_announcement),
-    Forgery("other rules", "ordering rules", other_rules),
+    Forgery("other rules", "check_rules", other_rules),
     Forgery("a tree that breaks rules", "check_tree", shared_vote_key),
 )
 
@@ -150,5 +151,6 @@ def test_every_check_is_taken_out() -> None:
     """Whoever adds a check adds its forgery; those of `check_join_proof` are taken out in the ordering's tests."""
     with open(node.joining.__file__) as file:
         body = file.read().partition("def check_proof")[2].partition("\ndef ")[0]
-    calls = sum(body.count(f"    {name}(") for name in ("check_tree", check_seating.__name__, check_known.__name__))
+    called = ("check_tree", check_seating.__name__, check_known.__name__, check_rules.__name__)
+    calls = sum(body.count(f"    {name}(") for name in called)
     assert body.count("raise WelcomeRefusedError") + calls == len(FORGERIES)

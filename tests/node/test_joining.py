@@ -344,9 +344,9 @@ async def test_a_group_on_other_rules_is_not_entered(tmp_path: Path, autojump_cl
     """Its task could never start: better to say so to who adds us."""
     async with open_world(tmp_path) as world:
         dan = await world.member("dan")
-        circle = Circle(Person("ada"), Policy(rules=2))
+        circle = Circle(Person("ada"), Policy(rules=1))
         keys = circle.keys()
-        descriptor = replace_rules(descriptor_of(keys), 2)
+        descriptor = replace_rules(descriptor_of(keys), 1)
         instance = instance_id(GROUP_ID, 0, descriptor, circle.prev)
         ada = circle.members[0]
         assert ada.group is not None
@@ -356,7 +356,7 @@ async def test_a_group_on_other_rules_is_not_entered(tmp_path: Path, autojump_cl
         certificate = Certificate(instance, VoteKind.FINALIZE, 0, built.id, ((0, vote),))
         decision = Decision(GROUP_ID, 0, circle.prev, descriptor, certificate)
 
-        refused(dan.node.context, circle.proof(built, decision), "rules 2; this node runs 1")
+        refused(dan.node.context, circle.proof(built, decision), "rules 1; this node runs 2")
 
 
 async def test_a_welcome_never_replaces_a_group_we_are_in(tmp_path: Path, autojump_clock: MockClock) -> None:
