@@ -6,7 +6,6 @@ say so in the same transaction, before the endorsement leaves.
 """
 
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -21,9 +20,9 @@ from node.feed import NoticeBody
 from node.holding import FROZEN, RESCUING, SUPERSEDED, Holding
 from node.logs import logger, short
 from node.names import Names
-from node.outward import Ask, Outward
+from node.outward import Outward
 from node.peer_id import PeerId
-from node.peer_messages import NAME_SIZE_MAX, RESCUE_PROTOCOL, group_tag
+from node.peer_messages import NAME_SIZE_MAX, group_tag
 from node.rescue import (
     OFFERS_MAX,
     SMALL_GROUP_MAX,
@@ -42,13 +41,12 @@ from node.rescue import (
     record_key,
     supporters,
 )
+from node.rescue_telling import RescueTelling
 from node.store_rows import FeedRow, GuardRow
 from node.store_writes import Transaction
 from node.succession import enter_successor, found_successor, members_of, put_founded
 from ordering import EPOCH_MAX, Guard, OrderingError
 
-PERIOD_S: Final = 5.0
-"""Between two offers to a member that has not answered with an endorsement."""
 WAITS_TEXT: Final = "{} has founded a successor of this group ({}): to move over: group rescue GROUP --follow {}"
 REFUSED: Final = (RuleError, MlsError, OrderingError)
 
@@ -61,11 +59,9 @@ class Rescuing:
     def __init__(self, agreement: Agreement, outward: deque[Outward]) -> None:
         self.agreement = agreement
         self.context = agreement.context
-        self.outward = outward
         self._group_id = agreement.holding.group_id
         self._tag = group_tag(self._group_id)
-        self._next_s = float("-inf")
-        self._told: set[PeerId] = set()  # who knows of the recognition
+        self.telling = RescueTelling(self, outward, self._tag)
         self.record = read_record(self.context.store.meta(record_key(self._group_id)))
 
     # --- what it is ---
@@ -175,7 +171,9 @@ class Rescuing:
             self.withdraw()
         self._endorse_offer(offer)
         assert self.record.endorsed is not None
-        self._ask(founder, RescueRequest(self._tag, endorsement=self.record.endorsed), self._heard_founder)
+        self.telling.ask(
+            founder, RescueRequest(self._tag, endorsement=self.record.endorsed), self.telling.heard_founder
+        )
 
     def withdraw(self) -> None:
         """Take our endorsement back. The signature is out: its founder, if honest, does not count it any more."""
@@ -183,7 +181,7 @@ class Rescuing:
         given = self.record.endorsed
         if given is None:
             raise ApiError(ErrorCode.ALREADY_SO, "nothing is endorsed here")
-        founder = self._founder_of(given.successor)
+        founder = self.founder_of(given.successor)
         offers = self.record.offers
         if self.record.founded is not None and given.successor == self.record.founded.offer.successor:
             founder = None
@@ -192,7 +190,7 @@ class Rescuing:
         )
         self._write(after, "the endorsement of a successor was withdrawn; this node votes no more in this group")
         if founder is not None:
-            self._ask(founder, RescueRequest(self._tag, withdrawn=given), None)
+            self.telling.ask(founder, RescueRequest(self._tag, withdrawn=given), None)
 
     def _must_be_able(self) -> None:
         holding = self.agreement.holding
@@ -254,8 +252,7 @@ class Rescuing:
     def _take_endorsement(self, peer: PeerId, given: Endorsement) -> RescueReply:
         """For the successor founded here."""
         if self.record.recognised is not None:
-            self._told.discard(peer)
-            self._next_s = float("-inf")
+            self.telling.at_once(peer)
             return RescueReply()
         self._count(given)
         return RescueReply()
@@ -392,7 +389,7 @@ class Rescuing:
     def _moved(self, after: Record, old: Holding, successor: Holding) -> None:
         self.record = after
         self.agreement.silence(old, self.agreement.instance.guard)
-        self._next_s = float("-inf")
+        self.telling.at_once()
         self.context.store.checkpoint()
         self.context.feed.grew()
         self.context.start_group(successor.group_id)
@@ -408,46 +405,8 @@ class Rescuing:
             transaction.append_feed(notice_row(self.agreement.holding, feed.GROUP, text, self.context.now_ms()))
         self.context.feed.grew()
 
-    def _founder_of(self, successor: bytes) -> PeerId | None:
-        for offer in self.record.offers:
-            if offer.successor == successor:
-                leaf = self.agreement.public.leaf(offer.endorsement.leaf)
-                return None if leaf is None else self.agreement.peer_of_member(leaf.credential.identity)
-        return None
-
-    # --- telling others ---
-
-    def pursue(self, *, at_once: bool = False) -> None:
-        """Offer to those who have not endorsed, or bring the recognition to those who do not know of it."""
-        now_s = self.context.now_s()
-        if now_s < self._next_s and not at_once:
-            return
-        self._next_s = now_s + PERIOD_S
-        connected = self.context.transport.peers()
-        if self.record.recognised is not None:
-            request = RescueRequest(self._tag, recognition=self.record.recognised)
-            for peer in self.agreement.roster.others:
-                if peer in connected and peer not in self._told:
-                    self._ask(peer, request, self._told_recognition)
-        elif self.record.founded is not None:
-            founded = self.record.founded
-            leaves = {each.leaf for each in founded.collected}
-            for peer in founded.offer.members:
-                if peer in connected and self.agreement.roster.leaf_of(peer) not in leaves:
-                    self._ask(peer, RescueRequest(self._tag, offer=founded.offer), self._heard_member)
-        elif self.record.endorsed is not None:
-            founder = self._founder_of(self.record.endorsed.successor)
-            if founder in connected:
-                self._ask(founder, RescueRequest(self._tag, endorsement=self.record.endorsed), self._heard_founder)
-
-    def _ask(self, peer: PeerId, request: RescueRequest, then: Callable[[PeerId, RescueReply], None] | None) -> None:
-        def answered(by: PeerId, reply: bytes | None) -> None:
-            if reply is not None and then is not None and not self.agreement.is_over:
-                then(by, RescueReply.decode(reply))
-
-        self.outward.append(Ask((peer,), RESCUE_PROTOCOL, request.encode(), answered))
-
-    def _heard_member(self, peer: PeerId, reply: RescueReply) -> None:
+    def heard_member(self, peer: PeerId, reply: RescueReply) -> None:
+        """A member has endorsed our successor, or another, or says why not."""
         founded = self.record.founded
         if founded is None:
             return
@@ -459,10 +418,10 @@ class Rescuing:
             text = f"{who} has endorsed another successor, {reply.rival.hex()[:8]}"
             self._write(replace(self.record, founded=replace(founded, rivals=rivals)), text)
 
-    def _heard_founder(self, peer: PeerId, reply: RescueReply) -> None:
-        if reply.text:
-            log.info("endorsement not taken", group=short(self._group_id), peer=peer, reason=reply.text)
-
-    def _told_recognition(self, peer: PeerId, reply: RescueReply) -> None:
-        if not reply.text:
-            self._told.add(peer)
+    def founder_of(self, successor: bytes) -> PeerId | None:
+        """Who offers a successor, as far as it is known here."""
+        for offer in self.record.offers:
+            if offer.successor == successor:
+                leaf = self.agreement.public.leaf(offer.endorsement.leaf)
+                return None if leaf is None else self.agreement.peer_of_member(leaf.credential.identity)
+        return None

@@ -225,7 +225,7 @@ class Session:
                     self.conversation.compare_with(peer)
                     self.caution.pursue()
                     self.agreement.pursuit.tell(peer)
-                    self.rescuing.pursue(at_once=True)
+                    self.rescuing.telling.pursue(at_once=True)
                     self.introducing.introduce((peer,))
                     self.agreement.eviction.connected(peer)
                     if self.holding.unconfirmed:
@@ -277,7 +277,7 @@ class Session:
             self.agreement.reconsider()
             self.wishes.keep_bench(now)
             self.caution.pursue()
-            self.rescuing.pursue()
+            self.rescuing.telling.pursue()
             connected = self.context.connected(self.agreement.roster.others)
             if connected and not self.catching_up.is_behind:  # in turn; each epoch is drained by itself when we lag
                 self._sync_turn += 1
