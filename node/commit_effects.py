@@ -39,6 +39,9 @@ def is_done_by(effects: Effects, kind: str, body: bytes, author: int) -> bool:
         match kind:
             case "add":
                 return AddBody.decode(body).peer in effects.added
+            case "readd":
+                peer = AddBody.decode(body).peer
+                return peer in effects.added and peer in effects.removed
             case "remove":
                 return RemoveBody.decode(body).peer in effects.removed
             case "leave":

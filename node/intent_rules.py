@@ -33,6 +33,7 @@ from node.intents import (
     AddBody,
     RemoveBody,
 )
+from node.peer_id import PeerId
 from node.policies import BenchBody, PolicyBody, amended, check_wish, is_wanted
 
 KEY_PACKAGES_READ_MAX: Final = 1024
@@ -86,6 +87,7 @@ def _readd(draft: Draft, data: bytes, author: int) -> Take | Fate:
         raise RuleError("a member cannot commit its own removal")
     if peer_of(draft.group.public, package.leaf_node) != body.peer:
         raise RuleError("the key package that this peer gave is another peer's")
+    _check_pins(draft, body.peer, author)
     return Take((remove(leaf_index), add(package)), touches=(body.peer,))
 
 
@@ -98,12 +100,17 @@ def _remove(draft: Draft, data: bytes, author: int) -> Take | Fate:
         raise RuleError("a member cannot commit its own removal")
     if draft.amends:
         return Fate.WAITS  # together they would not go first
-    pins = frozenset(policy_of(draft.group.public.extensions).pins)
-    if peer.encode() in pins and not draft.are_pinned(pins, author):  # carrying a wish along lends it no right
-        raise RuleError("only a pinned member may remove a pinned one")
+    _check_pins(draft, peer, author)
     if draft.gone and not draft.can_lose(leaf_index):
         return Fate.WAITS
     return Take((remove(leaf_index),), touches=(peer,))
+
+
+def _check_pins(draft: Draft, peer: PeerId, author: int) -> None:
+    """Author and committer both have to have the right to remove: carrying a wish along lends it none."""
+    pins = frozenset(policy_of(draft.group.public.extensions).pins)
+    if peer.encode() in pins and not draft.are_pinned(pins, author):
+        raise RuleError("only a pinned member may remove a pinned one")
 
 
 def _leave(draft: Draft, data: bytes, author: int) -> Take | Fate:
@@ -171,7 +178,7 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     ADD: Kind(_add, is_shared=True),
-    READD: Kind(_readd),
+    READD: Kind(_readd, is_shared=True),
     REMOVE: Kind(_remove, is_shared=True, is_urgent=True),
     LEAVE: Kind(_leave, is_shared=True),
     UPDATE: Kind(_update),

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 from mls import Group, ProposalType, self_remove
 from node import draft
 from node.folding import Wanted
-from node.intents import ADD, DONE, LEAVE, OPEN, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
+from node.intents import ADD, DONE, LEAVE, OPEN, POLICY, READD, REMOVE, UPDATE, AddBody, RemoveBody
 from node.planning import Plan, plan
 from node.policies import PolicyBody
 from node.store_rows import IntentRow
@@ -71,6 +71,13 @@ async def test_what_one_commit_carries(
         assert not carried.is_urgent
         assert {each.proposal_type for each in carried.proposals} == {ProposalType.ADD, ProposalType.REMOVE}
 
+        # who is to be added anew goes and comes in one commit, by whoever makes it but itself
+        anew = AddBody(cyn.peer_id, await bob.node.key_package_of(cyn.peer_id, SUITE)).encode()
+        carried = planned(ada, others=(wanted(leaf["bob"], READD, anew),))
+        assert [each.proposal_type for each in carried.proposals] == [ProposalType.REMOVE, ProposalType.ADD]
+        assert planned(cyn, others=(wanted(leaf["bob"], READD, anew),)).is_empty
+        assert planned(ada, row(READD, anew), others=carried.folded).folded == ()
+
         # what others cannot have of us is left out: our removal, what is theirs to do, what nobody knows or can read
         for kind, wish in (
             (REMOVE, RemoveBody(ada.peer_id).encode()),
@@ -109,7 +116,9 @@ async def test_a_wish_carried_along_gains_no_right(tmp_path: Path, autojump_cloc
         leaf = {m.name: group_of(m).own_leaf for m in (ada, bob, cyn)}
         removal, policy = RemoveBody(bob.peer_id).encode(), PolicyBody(delta_ms=300).encode()
 
-        for kind, body in ((REMOVE, removal), (POLICY, policy)):
+        anew = AddBody(bob.peer_id, await ada.node.key_package_of(bob.peer_id, SUITE)).encode()
+
+        for kind, body in ((REMOVE, removal), (READD, anew), (POLICY, policy)):
             assert not planned(ada, row(kind, body)).is_empty
             assert planned(ada, others=(wanted(leaf["cyn"], kind, body),)).is_empty
             assert planned(cyn, others=(wanted(leaf["ada"], kind, body),)).is_empty
