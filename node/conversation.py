@@ -13,7 +13,6 @@ from mls import FutureEpochError, MlsError, UnopenableError, sha256
 from node import feed
 from node.adoption import notice_row
 from node.agreement import Agreement
-from node.api.errors import ApiError, ErrorCode
 from node.draining import Drained, Draining, Patience, decodes_as
 from node.feed import MessageBody, Note
 from node.holding import Holding
@@ -70,7 +69,10 @@ class Conversation:
         return self._send(Note(self.context.now_ms(), text), ())
 
     def keep(self, text: str) -> FeedRow:
-        """Make durable what may not be sealed yet (`node.caution`); the row is in no feed before it is sent."""
+        """Make durable what cannot be sealed yet (after a start, see `node.caution`; while we are cut off).
+
+        The row is in no feed before it is sent.
+        """
         holding, now_ms = self.agreement.holding, self.context.now_ms()
         note = Note(now_ms, text).encode()
         with self.context.store.transaction() as transaction:
@@ -94,12 +96,7 @@ class Conversation:
     def _send(self, note: Note, drafts: tuple[int, ...]) -> FeedRow:
         agreement, context = self.agreement, self.context
         holding, now_ms = agreement.holding, context.now_ms()
-        if holding.is_cut_off:
-            raise ApiError(
-                ErrorCode.BUSY,
-                "this node could not open the last change of the group and has no key to speak with",
-                "it comes back by itself: try again in a moment",
-            )
+        assert not holding.is_cut_off, "there is no key to speak with; the session keeps it as a draft"
         group = agreement.group.skipping(self.skip_generations, now_ms // 1000)
         successor, message = group.seal(note.encode(), context.random)
         message_id = sha256(message)

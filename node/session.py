@@ -43,6 +43,8 @@ SYNC_EPOCHS_MAX: Final = 8  # and no more epochs than this: many before a messag
 INTENT_ID_SIZE: Final = 16
 CAUTION_WAIT_S: Final = 2.0  # for a member to compare with, before a message is kept unsealed
 DRAFTS_MAX: Final = 100
+LONELY_WAITS: Final = "since this node was started it has met no other member"
+CUT_OFF_WAITS: Final = "this node could not open the last change of the group, and has no key to speak with"
 
 T = TypeVar("T")
 log = logger("session")
@@ -60,6 +62,7 @@ class Session:
         self._epochs_not_compared = 0
         self._sync_turn = self._chance.randrange(1 << 16)
         self._new_epoch = True
+        self._was_cut_off = holding.is_cut_off
         self.agreement = Agreement(context, holding)
         self.agreement.on_epoch = self._note_epoch
         self.outward: deque[Outward] = self.agreement.outward
@@ -147,15 +150,21 @@ class Session:
         self._must_be_member()
         if self.holding.health == SUPERSEDED:
             raise ApiError(ErrorCode.REFUSED, self.rescuing.describe(), "say it there")
-        if self.caution.is_over:
+        if self._may_seal:
             return self.conversation.send(text)
         if len(self.conversation.drafts) >= DRAFTS_MAX:
+            is_cut_off = self.holding.is_cut_off
             raise ApiError(
                 ErrorCode.BUSY,
-                f"{DRAFTS_MAX} messages wait already: since this node was started it has met no other member",
-                "they leave as soon as a member is connected",
+                f"{DRAFTS_MAX} messages wait already: {CUT_OFF_WAITS if is_cut_off else LONELY_WAITS}",
+                f"they leave as soon as {'it is back' if is_cut_off else 'a member is connected'}",
             )
         return self.conversation.keep(text)
+
+    @property
+    def _may_seal(self) -> bool:
+        """Whether a message can leave now; else it is kept, unsealed and durable, until it can."""
+        return self.caution.is_over and not self.holding.is_cut_off
 
     def _must_be_member(self) -> None:
         if self.agreement.is_over:
@@ -181,7 +190,7 @@ class Session:
             self._nursery_or_none = nursery
             self.context.transport.subscribe(topic_of(self.group_id))
             self.conversation.resume()
-            if self.caution.is_over and not self.holding.is_cut_off:
+            if self._may_seal:
                 self.conversation.send_drafts()  # an earlier task of this process may have died on the way
             self.conversation.open_parked()
             self.agreement.pursue_intents()
@@ -299,6 +308,9 @@ class Session:
                 self.catching_up.entered()
                 self.conversation.open_parked()
                 self.caution.pursue()
+                if self._was_cut_off and self._may_seal:
+                    self.conversation.send_drafts()
+                self._was_cut_off = self.holding.is_cut_off
                 self.wishes.opt_in()
                 self.deliveries.start(self._nursery)
                 self.introducing.entered()

@@ -344,7 +344,8 @@ class RescueResult(Reply, frozen=True, kw_only=True):
 
 
 class SendResult(Reply, frozen=True, kw_only=True):
-    """The message is durable and on its way; or, right after a start, durable and waiting for a member to be met."""
+    """The message is durable and on its way; or durable and waiting: for a member to be met after a start, or for the
+    way back of a node that is cut off."""
 
     message_id: str  # empty while it waits
     seq: int  # 0 while it waits

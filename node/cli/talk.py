@@ -36,7 +36,9 @@ def send(group: str, text: tuple[str, ...]) -> None:
         print_json(sent)
         return
     if sent.is_waiting:
-        click.echo("kept: it is sent as soon as another member has been met since this node was started")
+        click.echo(
+            "kept: it is sent as soon as this node has met another member since its start, or is back in the group"
+        )
         return
     click.echo(f"sent in epoch {sent.epoch} as {short(sent.message_id)}")
 
