@@ -3,10 +3,15 @@
 from typing import Final
 
 from node.agreement import Agreement
+from node.logs import logger, short
 from node.retention import prune
 
 CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
+AGAIN_MIN_S: Final = 1.0  # after an offline reader was in the way; doubled each time
+AGAIN_MAX_S: Final = 60.0
 PRUNE_PERIOD_S: Final = 60.0  # between two looks for what is past its time
+
+log = logger("cleaning")
 
 
 class Cleaning:
@@ -18,6 +23,7 @@ class Cleaning:
         self.due_at_s = float("-inf")
         self._pruned_s = float("-inf")
         self._entered_s = float("-inf")  # when an epoch last ended, and its secrets left the tables
+        self._again_s = AGAIN_MIN_S
 
     def entered(self) -> None:
         """An epoch has ended: its secrets are to leave the disk."""
@@ -28,11 +34,18 @@ class Cleaning:
         """Forget ciphertexts past their time, and truncate the write-ahead log: old secrets leave the disk.
 
         All groups share the log, so whichever of them cleans first has cleaned for what the others forgot before.
+        What could not be truncated is tried again, later and later.
         """
-        now = self.context.now_s()
+        now, context = self.context.now_s(), self.context
         self.due_at_s = float("inf")
         if now - self._pruned_s >= PRUNE_PERIOD_S:
             self._pruned_s = now
             self.agreement.holding = prune(self.context, self.agreement.holding)
-        if self.context.cleaned_s <= self._entered_s and self.context.store.checkpoint():
-            self.context.cleaned_s = now
+        if context.cleaned_s > self._entered_s and context.unclean_since_s is None:
+            return
+        if context.clean():
+            self._again_s = AGAIN_MIN_S
+        else:
+            log.warning("deleted secrets are still on the disk", group=short(self.agreement.holding.group_id))
+            self.due_at_s = now + self._again_s
+            self._again_s = min(AGAIN_MAX_S, 2 * self._again_s)

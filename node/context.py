@@ -64,6 +64,7 @@ class NodeContext:
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated
+    unclean_since_s: float | None = None  # since when it should have been, and could not be
 
     @staticmethod
     def now_s() -> float:
@@ -74,6 +75,18 @@ class NodeContext:
     def now_ms() -> int:
         """Unix milliseconds, for people and for rows."""
         return time.time_ns() // 1_000_000
+
+    def clean(self) -> bool:
+        """Truncate the write-ahead log, so that what was deleted leaves the disk; whether nobody was in the way.
+
+        Whoever deletes a secret calls it. All groups share the log, and each tries again later what failed here.
+        """
+        if self.store.checkpoint():
+            self.cleaned_s, self.unclean_since_s = self.now_s(), None
+            return True
+        if self.unclean_since_s is None:
+            self.unclean_since_s = self.now_s()
+        return False
 
     def listen(self) -> None:
         """Called again and again while the node runs: after a gap it was stopped, and heard nobody meanwhile."""

@@ -222,7 +222,7 @@ def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None
         transaction.append_feed(
             FeedRow(holding.group_id, GROUP, holding.epoch, None, None, NoticeBody(text).encode(), context.now_ms())
         )
-    context.store.checkpoint()
+    context.clean()
     context.feed.grew()
 
 

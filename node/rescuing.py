@@ -390,7 +390,7 @@ class Rescuing:
         self.record = after
         self.agreement.silence(old, self.agreement.instance.guard)
         self.telling.at_once()
-        self.context.store.checkpoint()
+        self.context.clean()
         self.context.feed.grew()
         self.context.start_group(successor.group_id)
 

@@ -41,7 +41,7 @@ class NodeService:
 
     async def status(self, request: schema.Nothing) -> schema.NodeStatus:  # noqa: ARG002
         """The daemon at one glance."""
-        config = self._context.config
+        config, since_s = self._context.config, self._context.unclean_since_s
         return schema.NodeStatus(
             version=VERSION,
             pid=os.getpid(),
@@ -51,6 +51,7 @@ class NodeService:
             always_on=config.node.always_on,
             peers=self._peers(),
             groups=self._groups(),
+            unclean_s=None if since_s is None else self._context.now_s() - since_s,
         )
 
     async def identity(self, request: schema.Nothing) -> schema.Identity:  # noqa: ARG002

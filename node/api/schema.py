@@ -256,6 +256,7 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     always_on: bool  # opts in as a voter by itself
     peers: tuple[PeerInfo, ...]
     groups: tuple[GroupSummary, ...]
+    unclean_s: float | None = None  # for how long deleted secrets have waited to leave the disk, a reader in the way
 
 
 class Member(Reply, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 GROUP_COLUMNS = ("GROUP", "ID", "EPOCH", "MEMBERS", "VOTERS", "UNREAD", "HEALTH")
 
+UNCLEAN = "for {} another process reading the store has kept deleted keys from leaving it"
+
 
 @click.command()
 @common
@@ -33,6 +35,7 @@ def status() -> None:
             ("folder", now.data_dir),
             ("voter", "opts in by itself (always on)" if now.always_on else "only when told to"),
             ("peers", f"{len(now.peers)} connected"),
+            *(() if now.unclean_s is None else (("disk", UNCLEAN.format(lasting(now.unclean_s))),)),
         ]
     )
     print_groups(now.groups)

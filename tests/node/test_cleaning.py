@@ -1,0 +1,46 @@
+"""Deleted secrets leave the disk, if not at once then as soon as nobody is in the way; and until then it is shown."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from node.api import schema
+from node.cleaning import AGAIN_MAX_S, AGAIN_MIN_S
+from node.intents import DONE
+from node.service import NodeService
+from node.store import Store
+from tests.node.world import open_world
+
+
+async def test_what_could_not_be_truncated_is_tried_again(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An offline reader holds the log: later and later, without a new epoch, until it is gone."""
+    async with open_world(tmp_path) as world:
+        (ada,) = await world.group_of("ada", committee=1)
+        service, truncate = NodeService(ada.node), Store.checkpoint
+        await trio.sleep(1)
+        assert (await service.status(schema.Nothing())).unclean_s is None
+        tried_s: list[float] = []
+
+        def in_the_way(store: Store) -> bool:
+            tried_s.append(trio.current_time())
+            return False
+
+        monkeypatch.setattr(Store, "checkpoint", in_the_way)
+        assert (await ada.update()).state == DONE
+        await trio.sleep(10 * AGAIN_MAX_S)
+
+        pauses = [later - sooner for sooner, later in itertools.pairwise(tried_s)]
+        assert pauses[:3] == pytest.approx([AGAIN_MIN_S, 2 * AGAIN_MIN_S, 4 * AGAIN_MIN_S], abs=0.1)
+        assert pauses[-1] == pytest.approx(AGAIN_MAX_S, abs=0.1)
+        unclean_s = (await service.status(schema.Nothing())).unclean_s
+        assert unclean_s is not None
+        assert unclean_s > 9 * AGAIN_MAX_S
+
+        monkeypatch.setattr(Store, "checkpoint", truncate)
+        await trio.sleep(AGAIN_MAX_S + 1)
+        assert (await service.status(schema.Nothing())).unclean_s is None
