@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from ordering import timing
@@ -45,7 +46,7 @@ def wake(work: Work) -> bool:
 
 
 def fetch_missing(work: Work) -> bool:
-    """Ask for every bundle that is named and not here: once per Status period each, until it comes (R15)."""
+    """Ask for every bundle that is named and not here: once per Status period and view each, until it comes (R15)."""
     state = work.state
     if state.handed:
         return False
@@ -102,7 +103,8 @@ def _fetch(state: InstanceState, id: BundleId) -> Fetch:
     """Whom to ask: voters that offered it, or cast a vote that wants it in hand; then members that offered it.
 
     The certificates that name it are looked at too, not the tally alone, which a restart empties: among those who
-    signed one is an honest holder, while what we happen to have heard since may all be by liars that withhold it.
+    signed one is an honest holder, while what we happen to have heard since may all be by liars that withhold it. Who
+    was heard last comes first: who has gone, or is cut off, lets us wait, and views pass meanwhile.
     """
     offering = [sender for sender in sorted(state.offers) if id in state.offers[sender].candidates]
     voters = [index for seated, index in offering if seated]
@@ -112,5 +114,6 @@ def _fetch(state: InstanceState, id: BundleId) -> Fetch:
     certificates = [*state.notarizations.values(), *([] if state.decision is None else [state.decision.certificate])]
     for certificate in certificates:
         voters += [voter for voter, _ in certificate.signatures if certificate.id == id]
-    holders = tuple(voter for voter in dict.fromkeys(voters) if voter != state.config.own_voter)
+    others = [voter for voter in dict.fromkeys(voters) if voter != state.config.own_voter]
+    holders = tuple(sorted(others, key=lambda voter: -state.heard.get(voter, -math.inf)))
     return Fetch(id, holders, tuple(state.offers[sender].source for sender in offering if not sender[0]))

@@ -24,6 +24,7 @@ def enter(work: Work, view: int) -> None:
         clock_s=0.0,
         notarized_clock_s=None,
         repeated=False,
+        fetched=(),  # R15: a new view has a timer of its own for what is missing
     )
     if config.own_voter is None:
         return

@@ -11,6 +11,7 @@ from ordering import (
     STATUS_CANDIDATES_MAX,
     CandidateFacts,
     Fetch,
+    Heard,
     InstanceConfig,
     InstanceMessage,
     Propose,
@@ -274,6 +275,26 @@ def test_r15_what_is_offered_is_fetched_until_it_comes() -> None:
     assert of_type(node.pass_time(3), Fetch)[-1:] == [Fetch(X, (1, 3))]
     node.learn(facts("x"))
     assert of_type(node.pass_time(10), Fetch) == []
+
+
+def test_r15_who_was_heard_last_is_asked_first() -> None:
+    """The others that may have it come after: none is left out."""
+    node = opened()
+    node.pass_time(2)
+    node.give(Heard(node.now_s, (0,)))
+    notarization = LIAR.certificate(VoteKind.NOTARIZE, 0, (0, 1, 3), X)
+    assert of_type(node.receive(notarization), Fetch) == [Fetch(X, (0, 1, 3))]
+    node.pass_time(0.1)
+    node.give(Heard(node.now_s, (3,)))
+    assert of_type(node.pass_time(2), Fetch)[0] == Fetch(X, (3, 0, 1))
+
+
+def test_r15_a_new_view_asks_again_at_once() -> None:
+    """Its timers do not wait for the Status period."""
+    node = opened()
+    node.receive(LIAR.status(3, 1, candidates=(X,)))
+    assert of_type(node.pass_time(0.05), Fetch) == []
+    assert of_type(node.receive(NULLIFIED), Fetch) == [Fetch(X, (3,))]
 
 
 def with_members() -> Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class Bundles:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.staged: dict[BundleId, Candidate] = {}
-        self._wanted: dict[BundleId, tuple[int, int]] = {}  # id -> (epoch, attempts)
+        self._wanted: dict[BundleId, tuple[int, Counter[int]]] = {}  # id -> (epoch, whom we asked how often)
 
     def holds(self, id: BundleId) -> bool:
         """Whether the bytes are durable, or become so with the step in hand."""
@@ -64,14 +65,15 @@ class Bundles:
         return -1
 
     def ask(self, epoch: int, id: BundleId, holders: tuple[int, ...], peers: tuple[str, ...]) -> None:
-        """Ask one holder; the next time another. The machine repeats itself until the bytes are here."""
+        """Ask the first holder; the next time another. The machine repeats itself until the bytes are here."""
         node = self._node
-        attempt = self._wanted.get(id, (epoch, 0))[1]
-        self._wanted[id] = (epoch, attempt + 1)
+        _, asked = self._wanted.setdefault(id, (epoch, Counter()))
         seats = node.sim.group.seats(epoch)
         others = [*(seats[index] for index in holders), *map(int, peers)]
         others = others or [member for member in range(node.sim.group.members) if member != node.member]
-        node.post(others[attempt % len(others)], Want(id), 0.0)
+        target = min(others, key=asked.__getitem__)
+        asked[target] += 1
+        node.post(target, Want(id), 0.0)
 
     def serve(self, source: int, id: BundleId) -> None:
         """Give the bytes, if they are durable."""
@@ -90,9 +92,10 @@ class Bundles:
         return group.verify_member(candidate.author, candidate.signed_bytes, candidate.signature)
 
     def take(self, payload: Bytes) -> int | None:
-        """Bytes came; the epoch they were asked for, None if they were not."""
-        wanted = self._wanted.pop(payload.id, None)
+        """Bytes came; the epoch they were asked for, None if they were not. False ones are no answer."""
+        wanted = self._wanted.get(payload.id)
         if wanted is None or not self._authentic(wanted[0], payload):
             return None
+        del self._wanted[payload.id]
         self.staged[payload.id] = payload.candidate
         return wanted[0]

@@ -280,6 +280,12 @@ def only_who_spoke_is_asked(patch: Patch) -> None:
     patch.setattr(learning, "_fetch", lately)
 
 
+def the_gone_are_asked_first(patch: Patch) -> None:
+    """R15: whoever may have the bytes is asked, in the order of the certificate."""
+    fetch = learning._fetch
+    patch.setattr(learning, "_fetch", lambda state, id: fetch(msgspec.structs.replace(state, heard={}), id))
+
+
 def certificate_hash_in_the_instance(patch: Patch) -> None:
     """Instances are bound to the certificate, of which there are several, instead of the decided bundle."""
     commit = Node._commit
@@ -332,6 +338,7 @@ MUTANTS: Final = (
     Mutant("votes after the Decision", ("R14",), goes_on_after_the_decision, scenario("stops_after_decision")),
     Mutant("no offer", ("R15",), no_offer, scenario("one_holder_author_gone")),
     Mutant("only who spoke is asked", ("R15",), only_who_spoke_is_asked, scenario("decided_and_restarted")),
+    Mutant("the gone are asked first", ("R15",), the_gone_are_asked_first, scenario("asks_who_is_here")),
     Mutant(
         "certificate hash in the instance",
         ("R9",),

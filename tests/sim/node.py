@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -51,6 +51,7 @@ from ordering import (
 )
 from tests.sim.bundles import Bundles, Bytes, Want
 from tests.sim.disk import Disk
+from tests.sim.plan import BUILD_S
 from tests.sim.toy import GROUP_ID
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ if TYPE_CHECKING:
 
 Post = Callable[[int, object, float], None]
 """`post(target member, payload, extra seconds)`"""
-
-BUILD_S: Final = 0.01
 
 
 def brazen(transition: Transition) -> Transition:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
-from ordering import Model, Timing, fault_count, quorum_size
+from ordering import Model, Timing, quorum_size
 from tests.sim.network import FAIR, Weather
 
 TIMING: Final = Timing()
+BUILD_S: Final = 0.01  # what a plain commit takes
 
 
 class Lie(Enum):
@@ -124,19 +125,6 @@ class Plan:
     def lying(self) -> tuple[int, ...]:
         """The members that lie."""
         return tuple(member for member, _ in self.liars)
-
-    @property
-    def views_max(self) -> int:
-        """After healing, decided within this many views: see `ordering-scenarios`, widened where liars go on."""
-        faults = fault_count(self.seated, self.model)
-        return 2 * faults + 6 if self.liars_stay else faults + 5
-
-    @property
-    def views_silent(self) -> int:
-        """After healing, where the liars that are left are silent: views 0..f may go to commits that open for too few,
-        and the next f be led by liars. f + 2 where f is 1."""
-        faults = fault_count(self.seated, self.model)
-        return max(faults + 2, 2 * faults + 1)
 
     @property
     def faults(self) -> tuple[Fault, ...]:

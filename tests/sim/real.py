@@ -133,6 +133,10 @@ class RealGroup(Group):
         self._decided.append(id)
         self._public.append(verdict.valid.staged.successor)
 
+    def reads(self, member: int, epoch: int) -> bool:
+        """Whether it is not cut off."""
+        return self.own(member, epoch) is not None
+
     def own(self, member: int, epoch: int) -> MlsGroup | None:
         """A member's own group in an epoch; None where it is cut off."""
         if (member, epoch) not in self._own:

@@ -22,18 +22,19 @@ class Score:
     faults: Counter[str] = field(default_factory=Counter)  # runs that had it
     dense: Counter[int] = field(default_factory=Counter)  # runs by how many kinds of fault they had
     views: Counter[int] = field(default_factory=Counter)  # runs by the most views that an epoch took after healing
-    beyond: int = 0  # of the runs whose liars fell silent at healing, those that took more than max(f + 2, 2f + 1)
+    spare: Counter[int] = field(default_factory=Counter)  # runs by how many views less than allowed they took, at least
 
     def add(self, outcome: Outcome, replay: str) -> None:
         """One run; `replay` is the command that shows it."""
-        plan, views = outcome.plan, max(0, outcome.views_after_healing)
+        plan = outcome.plan
         self.runs += 1
         self.steps += outcome.steps
         self.sizes[plan.seated] += 1
         self.faults.update(fault.value for fault in plan.faults)
         self.dense[len(plan.faults)] += 1
-        self.views[views] += 1
-        self.beyond += not plan.liars_stay and views > plan.views_silent
+        self.views[outcome.views_after_healing] += 1
+        if outcome.views_spare is not None:
+            self.spare[outcome.views_spare] += 1
         if outcome.reason is not None:
             self.failures.append(f"{outcome.reason} [{plan}]\n    {replay}")
 
@@ -42,8 +43,7 @@ class Score:
         self.runs += other.runs
         self.steps += other.steps
         self.failures += other.failures
-        self.beyond += other.beyond
-        for name in ("sizes", "faults", "dense", "views"):
+        for name in ("sizes", "faults", "dense", "views", "spare"):
             getattr(self, name).update(getattr(other, name))
 
     def lines(self) -> list[str]:
@@ -55,7 +55,7 @@ class Score:
             f"seats: {_spread(self.sizes)}",
             f"faults: {_shares(self.faults, self.runs)}",
             f"kinds of fault in one run: median {median}, most {max(self.dense)}",
-            f"views after healing: {_spread(self.views)}; beyond max(f+2, 2f+1) when liars were silent: {self.beyond}",
+            f"views after healing: {_spread(self.views)}; that many less than allowed: {_spread(self.spare)}",
             f"{self.runs} runs, {self.steps} steps of the core",
             f"{self.runs - len(self.failures)} passed, {len(self.failures)} failed",
         ]
@@ -67,9 +67,9 @@ class Score:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Score:
         """Out of a file, where numbers have become names."""
-        score = cls(data["runs"], data["steps"], list(data["failures"]), beyond=data["beyond"])
+        score = cls(data["runs"], data["steps"], list(data["failures"]))
         score.faults.update(data["faults"])
-        for name in ("sizes", "dense", "views"):
+        for name in ("sizes", "dense", "views", "spare"):
             getattr(score, name).update({int(key): count for key, count in data[name].items()})
         return score
 

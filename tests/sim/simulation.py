@@ -23,6 +23,7 @@ from tests.sim.liars import Liar, liar
 from tests.sim.network import FAIR, Network
 from tests.sim.node import Node, Post
 from tests.sim.plan import Moment, Plan
+from tests.sim.recovery import Recovery, last_view
 from tests.sim.toy import Group, Keys, TrueKeys
 from tests.sim.watch import Violation, Watch
 from tests.sim.world import World
@@ -45,6 +46,7 @@ class Outcome:
     plan: Plan
     reason: str | None  # why it failed, in one line; None: passed
     views_after_healing: int  # the most that any epoch took
+    views_spare: int | None  # how many more any might have taken, at least; None where all was decided before
     decided_at_s: float
     steps: int
 
@@ -73,13 +75,13 @@ class Simulation:
         keys = TrueKeys() if plan.true_signatures else Keys()
         self.group = group or Group(plan.members, plan.seated, plan.model, rotate=plan.rotate, keys=keys)
         self.watch = Watch(self)
+        self.recovery = Recovery(self)
         self.stop_on_violation = True
         self.healed = False
         self.crash_rule = crash_rule
         self.apply_before_certificate = False  # what systems do that take a tie-break for agreement
         self._gone: dict[int, bool] = dict.fromkeys((member for member, _ in plan.dead), False)  # whether already
         self._crashes: dict[int, int] = {}
-        self._views_at_healing: dict[int, int] = {}
         self.nodes: dict[int, Node] = {}
         self.liars: dict[int, Liar] = {}
         kinds = dict(plan.liars)
@@ -175,7 +177,7 @@ class Simulation:
                 self.boot(node)
         if not self.plan.liars_stay:
             self.network.see = None
-        self._views_at_healing = dict(self.watch.view_max)
+        self.recovery.heal()
         if not self.plan.liars_stay:
             for actor in self.liars.values():
                 actor.stop()
@@ -217,7 +219,9 @@ class Simulation:
             reason = f"{type(error).__name__}: {error} (at {self.world.now_s:.3f} s)"
             self.note(traceback.format_exc())
         steps = sum(node.step_count for node in self.nodes.values())
-        return Outcome(self.plan, reason, self.views_after_healing(), self.world.now_s, steps)
+        views = max((self.recovery.views(epoch) for epoch in self.watch.decided), default=0)
+        spare = min((self.recovery.spare(epoch) for epoch in self.watch.decided), default=0) if self.healed else None
+        return Outcome(self.plan, reason, views, spare, self.world.now_s, steps)
 
     def run_for(self, seconds: float) -> None:
         """Let time pass."""
@@ -246,21 +250,15 @@ class Simulation:
     def deadline_s(self) -> float:
         """When everyone must be done: the time that the views allowed take, per epoch, and some quiet."""
         delta = self.plan.timing.delta
-        first = max(self._views_at_healing.values(), default=0)
-        views_s = sum(6 * delta(first + view) for view in range(self.plan.views_max + 1))
+        first = max(self.recovery.begun_at_healing.values(), default=0)
+        views_s = sum(6 * delta(view) for view in range(first, last_view(self.plan, first + 1) + 1))
         return self.world.now_s + self.plan.epochs * (QUIET_S + views_s)
 
-    def views_after_healing(self) -> int:
-        """The most views that an epoch took until its Decision, not counting those before healing."""
-        return max(
-            (decision.view - self._views_at_healing.get(epoch, 0) for epoch, decision in self.watch.decided.items()),
-            default=0,
-        )
-
     def _late(self) -> str | None:
-        views = self.views_after_healing()
-        if self.healed and views > self.plan.views_max:
-            return f"late: decided only {views} views after healing, {self.plan.views_max} are allowed"
+        for epoch, decision in self.watch.decided.items():
+            spare = self.recovery.spare(epoch)
+            if self.healed and spare < 0:
+                return f"late: epoch {epoch} was decided in view {decision.view}, {decision.view + spare} was allowed"
         return None
 
     def _stall(self) -> str:

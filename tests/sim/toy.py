@@ -166,6 +166,10 @@ class Group:
         self.verdicts.setdefault(id, verdict)
         return candidate
 
+    def reads(self, member: int, epoch: int) -> bool:
+        """Whether this member could open the commit that led to this epoch; in the toy everyone can."""
+        return True
+
     def applied(self, epoch: int, id: BundleId) -> None:
         """A member has left an epoch by this bundle."""
 

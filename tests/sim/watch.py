@@ -88,6 +88,8 @@ class Watch:
             return
         if after.view > self.view_max.get(epoch, -1):
             self.view_max[epoch] = after.view
+        if after.view != before.view or not before.opened:
+            self.sim.recovery.begin(epoch, after)
         if after.view < before.view:
             self.fail(f"undone: member {node.member} went back from view {before.view} to {after.view}")
         if before.decision is not None and after.decision != before.decision:
