@@ -76,6 +76,14 @@ class RetentionSection(msgspec.Struct, frozen=True, kw_only=True):
     decisions_epochs: Annotated[int, Meta(ge=32, le=10_000_000)] = 1_000
 
 
+class MailboxSection(msgspec.Struct, frozen=True, kw_only=True):
+    serve: bool = False
+    quota_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_024
+    topic_quota_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 64
+    retention_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    use: tuple[str, ...] = ()
+
+
 class VaultSection(msgspec.Struct, frozen=True, kw_only=True):
     passphrase_file: str = ""
     key_file: str = ""
@@ -90,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ordering: OrderingSection = OrderingSection()
     group: GroupSection = GroupSection()
     retention: RetentionSection = RetentionSection()
+    mailbox: MailboxSection = MailboxSection()
     vault: VaultSection = VaultSection()
 
     @property
@@ -224,4 +233,5 @@ CHECKS: Final[Mapping[str, Check]] = {
     "node.name": _name_complaint,
     "network.listen": _listen_complaint,
     "network.peers": _peers_complaint,
+    "mailbox.use": _peers_complaint,
 }
