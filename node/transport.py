@@ -50,6 +50,8 @@ REQUESTS_PER_PEER_MAX = 16  # of one peer being served at once; more are answere
 CONNECTIONS_MAX = 256
 KEPT_ADDRESSES_MAX = 1024
 
+PERSONA_SIZE = 32  # the seed of a throw-away identity
+
 CONNECT_TIMEOUT_S = 5.0
 REQUEST_TIMEOUT_S = 5.0
 HANDLER_TIMEOUT_S = 30.0
@@ -172,6 +174,19 @@ class Transport(Protocol):
 
         :raises RequestError: no answer; `kind` says why.
         :raises OversizeError: `payload` is larger than `REQUEST_SIZE_MAX`.
+        """
+        ...
+
+    async def request_unnamed(
+        self, address: str, protocol: str, payload: bytes, *, persona: bytes, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> bytes:
+        """Ask the peer at an address, under a throw-away identity instead of ours.
+
+        `persona` is the seed of that identity, `PERSONA_SIZE` bytes drawn for nothing else: what is asked under one
+        shares a connection, and nothing ties two of them to each other or to us (but where they come from).
+
+        :raises DialError: nobody could be reached there.
+        :raises RequestError: no answer; `kind` says why.
         """
         ...
 

@@ -25,6 +25,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -85,6 +87,7 @@ from node.transport_packets import Packets
 from node.transport_scope import open_background
 from node.transport_socket import Socket
 from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, REQUEST_PROTOCOL, StreamTransport
+from node.transport_unnamed import Personas
 
 MESH_PROTOCOL = TProtocol("/meshsub/1.1.0")
 MESH_RPC_SIZE_MAX = 512 * KIB
@@ -116,6 +119,8 @@ async def open_libp2p(config: TransportConfig, key_seed: bytes) -> AsyncIterator
         wire = _Wire(config, key_seed, nursery)
         await wire.start()
         transport = wire.transport
+        dialling = replace(config, listen=(), announce=())
+        transport.personas = Personas(partial(open_libp2p, dialling), nursery.start_soon)
         try:
             yield transport
         finally:

@@ -15,6 +15,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from heapq import heappop, heappush
 
 import trio
@@ -77,6 +78,15 @@ class MemoryNetwork:
         for connection in list(node.connections.values()):
             self.cut(connection, "closed by the peer")
         node.close()
+
+    @asynccontextmanager
+    async def unnamed(self, persona: bytes) -> AsyncIterator[MemoryTransport]:
+        """A node under a throw-away identity, for as long as the block lasts."""
+        peer = f"unnamed-{sha256(persona).hexdigest()[:16]}"
+        try:
+            yield self.add(peer)
+        finally:
+            self.remove(peer)
 
     async def connect_all(self) -> None:
         """Connect every pair of nodes, in order of their names."""

@@ -43,6 +43,7 @@ from node.transport import (
 from node.transport_dial import DialManager
 from node.transport_gossip import Audience, SeenWindow, content_id
 from node.transport_queue import FairQueue
+from node.transport_unnamed import Personas
 
 if TYPE_CHECKING:
     from node.transport_memory import MemoryNetwork
@@ -71,6 +72,7 @@ class MemoryTransport:
             self.connect, self.connections.__contains__, self._spawn, config, network.rng(peer_id)
         )
         self._closed = False
+        self._personas = Personas(network.unnamed, self._spawn)
 
     # Peers
 
@@ -157,6 +159,11 @@ class MemoryTransport:
                 raise RequestError(result, protocol)
             return result
         raise RequestError(RequestFailure.TIMEOUT, f"{protocol}, {timeout_s} s")
+
+    async def request_unnamed(
+        self, address: str, protocol: str, payload: bytes, *, persona: bytes, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> bytes:
+        return await self._personas.request(address, protocol, payload, persona, timeout_s)
 
     async def _ask(self, peer: PeerId, protocol: str, payload: bytes) -> bytes | RequestFailure:
         connection = self.connections.get(peer)

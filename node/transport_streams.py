@@ -72,6 +72,7 @@ from node.transport_frames import (
 from node.transport_gossip import Audience, SeenWindow, content_id
 from node.transport_link import Link
 from node.transport_queue import FairQueue
+from node.transport_unnamed import Personas
 
 KEPT_PROTOCOL = "/conclave/kept/1"
 REQUEST_PROTOCOL = "/conclave/request/1"
@@ -400,6 +401,14 @@ class StreamTransport:
         finally:
             with trio.CancelScope(shield=True):
                 await finish()  # type: ignore[misc]
+
+    personas: Personas
+    """Set by whoever opens the transport: how throw-away identities are had."""
+
+    async def request_unnamed(
+        self, address: str, protocol: str, payload: bytes, *, persona: bytes, timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> bytes:
+        return await self.personas.request(address, protocol, payload, persona, timeout_s)
 
     async def serve_request(self, peer: PeerId, stream: ByteStream) -> None:
         """Answer one question on a stream that `peer` opened."""
