@@ -12,6 +12,7 @@ from msgspec import msgpack
 
 from node.contacts.tables import ContactReads
 from node.errors import NodeError
+from node.mailbox.tables import MailboxReads
 from node.store_rows import (
     EPOCH_MAX,
     INTENT_FINAL_STATES,
@@ -38,7 +39,7 @@ class DamageError(NodeError):
     """Rows that belong together do not."""
 
 
-class StoreReads(ContactReads, ABC):
+class StoreReads(ContactReads, MailboxReads, ABC):
     """The questions. The subclass knows how to run a statement."""
 
     __slots__ = ()

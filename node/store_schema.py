@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from node.contacts.tables import TABLES as CONTACTS
+from node.mailbox.tables import TABLES as MAILBOXES
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 MIGRATIONS: Mapping[int, str] = {
     1: """
@@ -25,10 +26,11 @@ UPDATE decisions SET at_ms = unixepoch() * 1000;
 CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN ('done', 'already', 'failed');
 """,
     2: CONTACTS,
+    3: MAILBOXES,
 }
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
 
-SCHEMA: Final = f"""{CONTACTS}
+SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL

@@ -13,6 +13,7 @@ from msgspec import msgpack
 
 from node.contacts.tables import ContactWrites
 from node.errors import NodeError, NodeMisuseError
+from node.mailbox.tables import OF_A_GROUP, MailboxWrites
 from node.store_reads import PAGE_SIZE_MAX, StoreReads
 from node.store_rows import (
     EPOCH_MAX,
@@ -68,7 +69,7 @@ class Digests:
         self._known.pop(group_id, None)
 
 
-class Transaction(StoreReads, ContactWrites):
+class Transaction(StoreReads, ContactWrites, MailboxWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
     __slots__ = ("_digests", "_run")
@@ -139,6 +140,7 @@ class Transaction(StoreReads, ContactWrites):
             "messages",
             "parked",
             "outbox",
+            *OF_A_GROUP,
             "invitations",
             "invites",
             "requests",

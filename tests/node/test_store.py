@@ -267,7 +267,7 @@ def test_an_unknown_schema_version_is_refused_naming_both(path: Path) -> None:
     with open_store(path, KEY) as store:
         store._rows("PRAGMA user_version = 99")
     before = on_disk(path)
-    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 3"):
+    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 4"):
         open_store(path, KEY).__enter__()
     assert on_disk(path) == before
 
@@ -282,18 +282,18 @@ def test_a_store_without_a_version_but_with_tables_is_refused(path: Path) -> Non
 def test_a_known_older_version_is_migrated_in_one_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(path, KEY) as store, store.transaction() as tx:
         tx.put_meta("a", b"1")
-    monkeypatch.setattr("node.store.SCHEMA_VERSION", 5)
-    monkeypatch.setattr("node.store.MIGRATIONS", {3: "CREATE TABLE extra (x) STRICT;", 4: "SELECT 1"})
+    monkeypatch.setattr("node.store.SCHEMA_VERSION", 6)
+    monkeypatch.setattr("node.store.MIGRATIONS", {4: "CREATE TABLE extra (x) STRICT;", 5: "SELECT 1"})
     with pytest.raises(StoreError), open_store(path, KEY):  # a STRICT table wants column types
         pytest.fail("opened")
-    monkeypatch.setattr("node.store.MIGRATIONS", {3: "CREATE TABLE extra (x ANY) STRICT;", 4: "DROP TABLE extra"})
+    monkeypatch.setattr("node.store.MIGRATIONS", {4: "CREATE TABLE extra (x ANY) STRICT;", 5: "DROP TABLE extra"})
     with pytest.raises(SchemaVersionError), open_store(path, KEY, read_only=True):
         pytest.fail("a reader migrated")
     with open_store(path, KEY) as store:
-        assert store._rows("PRAGMA user_version") == [(5,)]
+        assert store._rows("PRAGMA user_version") == [(6,)]
         assert store.meta("a") == b"1"
     monkeypatch.undo()
-    with pytest.raises(SchemaVersionError, match="schema version 5"), open_store(path, KEY):
+    with pytest.raises(SchemaVersionError, match="schema version 6"), open_store(path, KEY):
         pytest.fail("opened")
 
 
