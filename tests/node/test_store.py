@@ -310,6 +310,7 @@ def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_date
             "ALTER TABLE decisions DROP COLUMN at_ms",
             "DROP INDEX intents_open",
             *(f"DROP TABLE {name}" for name in ("contacts", "invitations", "invites", "requests", "joins")),
+            *(f"DROP TABLE {name}" for name in ("mailbox_faults", "mailbox_statements", "deposits", "topic_keys")),
             "PRAGMA user_version = 1",
         ):
             store._rows(back)
