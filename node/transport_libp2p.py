@@ -410,7 +410,7 @@ class _Stream:
         try:
             if muxed.closed:
                 await self._muxer._finalize_stream(muxed, fully_closed=True)
-            elif muxed.target_recv_window - muxed.recv_window >= muxed._grow_threshold():
+            elif 2 * muxed.recv_window <= muxed.target_recv_window:
                 await muxed._auto_tune_and_send_window_update(bytes_read=0)
         except _STREAM_ERRORS as error:
             raise BrokenStreamError(str(error)) from error

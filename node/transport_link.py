@@ -40,7 +40,7 @@ class Link:
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self._wake = trio.Event()
-        self._heard_s = trio.current_time()
+        self._heard_s = self._spoke_s = trio.current_time()
 
     def put(self, frame: bytes) -> bool:
         """Queue a frame; False when the queue is full."""
@@ -91,16 +91,20 @@ class Link:
             nursery.cancel_scope.cancel()
 
     async def _until_silent(self) -> None:
+        """Beat when nothing else was said for as long: whatever we say is a sign of life."""
         interval_s = self._config.heartbeat_interval_s
+        now_s = trio.current_time()
         while True:
-            before_s = trio.current_time()
-            await trio.sleep(interval_s)
+            due_s = self._spoke_s + interval_s
+            if due_s <= now_s:
+                due_s = now_s + interval_s
+            await trio.sleep_until(due_s)
             now_s = trio.current_time()
-            if now_s - before_s > 2 * interval_s:
+            if now_s - due_s > interval_s:
                 self.heard()  # it was us who slept: give what lies in the socket a chance to be read
             elif now_s - self._heard_s > self._config.heartbeat_timeout_s:
                 return
-            if not self._queue:
+            if not self._queue and now_s >= self._spoke_s + interval_s:
                 self.put(_BEAT)
 
     async def _keep_writing(
@@ -119,12 +123,14 @@ class Link:
             self.announcement_due = True
             try:
                 await stream.write(announcement())
+                self._spoke_s = trio.current_time()
                 self.announcement_due = False
                 self.said()
                 pause_s = REOPEN_MIN_S
                 while True:
                     await self._wake.wait()
                     await stream.write(self._take(announcement))
+                    self._spoke_s = trio.current_time()
             except BrokenStreamError:
                 await trio.sleep(pause_s)
             finally:

@@ -42,19 +42,31 @@ class Socket:
         self._drained = trio.Event()
 
     async def read(self, n: int | None = None) -> bytes:
-        if not self._unread:
-            try:
-                self._unread = await self._stream.receive_some(READ_SIZE)
-            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self.close_now()
-                raise ConnectionResetError("the connection broke") from error
-            if not self._unread:
-                self.close_now()
-                raise ConnectionResetError("the connection was closed")
+        if self.ended.is_set():
+            raise ConnectionResetError("the connection is closed")
+        while not self._unread:
+            self._unread = await self._read_some()
         if n is None or n >= len(self._unread):
             data, self._unread = self._unread, b""
         else:
             data, self._unread = self._unread[:n], self._unread[n:]
+        return data
+
+    async def _read_some(self) -> bytes:
+        """What is there once anything is; nothing after a false alarm. Waits first: there rarely is more than one read."""
+        try:
+            await trio.lowlevel.wait_readable(self._fd)
+            if self.ended.is_set():  # meanwhile; the number may be another connection's by now
+                raise ConnectionResetError("the connection is closed")
+            data = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return b""
+        except (OSError, trio.ClosedResourceError) as error:
+            self.close_now()
+            raise ConnectionResetError("the connection broke") from error
+        if not data:
+            self.close_now()
+            raise ConnectionResetError("the connection was closed")
         return data
 
     async def write(self, data: bytes) -> None:

@@ -391,6 +391,26 @@ async def test_a_link_beats_while_idle_and_ends_when_the_peer_is_silent(autojump
     assert tape.written.count(encode_frame(Kind.BEAT)) >= 14
 
 
+async def test_a_link_that_speaks_does_not_beat_as_well(autojump_clock: MockClock) -> None:
+    """Among many peers that say something now and then, beats would be most of what is sent."""
+    link = Link("peer", TransportConfig(heartbeat_interval_s=2, heartbeat_timeout_s=20), lambda: None)
+    tape = Tape()
+
+    async def open_tape() -> Tape:
+        await trio.lowlevel.checkpoint()
+        return tape
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.run, open_tape, lambda: b"announcement")
+        for _ in range(8):
+            await trio.sleep(1.5)
+            link.put(b"something")
+        assert encode_frame(Kind.BEAT) not in tape.written
+        await trio.sleep(2.1)
+        assert tape.written[-1] == encode_frame(Kind.BEAT)
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_link_without_a_stream_queues_up_to_its_bound() -> None:
     link = Link("peer", TransportConfig(), lambda: None)
     assert [link.put(b"frame") for _ in range(QUEUE_FRAMES_MAX + 1)].count(False) == 1
