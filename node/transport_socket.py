@@ -53,7 +53,7 @@ class Socket:
         return data
 
     async def _read_some(self) -> bytes:
-        """What is there once anything is; nothing after a false alarm. Waits first: there rarely is more than one read."""
+        """What is there once anything is; nothing after a false alarm. There is rarely more than one read."""
         try:
             await trio.lowlevel.wait_readable(self._fd)
             if self.ended.is_set():  # meanwhile; the number may be another connection's by now
