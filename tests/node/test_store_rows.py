@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from node import store_rows, store_writes
 from node.contacts.rows import InvitationRow, InviteRow, JoinRow, RequestRow
+from node.mailbox.tables import DepositRow, TopicKeysRow
 from node.store import ConflictError, GuardError, Store, StoreError, open_store
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import (
@@ -71,9 +72,12 @@ def test_a_deleted_group_leaves_nothing_but_its_guard(store: Store) -> None:
             tx.put_invite(InviteRow(group, group, b"", 1, False, 0, 0))
             tx.put_request(RequestRow(group, group, b"", "peer", b"", "waiting", 0))
             tx.put_join(JoinRow(group, b"", b"", b"", "asking", "", 0))
+            tx.put_topic_keys(TopicKeysRow(group, 0, b"seed", b"key"))
+            tx.put_deposit(DepositRow(group, b"m", 0, 1, 0))
+            tx.put_statement(group, 0, "mailbox", b"")
         tx.delete_group(G)
     tables = [name for (name,) in store._rows("SELECT name FROM sqlite_schema WHERE sql LIKE '%group_id BLOB%'")]
-    assert len(tables) == 15
+    assert len(tables) == 18
     left = {name: store._rows(f"SELECT group_id FROM {name}") for name in tables}
     assert left.pop("guards") == [(G,), (H,)]
     assert all(rows == [(H,)] for rows in left.values()), left
