@@ -22,6 +22,7 @@ from tests.sim.twins import EXHAUSTIVE, Schedule, TwinRun, play_number
 
 COMMAND = "python -m tests.sim"
 MODELS = {"byzantine": Model.BYZANTINE, "crash": Model.CRASH}
+BENT = {"mutation_chance": 0.3, "replay_chance": 0.1, "flood_chance": 0.01, "epochs": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Drawing:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Drawing:
         """As the command line has it."""
-        fixed: dict[str, Any] = {}
-        words = ["--hard"] if options.hard else []
+        fixed: dict[str, Any] = dict(BENT) if options.bent else {}
+        words = [f"--{name}" for name in ("hard", "bent") if getattr(options, name)]
         if options.n is not None:
             fixed["seated"] = options.n
             words.append(f"--n {options.n}")
@@ -56,6 +57,11 @@ class Drawing:
     def simulation(self, seed: int, tape: Tape | None = None) -> Simulation:
         """The run of a seed."""
         return Simulation(draw(seed, hard=self.hard, without=self.without, **self.fixed), tape)
+
+
+def drawing(*words: str) -> Drawing:
+    """What these options fix."""
+    return Drawing.of(_parser().parse_args(words))
 
 
 def play_seed(drawing: Drawing, seed: int, score: Score) -> None:
@@ -107,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", choices=sorted(MODELS), help="this fault model instead of a drawn one")
     parser.add_argument("--through-leader", action="store_true", help="votes go through the leader (R16)")
     parser.add_argument("--hard", action="store_true", help="long runs, bad weather, as many liars as there may be")
+    parser.add_argument("--bent", action="store_true", help="much is bent, replayed and flooded")
     parser.add_argument("--without", action="append", default=[], choices=faults, metavar="FAULT", help="switch it off")
     parser.add_argument(
         "--only", action="append", default=[], choices=faults, metavar="FAULT", help=f"switch all others off: {faults}"
@@ -134,6 +141,8 @@ def show(simulation: Simulation) -> int:
     """Play a run whose tape prints."""
     print(simulation.schedule if isinstance(simulation, TwinRun) else f"seed {simulation.plan.seed}: {simulation.plan}")
     outcome = simulation.run()
+    for line in simulation.recovery.lines():
+        print(line)
     print(outcome.reason or "passed")
     return 0 if outcome.passed else 1
 

@@ -22,9 +22,8 @@ from typing import Final
 
 import pytest
 
-from tests.sim.__main__ import Drawing, play_mls, play_seed, play_twins
+from tests.sim.__main__ import Drawing, drawing, play_mls, play_seed, play_twins
 from tests.sim.mutants import MUTANTS
-from tests.sim.plan import Fault
 from tests.sim.ranges import Play
 from tests.sim.score import Score
 from tests.sim.twins import EXHAUSTIVE, THREE_VIEWS, TWO_ROUNDS
@@ -34,8 +33,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = "make campaign"
 FIRST_SEED: Final = 1_000_000  # those of the tests are below
 
-BENT: Final = Drawing(fixed={"mutation_chance": 0.3, "replay_chance": 0.1, "flood_chance": 0.01, "epochs": 2})
-NETWORK: Final = Drawing(without=tuple(fault for fault in Fault if fault.value in ("mutation", "replay", "flood")))
+HARD: Final = drawing("--hard")
+NETWORK: Final = drawing("--without", "mutation", "--without", "replay", "--without", "flood")
+BENT: Final = drawing("--bent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ PARTS: Final = (
     Part("drawn: every fault", partial(play_seed, Drawing()), FIRST_SEED, 520_000, 500),
     Part("drawn: network, crashes and liars", partial(play_seed, NETWORK), 2 * FIRST_SEED, 320_000, 500),
     Part("drawn: much bent, replayed, flooded", partial(play_seed, BENT), 3 * FIRST_SEED, 80_000, 500),
-    Part("drawn: hard and long", partial(play_seed, Drawing(hard=True)), 4 * FIRST_SEED, 3_000, 20),
+    Part("drawn: hard and long", partial(play_seed, HARD), 4 * FIRST_SEED, 3_000, 20),
     Part("drawn: real MLS groups", partial(play_mls, Drawing()), FIRST_SEED, 1_500, 10),
     Part("twins: all of four voters", play_twins, 0, EXHAUSTIVE, 1),
     Part("twins: samples of five, seven, ten", play_twins, EXHAUSTIVE, 50_000, 200),

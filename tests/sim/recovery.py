@@ -68,6 +68,20 @@ class Recovery:
         """How many views more this epoch might have taken; below 0: it took too many."""
         return last_view(self._sim.plan, self._clear_from.get(epoch, 0)) - self._sim.watch.decided[epoch].view
 
+    def lines(self) -> list[str]:
+        """The bound of each epoch, for people."""
+        plan = self._sim.plan
+        lines = []
+        for epoch, decision in self._sim.watch.decided.items() if self._healed_at_s is not None else ():
+            furthest, clear = self.begun_at_healing.get(epoch, "none"), self._clear_from.get(epoch, 0)
+            faults = fault_count(plan.seated, plan.model)
+            lines.append(
+                f"epoch {epoch}: in view {furthest} at healing, decided in {decision.view}; "
+                f"allowed is {last_view(plan, clear)}: clear from {clear}, f + 1 = {faults + 1}, "
+                f"long enough from {first_long(plan)}, n - q = {plan.seated - plan.quorum}"
+            )
+        return lines
+
     def _present(self, epoch: int) -> list[Node]:
         """The honest voters that stand in this epoch and can read it."""
         sim, seats = self._sim, self._sim.group.seats(epoch)
@@ -80,7 +94,7 @@ class Recovery:
         return len(near) >= self._sim.plan.quorum
 
     def _hears(self, node: Node, other: Node, epoch: int) -> bool:
-        """Since healing, or so lately that it will hear it again before it takes it for silent."""
+        """Since healing; or so lately that it will hear it again, which is soon, before it takes it for silent."""
         assert self._healed_at_s is not None
         if node is other:
             return True
@@ -89,7 +103,8 @@ class Recovery:
         assert voter is not None
         age_s = node.clock_s - max(state.heard.get(voter, -inf), state.listening_since_s)
         since_healing_s = node.rate * (self._sim.world.now_s - self._healed_at_s)
-        return age_s <= max(since_healing_s, heard_window_s(state) - repeats_within_s(self._sim.plan))
+        soon_s = max(0.0, repeats_within_s(self._sim.plan) - since_healing_s)
+        return age_s <= max(since_healing_s, heard_window_s(state) - soon_s)
 
 
 def _notarized(states: Iterable[InstanceState]) -> dict[int, BundleId]:
