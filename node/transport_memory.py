@@ -83,8 +83,9 @@ class MemoryNetwork:
     async def unnamed(self, persona: bytes) -> AsyncIterator[MemoryTransport]:
         """A node under a throw-away identity, for as long as the block lasts."""
         peer = f"unnamed-{sha256(persona).hexdigest()[:16]}"
+        node = self.add(peer)
         try:
-            yield self.add(peer)
+            yield node
         finally:
             self.remove(peer)
 

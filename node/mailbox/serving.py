@@ -49,6 +49,7 @@ from ordering import MalformedError
 CHALLENGE_S: Final = 3600  # a challenge is good for so long, and as long again
 PENDING_BYTES_MAX: Final = 64 * MIB  # deposits that wait for the disk
 BATCH_BYTES_MAX: Final = 16 * MIB  # deposits in one transaction
+GATHER_S: Final = 0.002  # a deposit waits so long for others that come along to the disk
 EXPIRY_PERIOD_S: Final = 600.0
 RETRY_S: Final = 1.0  # after the disk refused
 REPORT_S: Final = 60.0
@@ -108,7 +109,7 @@ class Mailbox:
                 await self._wake.wait()
                 self._wake = trio.Event()
                 while self._pending:
-                    await trio.lowlevel.checkpoint()  # whoever is about to deposit comes along
+                    await trio.sleep(GATHER_S)
                     if not self._write():
                         await trio.sleep(RETRY_S)
 

@@ -20,6 +20,8 @@ ROOMY = Limits(64 * MIB, 16 * MIB, 30)
 class Box:
     """A mailbox that runs by itself."""
 
+    LIMITS = ROOMY
+
     def __init__(self, identity: Identity, mailbox: Mailbox, transport: MemoryTransport) -> None:
         self.identity = identity
         self.mailbox = mailbox
