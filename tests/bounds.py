@@ -36,7 +36,7 @@ class Bound:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for room in ("ordering", "node", "node/mailbox"):
+    for room in ("ordering", "node"):
         for path in sorted((ROOT / room).rglob("*.py"), key=lambda path: (len(path.parts), path)):
             is_own = path.stem in OWN or bool(OWN_FOLDERS.intersection(path.parts[len(ROOT.parts) :]))
             bounds = [] if is_own else list(bounds_of(path.read_text(encoding="utf-8")))

@@ -14,7 +14,7 @@ REQUESTS_BURST_MAX: Final = 400  # of one connection, before the rate counts
 BYTES_PER_S: Final = 4.0 * MIB  # of one connection, deposited
 BYTES_BURST_MAX: Final = 16 * MIB  # of one connection, before the rate counts
 ALL_BYTES_PER_S: Final = 32.0 * MIB  # of all together
-ALL_BYTES_BURST_MAX: Final = 64 * MIB
+ALL_BYTES_BURST_MAX: Final = 64 * MIB  # of all together, before the rate counts
 WAIT_S_MAX: Final = 2.0  # for one's turn; who would have to wait longer is refused
 PEERS_MAX: Final = 4096  # connections whose use is remembered, the latest; identities cost a stranger nothing
 
