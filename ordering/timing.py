@@ -24,7 +24,7 @@ def advance(work: Work, now_s: float) -> None:
     clock_s, listening_since_s = state.clock_s, state.listening_since_s
     if state.armed_until_s is not None:
         clock_s += max(0.0, min(now_s, state.armed_until_s) - state.now_s)
-    if now_s - state.now_s > heard_window_s(state):
+    if now_s - state.now_s > _window_s(state, now_s):  # as it is now: the gap may have made it shorter
         listening_since_s = now_s  # the process was stopped or asleep: silence says nothing about others
     work.set(now_s=now_s, clock_s=clock_s, listening_since_s=listening_since_s)
 
@@ -37,9 +37,13 @@ def hear(work: Work, voter: int) -> None:
 
 def heard_window_s(state: InstanceState) -> float:
     """Four Status periods: of the idle period until we have been awake long enough to expect the faster one."""
+    return _window_s(state, state.now_s)
+
+
+def _window_s(state: InstanceState, now_s: float) -> float:
     timing = state.config.timing
     awake_window = HEARD_PERIODS * timing.status_period_s
-    if state.awake_at_s is not None and state.now_s - state.awake_at_s >= awake_window:
+    if state.awake_at_s is not None and now_s - state.awake_at_s >= awake_window:
         return awake_window
     return HEARD_PERIODS * max(timing.idle_period_s, timing.status_period_s)
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from node.transport import FRAME_SIZE_MAX
-from ordering import Heard, Open, Tick, VoteKind
+from ordering import Heard, Open, Tick, VoteKind, timing
 from ordering.limits import JUSTIFICATION_SIZE_MAX, JUSTIFICATION_VIEWS_MAX, PROPOSE_SIZE_MAX
 from tests.ordering.world import TIMING, Liar, Node, config, facts, value, votes
 
@@ -99,6 +99,19 @@ def test_silence_counts_only_while_we_listened() -> None:
     fresh.now_s = 3600.0
     fresh.open(heard=[1, 3])
     assert votes(fresh.learn(facts("x"))) == []
+
+
+def test_a_nap_counts_as_one_as_soon_as_it_is_over() -> None:
+    """Stopped just after we woke, for longer than four fast Status periods and shorter than four idle ones: the leader
+    is as good as it was, though silence is measured in fast periods from now on."""
+    node = Node(config(4, 2))
+    node.open(heard=[0, 1, 3])
+    node.learn(facts("x"))
+    node.receive(*(LIAR.certificate(NULLIFY, view, (0, 1, 3)) for view in range(4)))
+    node.pass_time(0.1)
+    node.give(Tick(node.now_s + 6.0))
+    assert votes(node.give(Heard(node.now_s, (1, 3)))) == []
+    assert not timing.leader_unheard(node.state)
 
 
 def test_listening_carries_over_between_instances() -> None:
