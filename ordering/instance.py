@@ -19,7 +19,8 @@ Finalized holds a notarization, which it keeps and repeats. So every view ends w
 that everyone gets to see, and each is enough to enter the next. A voter takes its *proof* of a view along, whole, and
 hands it to anyone behind. In the first view with an honest leader, after messages arrive in time again, the leader can
 build a justification (it has the proof of its view), everyone can accept what it proposes, and it is decided. From view
-f+1 on the leader proposes a commit of its own that everyone can open, so no value that only some can open lasts.
+f+1 on the leader proposes a commit of its own that everyone can open, so no value that only some can open lasts. How
+many views that takes is counted in `docs/ordering.md`, "Views after healing".
 
 *Time never decides.* Timers change the view, certificates change everything else. The timers run only while a quorum is
 around and there is something to decide, and they pause rather than start over.
