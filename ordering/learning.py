@@ -50,8 +50,10 @@ def fetch_missing(work: Work) -> bool:
     state = work.state
     if state.handed:
         return False
-    named = dict.fromkeys((*needed(state), *_offered(state)))
-    missing = [id for id in named if id not in state.fetched and _missing(state, id)]
+    named = needed(state)
+    if state.offers:
+        named = (*named, *_offered(state))
+    missing = [id for id in dict.fromkeys(named) if id not in state.fetched and _missing(state, id)]
     if not missing:
         return False
     for id in missing:

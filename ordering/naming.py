@@ -13,6 +13,7 @@ def genesis_prev(group_id: bytes, tree_hash: bytes) -> BundleId:
     return BundleId(digest("conclave/genesis/v1", group_id, tree_hash))
 
 
+@lru_cache(maxsize=256)
 def instance_id(group_id: bytes, epoch: int, descriptor: Descriptor, prev: bytes) -> InstanceId:
     """The name of one agreement: group, epoch, committee, and the bundle that led here.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -42,7 +43,12 @@ class Timing:
 
     def delta(self, view: int) -> float:
         """Δ of a view: grows by half per view, up to a minute."""
-        return max(self.delta_s, min(DELTA_MAX_S, self.delta_s * DELTA_GROWTH ** min(view, 64)))
+        return _delta(self.delta_s, view)
+
+
+@lru_cache(maxsize=4096)
+def _delta(first_s: float, view: int) -> float:
+    return max(first_s, min(DELTA_MAX_S, first_s * DELTA_GROWTH ** min(view, 64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,8 @@ class InstanceState(msgspec.Struct, frozen=True):
     @property
     def leader(self) -> int:
         """The voter index that leads the present view."""
-        return self.config.committee.leader(self.config.epoch, self.view)
+        config = self.config
+        return config.committee.leader(config.epoch, self.view)
 
     @property
     def leads(self) -> bool:
@@ -174,9 +181,9 @@ class InstanceState(msgspec.Struct, frozen=True):
     def can_vote(self) -> bool:
         """Whether this node may cast votes now: seated, awake (R1), undecided (R14), not frozen, not abstaining."""
         return (
-            self.config.own_voter is not None
-            and self.awake_at_s is not None
+            self.awake_at_s is not None
             and self.decision is None
+            and self.config.own_voter is not None
             and self.freeze is None
             and not self.guard.abstains(self.config.epoch)
         )

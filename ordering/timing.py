@@ -127,14 +127,15 @@ def soon_s(config: InstanceConfig) -> float:
 def rearm(work: Work) -> None:
     """At the end of a step: until when the clock runs, and when to be called again."""
     state = work.state
+    now_s, clock_s = state.now_s, state.clock_s
     until = armed_until(state)
     wake = [] if state.next_status_at_s is None else [state.next_status_at_s]
     if until is not None:
-        ahead = [d - state.clock_s for d in _deadlines(state) if d - state.clock_s > _ROUNDING_S]
-        wake += [state.now_s + left for left in ahead if state.now_s + left <= until]
-    if state.collect_since_s is not None and state.own_propose is None and state.leads and state.can_vote:
+        ahead = [deadline_s - clock_s for deadline_s in _deadlines(state) if deadline_s - clock_s > _ROUNDING_S]
+        wake += [now_s + left for left in ahead if now_s + left <= until]
+    if state.own_propose is None and state.collect_since_s is not None and state.can_vote and state.leads:
         wake.append(state.collect_since_s + collect_window_s(state))
-    later = [at for at in wake if at > state.now_s]
+    later = [at for at in wake if at > now_s]
     work.set(armed_until_s=until, wake_at_s=min(later, default=None))
 
 

@@ -16,7 +16,7 @@ from ordering.wire import BundleId
 def notarize(work: Work) -> bool:
     """R4: the proposal of this view, if nothing speaks against it. What is missing is waited for."""
     state = work.state
-    if not state.can_vote or state.own_votes or state.proposal is None or state.view in state.spoiled:
+    if state.proposal is None or state.own_votes or state.view in state.spoiled or not state.can_vote:
         return False
     facts = state.candidates.get(state.proposal)
     if facts is None or not state.votable(facts) or _refused(state, facts):
@@ -28,9 +28,9 @@ def finalize(work: Work) -> bool:
     """R6: a notarization of this view, its bytes here and hard-valid, this view not nullified: at once."""
     state = work.state
     notarization = state.notarizations.get(state.view)
-    if not state.can_vote or notarization is None:
+    if notarization is None or VoteKind.FINALIZE in state.own_votes or VoteKind.NULLIFY in state.own_votes:
         return False
-    if VoteKind.FINALIZE in state.own_votes or VoteKind.NULLIFY in state.own_votes:
+    if not state.can_vote:
         return False
     facts = state.candidates.get(notarization.bundle)
     if facts is None or not facts.usable:
@@ -44,9 +44,9 @@ def nullify(work: Work) -> bool:
     With a notarization of the view in hand nobody nullifies: then it is finalized (R6) or left behind (R8).
     """
     state = work.state
-    if not state.can_vote or state.view in state.notarizations:
-        return False
     if VoteKind.FINALIZE in state.own_votes or VoteKind.NULLIFY in state.own_votes:
+        return False
+    if state.view in state.notarizations or not state.can_vote:
         return False
     if _is_last(state) or (not _hopeless(work) and not _overdue(state)):
         return False
@@ -87,6 +87,8 @@ def _contradiction(state: InstanceState) -> bool:
     """Whether no value can reach q Notarize in this view any more."""
     notarized = state.tally.of(state.view, VoteKind.NOTARIZE)
     nullified = state.tally.of(state.view, VoteKind.NULLIFY)
+    if len(notarized) + len(nullified) <= state.config.committee.size - state.config.quorum:  # q are left, at least
+        return False
     undecided = state.config.committee.size - len(notarized.keys() | nullified.keys())
     counts: dict[bytes, int] = {}
     for vote in notarized.values():
