@@ -140,6 +140,11 @@ def soft_is_not_asked(patch: Patch) -> None:
     patch.setattr(InstanceState, "votable", lambda self, facts: facts.usable)
 
 
+def urgency_is_not_asked(patch: Patch) -> None:
+    """R4: a leader may pass over an urgent candidate, however long it was offered."""
+    patch.setattr(voting, "_passes_over_urgent", lambda state, facts: False)
+
+
 def notarizations_are_kept_to_oneself(patch: Patch) -> None:
     """R5: nobody is shown the notarization of the view."""
     retransmit = speaking._retransmit
@@ -316,6 +321,7 @@ MUTANTS: Final = (
     Mutant("grindable leader", ("R3",), grindable_leader, test_stories.test_grind_schedule),
     Mutant("no J", ("R4",), any_justification, test_stories.test_proposal_against_its_justification),
     Mutant("no soft validity", ("R4",), soft_is_not_asked, scenario("opens_for_too_few")),
+    Mutant("no class rule", ("R4",), urgency_is_not_asked, scenario("passed_over")),
     Mutant("no relayed notarization", ("R5",), notarizations_are_kept_to_oneself, scenario("relayed_notarization")),
     Mutant("finalize only the notarized", ("R6",), finalize_only_what_one_notarized, scenario("relayed_notarization")),
     Mutant(
