@@ -77,8 +77,8 @@ def play_mls(drawing: Drawing, seed: int, score: Score) -> None:
 
 def play_twins(number: int, score: Score) -> None:
     """One sample, or all schedules of a root."""
-    for played in play_number(number):
-        score.add(played.outcome, f"{COMMAND} --schedule {played.run.schedule.name}")
+    for played, stands_for in play_number(number):
+        score.add(played.outcome, f"{COMMAND} --schedule {played.run.schedule.name}", stands_for)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """`python -m tests.sim.campaign`: a million schedules and more, in pieces; `docs/campaign.md` says what came of them.
 
-Each piece is a range of numbers, so the same schedules are played by every run. What is done is kept in a folder,
-and a campaign that was interrupted goes on where it was.
+Each piece is a range of numbers, so the same schedules are played by every run. What is done is kept in a folder, with
+the commit it was done at, and a campaign that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from tests.sim.watch import Violation
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COMMAND: Final = "make campaign"
+PLAYED: Final = ("ordering", "tests/sim", "mls", "node")  # what a run is made of
 FIRST_SEED: Final = 1_000_000  # those of the tests are below
 
 HARD: Final = drawing("--hard")
@@ -47,10 +49,11 @@ class Part:
     start: int
     count: int
     chunk: int
+    covers: int | None = None  # how many schedules all its numbers stand for; None: one each
 
     def chunks(self, scale: float) -> Iterator[tuple[int, int]]:
         """(first number, how many)"""
-        end = self.start + max(1, round(self.count * scale))
+        end = self.start + max(1, round(self.count * (scale if self.covers is None else 1.0)))  # all, or it proves less
         for at in range(self.start, end, self.chunk):
             yield at, min(self.chunk, end - at)
 
@@ -61,49 +64,54 @@ PARTS: Final = (
     Part("drawn: much bent, replayed, flooded", partial(play_seed, BENT), 3 * FIRST_SEED, 80_000, 500),
     Part("drawn: hard and long", partial(play_seed, HARD), 4 * FIRST_SEED, 3_000, 20),
     Part("drawn: real MLS groups", partial(play_mls, Drawing()), FIRST_SEED, 1_500, 10),
-    Part("twins: all of four voters", play_twins, 0, EXHAUSTIVE, 1),
+    Part("twins: all of four voters", play_twins, 0, EXHAUSTIVE, 1, THREE_VIEWS.size + TWO_ROUNDS.size),
     Part("twins: samples of five, seven, ten", play_twins, EXHAUSTIVE, 50_000, 200),
 )
 
 
 WHAT: Final = """A violation is a broken promise of [the ordering](ordering.md) (agreement, validity, no double vote,
 nothing sent that is not durable, nothing undone, certificates that verify), a stall after healing, or more views after
-healing than allowed. "Twins: all of four voters" is every schedule of two
-spaces, {covered} in all (three views with any partition
-each, two views with one for each of their rounds), played as often as they differ in anything that a voter sees."""
+healing than allowed. What is drawn at random, and samples, are one run each. "Twins: all of four voters" is every
+schedule of two spaces, {covered} in all (three views with any partition each, two views with one for each of their
+rounds): those that differ in nothing that a voter sees, or only in which copy is which, share a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What came of one range of numbers."""
+
+    score: Score
+    commit: str  # at which it was played
+    seconds: float  # of processor
+    wall_s: float  # since the chunk before it, or the start: all of them together are how long it took
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What was played: one line for each chunk, in a file."""
+    """What was played: one line for each chunk, in a file. A line that was cut off is played again."""
 
     path: Path
 
-    @property
-    def wall_s(self) -> float:
-        """How long it was played, all interruptions left out."""
-        file = self.path.with_name("wall_s")
-        return float(file.read_text()) if file.exists() else 0.0
-
-    @wall_s.setter
-    def wall_s(self, seconds: float) -> None:
-        self.path.with_name("wall_s").write_text(str(seconds))
-
-    def read(self) -> dict[tuple[str, int, int], tuple[Score, float]]:
-        """By (part, first number, how many): the score, and the seconds it took."""
-        done: dict[tuple[str, int, int], tuple[Score, float]] = {}
-        if self.path.exists():
-            for line in self.path.read_text().splitlines():
+    def read(self) -> dict[tuple[str, int, int], Chunk]:
+        """By (part, first number, how many)."""
+        done: dict[tuple[str, int, int], Chunk] = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else []:
+            try:
                 entry = json.loads(line)
-                key = (entry["part"], entry["start"], entry["count"])
-                done[key] = (Score.from_json(entry["score"]), entry["seconds"])
+            except json.JSONDecodeError:
+                continue
+            chunk = Chunk(Score.from_json(entry["score"]), entry["commit"], entry["seconds"], entry["wall_s"])
+            done[entry["part"], entry["start"], entry["count"]] = chunk
         return done
 
-    def add(self, name: str, start: int, count: int, score: Score, seconds: float) -> None:
+    def add(self, name: str, start: int, count: int, chunk: Chunk) -> None:
         """One chunk more."""
-        entry = {"part": name, "start": start, "count": count, "seconds": seconds, "score": score.to_json()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        entry = {"part": name, "start": start, "count": count, "commit": chunk.commit, "score": chunk.score.to_json()}
+        entry |= {"seconds": chunk.seconds, "wall_s": chunk.wall_s}
+        with self.path.open("a+b") as file:
+            if file.tell() and not self.path.read_bytes().endswith(b"\n"):
+                file.write(b"\n")
+            file.write(json.dumps(entry).encode() + b"\n")
 
 
 Job = tuple[int, int, int]
@@ -130,55 +138,52 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report-only", action="store_true", help="play nothing, write down what is done")
     options = parser.parse_args(arguments)
     os.nice(19)
-    options.state.mkdir(exist_ok=True)
+    options.state.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(options.state / "chunks.jsonl")
     if not options.report_only:
         play(ledger, options.scale, options.jobs)
-    scores, seconds = totals(ledger, options.scale)
-    options.report.write_text(report(scores, seconds, ledger.wall_s, caught()))
-    failures = [failure for score in scores.values() for failure in score.failures]
-    for failure in failures:
+    chunks = counted(ledger, options.scale)
+    options.report.write_text(report(chunks, caught()))
+    total = Score()
+    for chunk in chunks.values():
+        total.merge(chunk.score)
+    for failure in total.failures:
         print(failure)
-    print(f"{sum(score.runs for score in scores.values())} schedules, {len(failures)} failed; {options.report}")
-    return 1 if failures else 0
+    print(f"{total.schedules} schedules in {total.runs} runs, {len(total.failures)} failed; {options.report}")
+    return 1 if total.failures else 0
 
 
 def play(ledger: Ledger, scale: float, jobs: int) -> None:
     """Whatever is not done yet."""
-    done = ledger.read()
+    done, commit = ledger.read(), commit_here()
     left: list[Job] = [
         (place, start, count)
         for place, part in enumerate(PARTS)
-        for start, count in part.chunks(scale if part.chunk > 1 else 1.0)
+        for start, count in part.chunks(scale)
         if (part.name, start, count) not in done
     ]
     left.sort(key=lambda job: (job[1] - PARTS[job[0]].start) / PARTS[job[0]].count)  # of each part alike, at any time
     began_s, noted_s, runs = monotonic(), monotonic(), 0
     with Pool(jobs, maxtasksperchild=100) as pool:
-        for number, (job, score, seconds) in enumerate(pool.imap_unordered(play_job, left), 1):
-            ledger.add(PARTS[job[0]].name, job[1], job[2], score, seconds)
+        for number, ((part, start, count), score, seconds) in enumerate(pool.imap_unordered(play_job, left), 1):
+            now_s = monotonic()
+            ledger.add(PARTS[part].name, start, count, Chunk(score, commit, seconds, now_s - noted_s))
+            noted_s = now_s
             runs += score.runs
-            ledger.wall_s += monotonic() - noted_s
-            noted_s = monotonic()
             if number % 20 == 0 or score.failures or number == len(left):
-                rate = runs / (monotonic() - began_s)
+                rate = runs / (now_s - began_s)
                 failed = "".join(f"\n{failure}" for failure in score.failures)
-                print(f"{number}/{len(left)} chunks, {runs} schedules, {rate:.0f}/s{failed}", flush=True)
+                print(f"{number}/{len(left)} chunks, {runs} runs, {rate:.0f}/s{failed}", flush=True)
 
 
-def totals(ledger: Ledger, scale: float) -> tuple[dict[str, Score], float]:
-    """By part, and the seconds of all processes."""
+Chunks = dict[tuple[str, int, int], Chunk]
+
+
+def counted(ledger: Ledger, scale: float) -> Chunks:
+    """Those that are done, of those that belong to the campaign."""
     done = ledger.read()
-    scores: dict[str, Score] = {}
-    seconds = 0.0
-    for part in PARTS:
-        score = scores[part.name] = Score()
-        for start, count in part.chunks(scale if part.chunk > 1 else 1.0):
-            if (part.name, start, count) in done:
-                one, took_s = done[part.name, start, count]
-                score.merge(one)
-                seconds += took_s
-    return scores, seconds
+    keys = [(part.name, start, count) for part in PARTS for start, count in part.chunks(scale)]
+    return {key: done[key] for key in keys if key in done}
 
 
 def caught() -> int:
@@ -194,43 +199,87 @@ def caught() -> int:
     return count
 
 
-def report(scores: dict[str, Score], seconds: float, wall_s: float, mutants: int) -> str:
+def report(chunks: Chunks, mutants: int) -> str:
     """The page."""
     total = Score()
-    rows = []
-    for name, score in scores.items():
-        total.merge(score)
-        rows.append(f"| {name} | {_spaced(score.runs)} | {_spaced(score.steps)} | {len(score.failures)} |")
-    total_row = f"| **all** | **{_spaced(total.runs)}** | **{_spaced(total.steps)}** | **{len(total.failures)}** |"
+    for chunk in chunks.values():
+        total.merge(chunk.score)
+    seconds, wall_s = (sum(getattr(chunk, name) for chunk in chunks.values()) for name in ("seconds", "wall_s"))
+    exhaustive = {part.name for part in PARTS if part.covers is not None}
+    found = sum(chunk.score.schedules for (name, _, _), chunk in chunks.items() if name in exhaustive)
+    shared = sum(chunk.score.runs for (name, _, _), chunk in chunks.items() if name in exhaustive)
+    covered = sum(part.covers or part.count for part in PARTS)
     paragraphs = [
         "# The campaign",
-        f"`{COMMAND}`, {datetime.now(UTC):%Y-%m-%d}, at {_commit()}. Every schedule is named by its number: the same\n"
-        "command plays the same ones.",
-        f"{_spaced(total.runs)} of {_spaced(sum(part.count for part in PARTS))} are played so far.",
-        "\n".join(
-            ("| schedules | played | steps of the core | violations |", "|---|---:|---:|---:|", *rows, total_row)
-        ),
+        f"`{COMMAND}`, {datetime.now(UTC):%Y-%m-%d}, at {_commits(chunks)}. Every schedule is named by its number:\n"
+        "the same command plays the same ones.",
+        f"{_spaced(total.schedules)} of {_spaced(covered)} schedules so far, in {_spaced(total.runs)} runs:\n"
+        f"{_spaced(total.schedules - found)} drawn at random, a run each, and {_spaced(found)} by exhaustive\n"
+        f"enumeration, for which {_spaced(shared)} runs stand.",
+        _table(chunks, total),
         WHAT.format(covered=_spaced(THREE_VIEWS.size + TWO_ROUNDS.size)),
         "\n".join(f"- {line}" for line in total.lines()[:-2]),
         f"Mutants of the rules, each with its story (`tests/sim/mutants.py`): {mutants} of {len(MUTANTS)} caught.",
-        f"{seconds / 3600:.1f} hours of processor, {wall_s / 3600:.1f} hours by the clock.",
+        f"{seconds / 3600:.2f} hours of processor, {wall_s / 3600:.2f} hours by the clock.",
         *total.failures,
     ]
     return "\n\n".join(paragraphs) + "\n"
+
+
+def _table(chunks: Chunks, total: Score) -> str:
+    rows = [
+        "| schedules | numbers | runs | schedules covered | steps of the core | violations |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for part in PARTS:
+        score = Score()
+        of_this = [(start, count, chunk) for (name, start, count), chunk in chunks.items() if name == part.name]
+        for _, _, chunk in of_this:
+            score.merge(chunk.score)
+        numbers = _numbers([(start, count) for start, count, _ in of_this])
+        rows.append(f"| {part.name} | {numbers} | {_counts(score)} |")
+    rows.append(f"| **all** | | {_counts(total)} |")
+    return "\n".join(rows)
+
+
+def _counts(score: Score) -> str:
+    return " | ".join(map(_spaced, (score.runs, score.schedules, score.steps, len(score.failures))))
+
+
+def _numbers(ranges: list[tuple[int, int]]) -> str:
+    """The numbers played: from the first to the last, and how many if some between them are not."""
+    if not ranges:
+        return "none"
+    count = sum(count for _, count in ranges)
+    first, last = min(start for start, _ in ranges), max(start + count - 1 for start, count in ranges)
+    return f"{first}–{last}" if last - first + 1 == count else f"{_spaced(count)} of {first}–{last}"
+
+
+def _commits(chunks: Chunks) -> str:
+    """The commits at which it was played, the schedules at each if there are several."""
+    counts: Counter[str] = Counter()
+    for chunk in chunks.values():
+        counts[chunk.commit] += chunk.score.schedules
+    if len(counts) < 2:
+        return f"commit {next(iter(counts), commit_here())}"
+    return "commits " + ", ".join(f"{commit} ({_spaced(count)})" for commit, count in counts.items())
 
 
 def _spaced(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def _commit() -> str:
+def commit_here() -> str:
+    """The commit of the checkout, and whether the core or the simulator differ from it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        arguments = ["git", "rev-parse", "--short", "HEAD"]
-        return (
-            "commit " + subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-        )
+        changed = git("status", "--porcelain", "--", *PLAYED)
+        return git("rev-parse", "--short", "HEAD") + (" with changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
-        return "an unknown commit"
+        return "unknown"
 
 
 if __name__ == "__main__":

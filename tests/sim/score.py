@@ -16,6 +16,9 @@ class Score:
     """Counts that can be added up."""
 
     runs: int = 0
+    schedules: int = (
+        0  # that these runs stand for: one each, more where an exhaustive search leaves out what is the same
+    )
     steps: int = 0
     failures: list[str] = field(default_factory=list)
     sizes: Counter[int] = field(default_factory=Counter)
@@ -24,10 +27,11 @@ class Score:
     views: Counter[int] = field(default_factory=Counter)  # runs by the most views that an epoch took after healing
     spare: Counter[int] = field(default_factory=Counter)  # runs by how many views less than allowed they took, at least
 
-    def add(self, outcome: Outcome, replay: str) -> None:
+    def add(self, outcome: Outcome, replay: str, stands_for: int = 1) -> None:
         """One run; `replay` is the command that shows it."""
         plan = outcome.plan
         self.runs += 1
+        self.schedules += stands_for
         self.steps += outcome.steps
         self.sizes[plan.seated] += 1
         self.faults.update(fault.value for fault in plan.faults)
@@ -41,6 +45,7 @@ class Score:
     def merge(self, other: Score) -> None:
         """Those of another range."""
         self.runs += other.runs
+        self.schedules += other.schedules
         self.steps += other.steps
         self.failures += other.failures
         for name in ("sizes", "faults", "dense", "views", "spare"):
@@ -53,8 +58,8 @@ class Score:
         median = next(count for count in sorted(self.dense) if _up_to(self.dense, count) * 2 >= self.runs)
         return [
             f"seats: {_spread(self.sizes)}",
-            f"faults: {_shares(self.faults, self.runs)}",
-            f"kinds of fault in one run: median {median}, most {max(self.dense)}",
+            f"runs that had a fault: {_shares(self.faults, self.runs)}",
+            f"kinds of fault in one run: {_spread(self.dense)}; median {median}",
             f"views after healing: {_spread(self.views)}; that many less than allowed: {_spread(self.spare)}",
             f"{self.runs} runs, {self.steps} steps of the core",
             f"{self.runs - len(self.failures)} passed, {len(self.failures)} failed",
@@ -67,7 +72,7 @@ class Score:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Score:
         """Out of a file, where numbers have become names."""
-        score = cls(data["runs"], data["steps"], list(data["failures"]))
+        score = cls(data["runs"], data["schedules"], data["steps"], list(data["failures"]))
         score.faults.update(data["faults"])
         for name in ("sizes", "dense", "views", "spare"):
             getattr(score, name).update({int(key): count for key, count in data[name].items()})
@@ -83,4 +88,4 @@ def _spread(counts: Counter[int]) -> str:
 
 
 def _shares(counts: Counter[str], runs: int) -> str:
-    return ", ".join(f"{key} {100 * count / runs:.0f} %" for key, count in counts.most_common())
+    return ", ".join(f"{key} {count} ({100 * count / runs:.0f} %)" for key, count in counts.most_common())

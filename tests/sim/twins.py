@@ -257,15 +257,17 @@ TWO_ROUNDS: Final = Space(2, 2, tuple(p for p in partitions(SEATED + 1) if max(p
 so that a value is notarized and some see it, some finalize, and some nullify."""
 
 
-def play_number(number: int) -> Iterator[Played]:
-    """What `--twins` counts: the roots of both spaces, then samples of larger committees."""
+def play_number(number: int) -> Iterator[tuple[Played, int]]:
+    """What `--twins` counts: the roots of both spaces, then samples of larger committees. With how many schedules each
+    run stands for."""
     for space in (THREE_VIEWS, TWO_ROUNDS):
         if number < space.roots:
-            yield from space.all_from(number)
+            for played in space.all_from(number):
+                yield played, space.stands_for(played)
             return
         number -= space.roots
     run = TwinRun(sample(number))
-    yield Played(run, run.run())
+    yield Played(run, run.run()), 1
 
 
 EXHAUSTIVE: Final = THREE_VIEWS.roots + TWO_ROUNDS.roots
