@@ -252,7 +252,7 @@ class Rescuing:
     def _take_endorsement(self, peer: PeerId, given: Endorsement) -> RescueReply:
         """For the successor founded here."""
         if self.record.recognised is not None:
-            self.telling.at_once(peer)
+            self.telling.forgotten(peer)
             return RescueReply()
         self._count(given)
         return RescueReply()
@@ -297,6 +297,7 @@ class Rescuing:
             f"a successor was {verb} here ({after.endorsed.successor.hex()[:8]}): this node votes no more in this group"
         )
         self._write(after, text)
+        self.telling.anew()
 
     def _write(self, after: Record, text: str) -> None:
         agreement = self.agreement
@@ -389,7 +390,7 @@ class Rescuing:
     def _moved(self, after: Record, old: Holding, successor: Holding) -> None:
         self.record = after
         self.agreement.silence(old, self.agreement.instance.guard)
-        self.telling.at_once()
+        self.telling.anew()
         self.context.clean()
         self.context.feed.grew()
         self.context.start_group(successor.group_id)

@@ -234,7 +234,7 @@ class Session:
                     self.conversation.compare_with(peer)
                     self.caution.pursue()
                     self.agreement.pursuit.tell(peer)
-                    self.rescuing.telling.pursue(at_once=True)
+                    self.rescuing.telling.connected(peer)
                     self.introducing.introduce((peer,))
                     self.agreement.eviction.connected(peer)
                     if self.holding.unconfirmed:

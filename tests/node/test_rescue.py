@@ -1,5 +1,6 @@
 """A quorum lost for ever: survivors found a successor, and no two of them count."""
 
+import itertools
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,10 +19,12 @@ from node.data_dir import DataDir
 from node.electorate import RuleError
 from node.holding import RESCUING, SUPERSEDED
 from node.intents import ADD, DONE, AddBody
-from node.peer_messages import group_tag
-from node.rescue import Offer, Recognition, RescueRequest, check_recognition, needed
+from node.peer_id import PeerId
+from node.peer_messages import RESCUE_PROTOCOL, group_tag
+from node.rescue import Offer, Recognition, RescueReply, RescueRequest, check_recognition, needed
+from node.rescue_telling import AGAIN_MAX_S, AGAIN_MIN_S
 from node.service import NodeService
-from node.session import Session
+from node.session import SYNC_PERIOD_S, Session
 from ordering import EPOCH_MAX
 from tests.node.world import HOLDS, SUITE, Member, World, open_world, until
 
@@ -280,6 +283,35 @@ async def test_the_only_voter_that_forgot_its_own_change_is_left_behind_and_adde
         row = await new_session(bob).submit(ADD, AddBody(ada.peer_id, package).encode())
         assert (await new_session(bob).intent_ended(row.intent_id)).state == DONE
         await until(lambda: new_session(bob).group_id in ada.node.sessions)
+
+
+async def test_who_does_not_agree_is_asked_less_and_less(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """An offer and a recognition are large, and its user may be away for days; who connects is told at once."""
+    async with open_hasty_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        asked_s: list[float] = []
+
+        async def hesitate(peer: PeerId, payload: bytes) -> bytes:
+            asked_s.append(trio.current_time())
+            return RescueReply(text="its user has to agree").encode()
+
+        bob.node.context.transport.handle(RESCUE_PROTOCOL, hesitate)
+        package = await ada.node.key_package_of(bob.peer_id, SUITE)
+        await ada.session.ask(lambda: ada.session.rescuing.found((package,), ()))
+        await trio.sleep(3 * AGAIN_MAX_S)
+
+        pauses = [later - sooner for sooner, later in itertools.pairwise(asked_s)]
+        jitter_s = 1.5 * SYNC_PERIOD_S
+        assert pauses[:3] == pytest.approx([AGAIN_MIN_S, 2 * AGAIN_MIN_S, 4 * AGAIN_MIN_S], abs=jitter_s)
+        assert pauses[-1] == pytest.approx(AGAIN_MAX_S, abs=jitter_s)
+
+        await bob.stop()
+        await bob.start()
+        bob.node.context.transport.handle(RESCUE_PROTOCOL, hesitate)
+        connected_s, known = trio.current_time(), len(asked_s)
+        await ada.session.ask(lambda: ada.session.rescuing.telling.connected(bob.peer_id))
+        await until(lambda: len(asked_s) > known)
+        assert asked_s[-1] - connected_s < 1
 
 
 async def test_what_does_not_check_out_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
