@@ -19,6 +19,7 @@ from node.intents import ADD, ALREADY, DONE, FAILED, LEAVE, READD, AddBody
 from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
 from node.names import Names
+from node.ordering_records import HURRIED
 from node.peer_id import PeerId
 from node.planning import Plan, Settled, plan
 from node.policy_words import amendment
@@ -26,7 +27,7 @@ from node.sealing import gossip_key
 from node.store_rows import DecisionRow, FeedRow, IntentRow
 from node.store_writes import Transaction
 from node.welcoming import welcome_rows
-from ordering import Committee, Decision
+from ordering import Committee, Decision, ProposalClass
 
 LEFT_TEXT = "this node left the group; what was received can still be read"
 REMOVED_TEXT = "this node was removed from the group; what was received can still be read"
@@ -44,6 +45,7 @@ class Adoption:
     after: Holding
     own: Built | None
     plan: Plan | None  # our open intents in the light of the new epoch; None once removed or cut off
+    is_hurried: bool = False  # a commit of class 0 went first: in the next epoch none does
 
     @property
     def valid(self) -> HardValid:
@@ -77,6 +79,7 @@ def prepare(context: NodeContext, holding: Holding, candidacy: Candidacy, decisi
         changed=staged.removes,
         added=tuple(each.leaf_index for each in staged.adds),
     )
+    is_hurried = candidacy.facts(known).proposal_class is ProposalClass.URGENT
     if successor is None:
         after = holding.with_changes(
             group=None, followed=None, extra=without_secrets(extra), health=REMOVED, removed=True
@@ -84,14 +87,14 @@ def prepare(context: NodeContext, holding: Holding, candidacy: Candidacy, decisi
         return Adoption(decision, known, holding, after, own, None)
     if isinstance(successor, PublicGroup):
         after = holding.with_changes(followed=successor, epoch=successor.epoch, extra=extra, health=CUT_OFF)
-        return Adoption(decision, known, holding, after, own, None)
+        return Adoption(decision, known, holding, after, own, None, is_hurried)
     extra = with_key(extra, successor.epoch, gossip_key(successor))
     health = UNCONFIRMED if holding.unconfirmed else OK
     after = holding.with_changes(group=successor, followed=None, epoch=successor.epoch, extra=extra, health=health)
     done = () if own is None else own.intent_ids
     left = [intent for intent in context.store.open_intents(holding.group_id) if intent.intent_id not in done]
     wanted = plan(successor, left, may_opt_in=not holding.unconfirmed)
-    return Adoption(decision, known, holding, after, own, wanted)
+    return Adoption(decision, known, holding, after, own, wanted, is_hurried)
 
 
 def write(
@@ -116,6 +119,8 @@ def write(
     )
     transaction.drop_candidates(after.group_id, epoch)
     transaction.drop_ordering_records(after.group_id, epoch)
+    if adoption.is_hurried:
+        transaction.put_ordering_record(after.group_id, epoch, HURRIED, b"")
     transaction.append_feed(_decision_row(adoption, committee, rivals, now_ms))
     if adoption.plan is not None and adoption.valid.policy.is_amended:
         transaction.append_feed(notice_row(after, feed.GROUP, _policy_text(context, adoption), now_ms))

@@ -27,7 +27,7 @@ from node.identity import claimed_peer
 from node.instance_setup import instance_config
 from node.judgement import Epoch, Known
 from node.logs import logger, short
-from node.ordering_records import put_record, stored_guard, stored_records
+from node.ordering_records import put_record, stored_guard, stored_records, was_hurried
 from node.other_epochs import FROZEN_TEXT, OtherEpochs
 from node.outward import Outward
 from node.patience import Patience
@@ -65,7 +65,6 @@ from ordering import (
     MalformedError,
     Open,
     Persist,
-    ProposalClass,
     Received,
     Record,
     Send,
@@ -347,6 +346,7 @@ class Agreement:
             self._stored_guard(),
             stored_records(self.context.store, self.holding.group_id, self.holding.epoch),
         )
+        self.candidacy.may_hurry = not was_hurried(self.context.store, self.holding.group_id, self.holding.epoch)
         self._step(Open(self.context.now_s()))
         for row in self.context.store.candidates(self.holding.group_id, self.holding.epoch):
             known = self.candidacy.recall(row)
@@ -510,7 +510,7 @@ class Agreement:
         if self.is_over:
             self._forget()
         else:
-            self._enter(hurried=self.candidacy.facts(ended.known).proposal_class is ProposalClass.URGENT)
+            self._enter(hurried=ended.is_hurried)
             give_up(self.context, self.holding, refused)
         self.on_epoch()
         self.pursue_intents()

@@ -14,6 +14,7 @@ from node.config import Config
 from node.identity import Identity
 from node.peer_id import PeerId
 from node.round_trips import RoundTrips
+from node.silence import LISTEN_AGAIN_S, Silence
 from node.store import Store
 from node.transport import Transport
 
@@ -60,6 +61,7 @@ class NodeContext:
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
     looked_s: float = float("-inf")  # when it was last seen that this process runs
     up_to_date: set[bytes] = field(default_factory=set)  # groups in which this process may seal (`node.caution`)
+    silence: Silence = field(default_factory=Silence)  # of before we listened this time
     refused_groups: dict[bytes, str] = field(default_factory=dict)  # on the disk, not opened by this version, and why
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
@@ -92,6 +94,7 @@ class NodeContext:
         """Called again and again while the node runs: after a gap it was stopped, and heard nobody meanwhile."""
         now_s = self.now_s()
         if now_s - self.looked_s > GAP_S:
+            self.silence.stopped(self.heard_s, max(self.listening_since_s, self.started_s), self.looked_s)
             self.listening_since_s = now_s
         self.looked_s = now_s
 
@@ -99,9 +102,16 @@ class NodeContext:
         """For how long this node has been able to hear others."""
         return self.now_s() - max(self.listening_since_s, self.started_s)
 
+    def silence_s(self, peer: PeerId) -> float:
+        """For how long a peer has been silent while we listened, over stops and restarts; see `node.silence`."""
+        if peer == self.identity.peer_id:
+            return 0.0
+        since_s = max(self.listening_since_s, self.started_s, self.heard_s.get(peer, float("-inf")))
+        return self.now_s() - since_s + self.silence.before_s(peer)
+
     def unheard_for(self, peer: PeerId, seconds: float) -> bool:
         """Whether a peer was silent for that long while we listened."""
-        return self.listened_s() >= seconds and not self.heard_within(peer, seconds)
+        return self.listened_s() >= min(seconds, LISTEN_AGAIN_S) and self.silence_s(peer) >= seconds
 
     def connected(self, peers: Iterable[PeerId]) -> tuple[PeerId, ...]:
         """Those of them whom we are connected to, in order."""
@@ -113,6 +123,7 @@ class NodeContext:
 
     def hear(self, peer: PeerId) -> None:
         """Note traffic of a peer; the transport has authenticated it. The latest so many peers are remembered."""
+        self.silence.heard(peer)
         self.heard_s.pop(peer, None)
         self.heard_s[peer] = self.now_s()
         if len(self.heard_s) > HEARD_MAX:

@@ -146,6 +146,8 @@ async def open_node(config: Config, store: Store, transport: Transport) -> Async
     context = NodeContext(
         config, identity, store, transport, os.urandom, boot, trio.current_time(), FeedSignal(store.feed_head)
     )
+    for row in store.groups():
+        context.silence.restore(store, row.group_id)
     async with trio.open_nursery() as nursery:
         node = Node(context)
         await node.run(nursery)

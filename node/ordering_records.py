@@ -7,6 +7,7 @@ from ordering import Decision, Freeze, Guard, InstanceRecord, Record
 
 INSTANCE = "instance"
 FREEZE = "freeze"
+HURRIED = "hurried"  # in an epoch that a commit of class 0 began, none goes first
 FOLLOWED = "followed"  # the public state of an epoch whose secrets we do not have: `Holding.followed`
 
 
@@ -45,6 +46,11 @@ def stored_records(store: Store, group_id: bytes, epoch: int) -> tuple[Record, .
     records: list[Record] = [kinds[key].decode(body) for key, body in rows if key in kinds]
     decision = stored_decision(store, group_id, epoch)
     return tuple(records) if decision is None else (*records, decision)
+
+
+def was_hurried(store: Store, group_id: bytes, epoch: int) -> bool:
+    """Whether a commit of class 0 began that epoch."""
+    return any(kind == HURRIED for kind, _ in store.ordering_records(group_id, epoch))
 
 
 def stored_decision(store: Store, group_id: bytes, epoch: int) -> Decision | None:

@@ -3,7 +3,7 @@
 Nothing hands the group to sleepers: a quorum of the committee that a candidate elects must have been heard lately.
 Nobody who is there is passed over: a voter that was heard within `ordering.bench_after_s` is not benched. Silence only
 counts while we listened: a node that has just started, or was stopped, has not heard anybody and says nothing about
-anybody.
+anybody, until it has listened for a while (`node.silence`).
 """
 
 from typing import Final

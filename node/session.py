@@ -284,6 +284,7 @@ class Session:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
             self._epochs_not_compared = 0
             self.agreement.reconsider()
+            self.wishes.keep_silence(now)
             self.wishes.keep_bench(now)
             self.caution.pursue()
             self.rescuing.telling.pursue()

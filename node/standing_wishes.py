@@ -2,12 +2,14 @@
 
 from typing import Protocol
 
+from node import silence
 from node.agreement import Agreement
 from node.benching import period_s, wishes
-from node.electorate import voter_of
+from node.electorate import seats_of, voter_of
 from node.holding import CLOSED, OK
 from node.intents import OPEN, OPEN_INTENTS_MAX, OPT_IN, OPT_OUT
 from node.logs import logger, short
+from node.silence import SAVE_PERIOD_S
 
 log = logger("standing_wishes")
 
@@ -26,6 +28,7 @@ class StandingWishes:
         self.context = agreement.context
         self._submit = submit
         self._next_bench_s = 0.0
+        self._next_save_s = self.context.now_s() + SAVE_PERIOD_S
 
     def opt_in(self) -> None:
         """An always-on node volunteers as a voter by its own commit, once it knows which group it is in."""
@@ -44,6 +47,15 @@ class StandingWishes:
             return  # the user has said otherwise, or it is under way
         if len(store.open_intents(holding.group_id)) < OPEN_INTENTS_MAX:
             self._submit(OPT_IN, b"")
+
+    def keep_silence(self, now_s: float) -> None:
+        """Keep over restarts for how long voters have been missed, or a day of it would never be reached."""
+        public = self.agreement.holding.public
+        if now_s < self._next_save_s or public is None:
+            return
+        self._next_save_s = now_s + SAVE_PERIOD_S
+        peers = [seat.identity.decode() for seat in seats_of(public)]
+        silence.save(self.context.store, public.group_id, [(peer, self.context.silence_s(peer)) for peer in peers])
 
     def keep_bench(self, now_s: float) -> None:
         """Bench who does not come back, and come back from the bench ourselves."""
