@@ -1,8 +1,9 @@
 """Asking several peers one thing without waiting long for any of them.
 
 The first is asked; if it lets us wait longer than its usual round trips explain, the next is asked beside it, and so
-on, few at once. The first answer that will do wins, and the other questions are dropped. A peer that says nothing so
-costs a moment instead of a whole timeout, and one that is merely slow still has its time.
+on, few at once and each after twice as long, since what is asked for may be large and the line slow. The first answer
+that will do wins, and the other questions are dropped. A peer that says nothing so costs a moment instead of a whole
+timeout, and one that is merely slow still has its time.
 """
 
 from collections import deque
@@ -44,8 +45,8 @@ async def first_good(
             peer = waiting.popleft()
             hedge.under_way += 1
             nursery.start_soon(hedge.one, peer, nursery.cancel_scope)
-            is_full = hedge.under_way >= ASKED_AT_ONCE_MAX
-            with trio.move_on_after(float("inf") if is_full else patience_s(usual_s(peer))):
+            alone_s = patience_s(usual_s(peer)) * 2 ** (hedge.under_way - 1)
+            with trio.move_on_after(float("inf") if hedge.under_way >= ASKED_AT_ONCE_MAX else alone_s):
                 await hedge.end_of_one()
     return hedge.found
 

@@ -53,6 +53,19 @@ async def test_a_silent_peer_costs_a_moment(autojump_clock: MockClock) -> None:
     assert set(peers.ended) == {"a", "b"}, "the question that lost goes no further"
 
 
+async def test_the_more_are_asked_the_longer_the_next_waits(autojump_clock: MockClock) -> None:
+    """What is asked for may be large, and the line slow."""
+    peers = Peers({})
+    began_s = trio.current_time()
+
+    with trio.move_on_after(SILENT_S - 1):
+        await first_good("abcde", peers.ask, lambda _: None)
+
+    assert [at - began_s for at in peers.asked.values()] == pytest.approx(
+        [0.0, PATIENCE_S, 3 * PATIENCE_S, 7 * PATIENCE_S]
+    )
+
+
 async def test_who_answers_as_usual_is_asked_alone(autojump_clock: MockClock) -> None:
     """Twice its usual round trip is no reason to have the same bytes sent twice."""
     peers = Peers({"a": 0.6, "b": 0.01})
