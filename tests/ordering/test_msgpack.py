@@ -10,7 +10,7 @@ from ordering import BenchEntry, MalformedError, Model, Policy, VoterExtension
 
 def test_another_implementation_reads_what_we_write() -> None:
     policy = Policy(model=Model.CRASH, size_max=4, delta_ms=70_000 % 60_000, pins=(b"peer",), bench=(BenchEntry(3, 9),))
-    assert msgpack.unpackb(policy.encode()) == [1, 1, 2, 4, 10_000, [b"peer"], [[1, 3, 9]], False]
+    assert msgpack.unpackb(policy.encode()) == [1, 2, 2, 4, 10_000, [b"peer"], [[1, 3, 9]], False]
 
 
 def test_we_read_what_another_implementation_writes() -> None:
