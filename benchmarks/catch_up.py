@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from node import feed, logs
-from node.config import Config, NodeSection
+from node.config import Config, GroupSection, NodeSection
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
 from node.intents import ADD, DONE, UPDATE, AddBody
@@ -34,7 +34,9 @@ PATIENCE_S = 120.0
 
 def made(folder: Path, name: str) -> Config:
     """A new node's folder."""
-    config = Config(node=NodeSection(data_dir=str(folder / name), name=name, always_on=True))
+    config = Config(
+        node=NodeSection(data_dir=str(folder / name), name=name, always_on=True), group=GroupSection(accept="anyone")
+    )
     create_node(DataDir(config.data_dir), KeyFile(config.key_file_path))
     return config
 

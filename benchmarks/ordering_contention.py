@@ -17,7 +17,7 @@ from trio.testing import MockClock
 from benchmarks.ordering_figures import Figure, Target, percentile
 from mls import basic, create_key_package, frame, own_capabilities, suite
 from node import logs
-from node.config import Config, NodeSection, OrderingSection
+from node.config import Config, GroupSection, NodeSection, OrderingSection
 from node.context import NodeContext
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
@@ -87,6 +87,7 @@ async def open_group(folder: Path) -> AsyncIterator[list[Session]]:
             config = Config(
                 node=NodeSection(data_dir=str(folder / str(number)), always_on=True),
                 ordering=OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=2000),
+                group=GroupSection(accept="anyone"),
             )
             identity = create_node(DataDir(config.data_dir), KeyFile(config.key_file_path))
             store = stack.enter_context(open_store(DataDir(config.data_dir).store_path, open_key(config).value))

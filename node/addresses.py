@@ -34,3 +34,12 @@ def _hosts(family: int) -> list[str]:
         if entry.family == family and "%" not in entry.address  # link-local ones need a zone nobody else shares
     ]
     return sorted(hosts, key=lambda host: (ipaddress.ip_address(host).is_loopback, host))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can dial it."""
+    _, kind, host, *_ = (*address.split("/", 3), "", "")
+    try:
+        return kind in ("ip4", "ip6") and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

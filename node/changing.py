@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
+import msgspec
 import trio
 
 from mls import MlsError
@@ -11,13 +12,18 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.context import NodeContext
 from node.electorate import RuleError
+from node.names import Names
+from node.peer_id import PeerId
 from node.policies import PolicyBody
 from node.session import Session
 from node.store_rows import IntentRow
+from node.welcoming import WELCOME_KIND
 from ordering import Model, PolicyKind
 
 T = TypeVar("T")
 
+CONSENT_S_MAX: Final = 2.0  # for a newcomer to say whether it is in or has to ask its user
+CONSENT_POLL_S: Final = 0.02
 ANSWER_S_MAX: Final = 30.0  # for a session to take a change or a message in; only one that has died takes longer
 _FINAL: Final = (intents.DONE, intents.ALREADY, intents.FAILED)
 
@@ -36,6 +42,24 @@ async def outcome(
         with trio.move_on_after(request.timeout_s):
             await session.intent_ended(intent.intent_id)
     return intent_views.intent_result(context, context.store.intent(intent.intent_id) or intent, session)
+
+
+async def with_consent(
+    context: NodeContext, peer: PeerId, result: schema.IntentResult, request: schema.ChangeRequest
+) -> schema.IntentResult:
+    """Of somebody just added, whether their user still has to accept: the newcomer is given a moment to say."""
+    group_id = bytes.fromhex(result.group_id)
+    if result.state != "certified" or not request.wait or peer not in context.transport.peers():
+        return result
+    with trio.move_on_after(CONSENT_S_MAX):
+        while (group_id, peer) not in context.waiting:
+            if not any(row.recipient == peer and row.kind == WELCOME_KIND for row in context.store.outbox(group_id)):
+                return result
+            await trio.sleep(CONSENT_POLL_S)
+        return msgspec.structs.replace(
+            result, text=f"{result.text}; waits for {Names.of(context).shown(peer)} to accept"
+        )
+    return result
 
 
 def already(session: Session, kind: schema.IntentKind, text: str) -> schema.IntentResult:

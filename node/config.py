@@ -68,6 +68,7 @@ class OrderingSection(msgspec.Struct, frozen=True, kw_only=True):
 class GroupSection(msgspec.Struct, frozen=True, kw_only=True):
     suite: Annotated[int, Meta(ge=1, le=0xFFFF)] = POST_QUANTUM_SUITE
     padding: Annotated[int, Meta(ge=0, le=4_096)] = 64
+    accept: Literal["contacts", "anyone", "nobody"] = "contacts"
 
 
 class RetentionSection(msgspec.Struct, frozen=True, kw_only=True):

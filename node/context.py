@@ -60,6 +60,8 @@ class NodeContext:
     round_trips: RoundTrips = field(default_factory=RoundTrips)
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
     looked_s: float = float("-inf")  # when it was last seen that this process runs
+    blocked: set[PeerId] = field(default_factory=set)  # whom our user wants nothing from
+    waiting: set[tuple[bytes, PeerId]] = field(default_factory=set)  # newcomers whose users have not accepted, by group
     up_to_date: set[bytes] = field(default_factory=set)  # groups in which this process may seal (`node.caution`)
     silence: Silence = field(default_factory=Silence)  # of before we listened this time
     refused_groups: dict[bytes, str] = field(default_factory=dict)  # on the disk, not opened by this version, and why

@@ -18,13 +18,17 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.server import serve
 from node.config import Config
+from node.contacts.book import Contacts
+from node.contacts.consent import Consent
+from node.contacts.exchange import CardExchange
+from node.contacts.own import OwnCard
 from node.context import FeedSignal, NodeContext
 from node.data_dir import DataDir
 from node.directory import Directory
 from node.doors import Doors
 from node.errors import NodeError
 from node.introductions import keep
-from node.joining import found_group
+from node.joining import Arrival, found_group
 from node.logs import logger
 from node.peer_id import PeerId
 from node.peer_messages import KEY_PACKAGE_PROTOCOL, KeyPackageRequest
@@ -56,8 +60,12 @@ class Node:
         self.context = context
         self.stop_event = trio.Event()
         self.directory = Directory(context)
+        self.contacts = Contacts(context)
+        self.own_card = OwnCard(context)
+        self.consent = Consent(context, self.contacts)
+        self.cards = CardExchange(context, self.contacts, self.own_card)
         self._groups = Supervisor(context)
-        self._doors = Doors(context, self.directory, self._groups)
+        self._doors = Doors(context, self.directory, self._groups, self.consent, self.cards)
 
     @property
     def sessions(self) -> dict[bytes, Session]:
@@ -104,10 +112,12 @@ class Node:
     async def connect(self, address: str) -> PeerId:
         """Dial an address, stay connected to it, and remember it across restarts; raises `ApiError`."""
         try:
-            peer_of(address)
+            wanted = peer_of(address)
         except DialError as error:
             example = "an address is like /ip4/192.0.2.7/tcp/4840/p2p/12D3KooW...; the peer's `conclave id` shows it"
             raise ApiError(ErrorCode.BAD_REQUEST, str(error), example) from error
+        if wanted in self.context.blocked:
+            raise ApiError(ErrorCode.BLOCKED, f"peer {wanted} is blocked here", "first: conclave contact unblock")
         try:
             peer = await self.context.transport.connect(address)
         except TransportError as error:
@@ -121,6 +131,10 @@ class Node:
 
     # --- groups ---
 
+    async def enter(self, arrival: Arrival) -> None:
+        """Be in a group that we were let into: durable, and its task runs."""
+        await self._doors.enter(arrival)
+
     async def run(self, nursery: trio.Nursery) -> None:
         """Start every group on the disk, and let the network in."""
         self._groups.nursery = nursery
@@ -130,8 +144,10 @@ class Node:
             if not row.removed:
                 await self._groups.start(row.group_id)
         self._doors.listen(nursery)
+        nursery.start_soon(self.cards.run)
         for address in self.context.config.network.peers:
-            self.context.transport.keep(address)  # a mistake there is said at the start
+            if peer_of(address) not in self.context.blocked:
+                self.context.transport.keep(address)  # a mistake there is said at the start
         for peer in self.context.store.peers():
             keep(self.context, peer.addresses)
 
@@ -148,6 +164,7 @@ async def open_node(config: Config, store: Store, transport: Transport) -> Async
     )
     for row in store.groups():
         context.silence.restore(store, row.group_id)
+    context.blocked.update(store.blocked_peers())
     async with trio.open_nursery() as nursery:
         node = Node(context)
         await node.run(nursery)

@@ -1,23 +1,44 @@
-"""Delivering Welcomes: each row of the outbox is tried in its turn until the newcomer says that it is in."""
+"""Delivering Welcomes: each row of the outbox is tried in its turn until the newcomer says that it is in.
+
+Or that it does not want to be: then it is removed again. One that says neither waits for its user.
+"""
+
+from collections.abc import Awaitable, Callable
 
 import trio
 
-from node.context import NodeContext
+from node.agreement import Agreement
+from node.api.errors import ApiError
+from node.feed import GROUP, NoticeBody
+from node.intents import REMOVE, RemoveBody
 from node.logs import logger, short
+from node.names import Names
 from node.peer_id import PeerId
 from node.peer_messages import WELCOME_PROTOCOL
+from node.store_rows import FeedRow
 from node.transport import RequestError
-from node.welcoming import ALREADY_IN, GIVE_UP_MS, JOINED, RETRY_MS, WELCOME_KIND
+from node.welcoming import (
+    ALREADY_IN,
+    DECLINED,
+    GIVE_UP_MS,
+    JOINED,
+    RETRY_MS,
+    WAITING,
+    WAITING_RETRY_MS,
+    WELCOME_KIND,
+)
 
 log = logger("delivering")
 
 
 class Deliveries:
-    """Of one group."""
+    """Of one group; `submit` makes an intent."""
 
-    def __init__(self, context: NodeContext, group_id: bytes) -> None:
-        self.context = context
-        self.group_id = group_id
+    def __init__(self, agreement: Agreement, submit: Callable[[str, bytes], Awaitable[object]]) -> None:
+        self.agreement = agreement
+        self.context = agreement.context
+        self.group_id = agreement.holding.group_id
+        self._submit = submit
         self._under_way: set[int] = set()  # outbox rows
 
     def start(self, nursery: trio.Nursery) -> None:
@@ -32,16 +53,38 @@ class Deliveries:
 
     async def _deliver(self, row_id: int, peer: PeerId, payload: bytes, expired: bool) -> None:
         """One attempt; the row stays until the newcomer says that it is in."""
-        settled = expired
+        reply = b""
         try:
             if peer in self.context.transport.peers():
                 reply = await self.context.transport.request(peer, WELCOME_PROTOCOL, payload)
-                settled = settled or reply in (JOINED, ALREADY_IN)
         except RequestError as error:
             log.info("welcome not delivered", group=short(self.group_id), peer=peer, reason=str(error))
-        if settled:
+        waits = (self.group_id, peer)
+        if reply == WAITING:
+            self.context.waiting.add(waits)
+        elif reply:
+            self.context.waiting.discard(waits)
+        if expired or reply in (JOINED, ALREADY_IN, DECLINED):
             with self.context.store.transaction() as transaction:
                 transaction.delete_outbox([row_id])
+                if reply == DECLINED:
+                    self._tell_declined(transaction.append_feed, peer)
+            if reply == DECLINED:
+                self.context.feed.grew()
+                await self._take_out(peer)
         else:
-            await trio.sleep(RETRY_MS / 1000)
+            await trio.sleep((WAITING_RETRY_MS if reply == WAITING else RETRY_MS) / 1000)
         self._under_way.discard(row_id)
+
+    def _tell_declined(self, append: Callable[[FeedRow], object], peer: PeerId) -> None:
+        text = f"{Names.of(self.context).shown(peer)} does not want to be in this group, and is removed again"
+        epoch = self.agreement.holding.epoch
+        append(FeedRow(self.group_id, GROUP, epoch, peer, None, NoticeBody(text).encode(), self.context.now_ms()))
+
+    async def _take_out(self, peer: PeerId) -> None:
+        """Nobody stays a member who never came in."""
+        try:
+            if peer in self.agreement.roster:
+                await self._submit(REMOVE, RemoveBody(peer).encode())
+        except ApiError as error:
+            log.info("who declined stays a member", group=short(self.group_id), peer=peer, reason=error.message)

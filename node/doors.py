@@ -1,14 +1,17 @@
 """The way in for everything from outside: frames, hints, connections, and what peers ask."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
+from typing import Final
 
 import trio
 
+from node.contacts.consent import Consent, Verdict
+from node.contacts.exchange import CARD_PROTOCOL, CardExchange
 from node.context import NodeContext
 from node.directory import Directory
 from node.inbox import FrameIn, HintIn, PeerIn
-from node.joining import REFUSALS, join_by_welcome
+from node.joining import REFUSALS, Arrival, enter, read_welcome
 from node.logs import logger, short
 from node.peer_id import PeerId
 from node.peer_messages import (
@@ -37,17 +40,29 @@ from node.returning import is_vouched_for
 from node.serving import bundle_of, candidate_of, chain_of, group_info_of, kept_of
 from node.supervision import Supervisor
 from node.transport import PeerConnected, RefusedError
-from node.welcoming import ALREADY_IN, JOINED
+from node.welcoming import ALREADY_IN, DECLINED, JOINED, WAITING
 from ordering import MalformedError, OrderingError
 
 log = logger("doors")
+
+REPLIES: Final = {Verdict.ENTER: JOINED, Verdict.WAIT: WAITING, Verdict.REFUSE: DECLINED}
+"""What who brings a Welcome is told."""
 
 
 class Doors:
     """Of a running node: what comes in is handed to the group that it is for."""
 
-    def __init__(self, context: NodeContext, directory: Directory, groups: Supervisor) -> None:
+    def __init__(
+        self,
+        context: NodeContext,
+        directory: Directory,
+        groups: Supervisor,
+        consent: Consent,
+        cards: CardExchange,
+    ) -> None:
         self._context = context
+        self._consent = consent
+        self._cards = cards
         self._directory = directory
         self._groups = groups
 
@@ -64,17 +79,20 @@ class Doors:
             (MESSAGES_PROTOCOL, self._messages),
             (RESCUE_PROTOCOL, self._rescue),
             (KEPT_PROTOCOL, self._kept),
+            (CARD_PROTOCOL, self._cards.serve),
         ):
-            self._context.transport.handle(protocol, partial(_refusing, handler))
+            self._context.transport.handle(protocol, partial(_refusing, self._context.blocked, handler))
 
     def listen(self, nursery: trio.Nursery) -> None:
         """From now on what arrives reaches the groups."""
         nursery.start_soon(self._take_frames)
         nursery.start_soon(self._take_hints)
-        nursery.start_soon(self._take_events)
+        nursery.start_soon(self._take_events, nursery)
 
     async def _take_frames(self) -> None:
         async for peer, payload in self._context.transport.inbox():
+            if peer in self._context.blocked:
+                continue
             try:
                 frame = Frame.decode(payload)
             except OrderingError as error:
@@ -86,6 +104,8 @@ class Doors:
 
     async def _take_hints(self) -> None:
         async for peer, _, payload in self._context.transport.gossip():
+            if peer in self._context.blocked:
+                continue
             try:
                 sealed = Sealed.decode(payload)
             except OrderingError as error:
@@ -95,27 +115,46 @@ class Doors:
             if session is not None:
                 session.post(HintIn(peer, sealed))
 
-    async def _take_events(self) -> None:
+    async def _take_events(self, nursery: trio.Nursery) -> None:
         async for event in self._context.transport.events():
-            if isinstance(event, PeerConnected):
+            if not isinstance(event, PeerConnected):
+                continue
+            if event.peer in self._context.blocked:
+                self._context.transport.counters["peers_blocked"] += 1
+                nursery.start_soon(self._context.transport.disconnect, event.peer)
+            else:
                 self._context.hear(event.peer)
+                nursery.start_soon(self._cards.exchange, event.peer)
                 for session in list(self._groups.sessions.values()):
                     session.post(PeerIn(event.peer))
 
     async def _welcomed(self, peer: PeerId, payload: bytes) -> bytes:
         """Somebody says we are in. Proof first; then the group is ours and its task starts."""
         try:
-            vouched = await is_vouched_for(self._groups.sessions, payload)
-            holding = join_by_welcome(self._context, payload, is_vouched_for=vouched)
+            verdict = self._consent.known(payload)
+            if verdict is None:
+                vouched = await is_vouched_for(self._groups.sessions, payload)
+                arrival = read_welcome(self._context, payload, is_vouched_for=vouched)
+                if arrival is None:
+                    return ALREADY_IN
+                verdict = self._consent.judge(arrival)
+                if verdict is Verdict.ENTER:
+                    await self.enter(arrival)
+                elif verdict is Verdict.WAIT:
+                    self._consent.keep(arrival)
+                else:
+                    log.info("welcome declined", peer=peer, adder=arrival.adder)
         except REFUSALS as error:
             log.warning("welcome refused", peer=peer, reason=str(error))
             raise RefusedError(str(error)) from error
-        if holding is None:
-            return ALREADY_IN
+        return REPLIES[verdict]
+
+    async def enter(self, arrival: Arrival) -> None:
+        """Be in a group: durable, and its task runs."""
+        holding = enter(self._context, arrival)
         self._context.up_to_date.discard(holding.group_id)
         log.info("joined", group=short(holding.group_id), epoch=holding.epoch)
         await self._groups.start(holding.group_id)
-        return JOINED
 
     async def _candidate(self, peer: PeerId, payload: bytes) -> bytes:
         request = CandidateRequest.decode(payload)
@@ -150,8 +189,12 @@ class Doors:
         return self._groups.serving(request.tag, peer).rescuing.take(peer, request).encode()
 
 
-async def _refusing(handler: Callable[[PeerId, bytes], object], peer: PeerId, payload: bytes) -> bytes:
+async def _refusing(
+    blocked: Set[PeerId], handler: Callable[[PeerId, bytes], object], peer: PeerId, payload: bytes
+) -> bytes:
     """A request that is no request is refused with the reason, not answered as a failure of ours."""
+    if peer in blocked:
+        raise RefusedError("not for you")
     try:
         return await handler(peer, payload)  # type: ignore[misc,no-any-return]
     except MalformedError as error:

@@ -72,10 +72,14 @@ def take_introductions(context: NodeContext, by: PeerId, members: frozenset[Peer
 
 
 def keep(context: NodeContext, addresses: tuple[str, ...]) -> None:
-    """Stay connected to these addresses; how many the transport keeps is its own affair, and no error of ours."""
+    """Stay connected to these addresses; how many the transport keeps is its own affair, and no error of ours.
+
+    Whom our user has blocked is not dialled.
+    """
     for address in addresses:
         try:
-            context.transport.keep(address)
+            if peer_of(address) not in context.blocked:
+                context.transport.keep(address)
         except DialError as error:
             log.info("address not kept", reason=str(error))
 

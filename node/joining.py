@@ -4,6 +4,7 @@ A Welcome of a losing commit decrypts perfectly well. So a joiner demands the Jo
 it against the tree it was given, and stays *unconfirmed* until members it elected itself stand where it stands.
 """
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from mls import (
@@ -38,6 +39,7 @@ from node.electorate import (
 from node.feed import GROUP, NoticeBody
 from node.holding import OK, UNCONFIRMED, Extra, Holding, with_key
 from node.judgement import CANDIDATE_LABEL
+from node.peer_id import PeerId
 from node.peer_messages import WelcomeDelivery
 from node.rule_versions import check_rules
 from node.sealing import gossip_key
@@ -90,13 +92,38 @@ def found_group(context: NodeContext, name: str, suite_id: int, policy: Policy) 
     return holding
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A Welcome that checks out, before anything has come of it."""
+
+    id: bytes  # of the decided bundle
+    holding: Holding
+    adder: PeerId  # who made the commit, which need not be who brought it
+    member_count: int
+    proof: JoinProof
+    bundle: KeyPackageBundle = field(repr=False)  # our key package that it is for
+    payload: bytes = field(repr=False)  # the WelcomeDelivery
+    is_return: bool  # into a group that we are in and cannot follow
+
+
 def join_by_welcome(context: NodeContext, payload: bytes, *, is_vouched_for: bool = False) -> Holding | None:
-    """Take in a `WelcomeDelivery`; None when we are in that group already. Durable when this returns.
+    """Take in a `WelcomeDelivery` whoever it is by; None when we are in that group already. Durable when this returns.
+
+    Raises what `read_welcome` does; nothing changed then.
+    """
+    arrival = read_welcome(context, payload, is_vouched_for=is_vouched_for)
+    return None if arrival is None else enter(context, arrival)
+
+
+def read_welcome(
+    context: NodeContext, payload: bytes, *, is_vouched_for: bool = False, bundle: KeyPackageBundle | None = None
+) -> Arrival | None:
+    """What a `WelcomeDelivery` brings; None when we are in that group already. Nothing changes.
 
     `is_vouched_for` says that we cannot follow the group from where we stand, and that voters we knew vouch for the
-    Decision this Welcome comes with (`node.returning`).
+    Decision this Welcome comes with (`node.returning`). `bundle` is the key package it is for, where that is known.
 
-    Raises `WelcomeRefusedError`, `MlsError` or `OrderingError` naming the check that failed; nothing changed then.
+    Raises `WelcomeRefusedError`, `MlsError` or `OrderingError` naming the check that failed.
     """
     delivery = WelcomeDelivery.decode(payload)
     proof = JoinProof.decode(delivery.join_proof)
@@ -104,7 +131,7 @@ def join_by_welcome(context: NodeContext, payload: bytes, *, is_vouched_for: boo
         return None
     if sum(not row.removed for row in context.store.groups()) >= GROUPS_MAX:
         raise WelcomeRefusedError(f"this node is in {GROUPS_MAX} groups already")
-    bundle = bundle_for(context, proof.candidate.bundle.welcome)
+    bundle = bundle or bundle_for(context, proof.candidate.bundle.welcome)
     now = context.now_ms() // 1000
     joined = open_welcome(
         proof.candidate.bundle.welcome, [bundle], tree=None, now=now, config=group_config(context.config)
@@ -117,8 +144,22 @@ def join_by_welcome(context: NodeContext, payload: bytes, *, is_vouched_for: boo
     holding = Holding(group.group_id, delivery.name, group.epoch, group, extra, UNCONFIRMED, unconfirmed=True)
     adder = group.public.leaf(joined.signer_leaf)
     assert adder is not None, "the engine has checked the signer's leaf"
-    _store(context, holding, f"{peer_of(group.public, adder)} says this is the group", bundle.reference)
-    return holding
+    return Arrival(
+        proof.decision.id,
+        holding,
+        peer_of(group.public, adder),
+        sum(1 for _ in group.public.leaves()),
+        proof,
+        bundle,
+        payload,
+        is_vouched_for,
+    )
+
+
+def enter(context: NodeContext, arrival: Arrival) -> Holding:
+    """Be in the group. Durable when this returns."""
+    _store(context, arrival.holding, f"{arrival.adder} says this is the group", arrival.bundle.reference, arrival.id)
+    return arrival.holding
 
 
 def _is_in(context: NodeContext, decision: Decision, *, is_vouched_for: bool) -> bool:
@@ -209,8 +250,11 @@ def bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
     raise WelcomeRefusedError("a Welcome for none of our key packages")
 
 
-def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None) -> None:
-    """The group with its guard, the consumption of the key package and the news, in one transaction."""
+def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None, welcome: bytes | None = None) -> None:
+    """The group with its guard, the consumption of the key package and the news, in one transaction.
+
+    `welcome` is the id of the decided bundle that brought us in, which is no invitation any more.
+    """
     with context.store.transaction() as transaction:
         holding.put(transaction)
         transaction.drop_candidates(holding.group_id, holding.epoch)
@@ -219,6 +263,8 @@ def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None
             transaction.put_guard(GuardRow(holding.group_id, 0, 0, 0))
         if used is not None:
             transaction.delete_key_package(used)
+        if welcome is not None:
+            transaction.delete_invitation(welcome)
         transaction.append_feed(
             FeedRow(holding.group_id, GROUP, holding.epoch, None, None, NoticeBody(text).encode(), context.now_ms())
         )

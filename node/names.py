@@ -21,6 +21,7 @@ class Names:
     def of(cls, context: NodeContext) -> Self:
         """Those of this node, its own included."""
         known = {peer.peer_id: peer.name for peer in context.store.peers() if peer.name}
+        known.update(context.store.petnames())
         if context.config.node.name:
             known[context.identity.peer_id] = context.config.node.name
         return cls(context.identity.peer_id, known)

@@ -12,7 +12,8 @@ from node import intents, views
 from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.select import Named, pick
-from node.changing import already, answered, change, outcome, policy_wish, rescue_result
+from node.changing import already, answered, change, outcome, policy_wish, rescue_result, with_consent
+from node.contacts.service import ContactService
 from node.electorate import voter_of
 from node.intents import AddBody, RemoveBody
 from node.lookup import Lookup, group_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from node.daemon import Node
 
 
-class NodeService:
+class NodeService(ContactService):
     """The Service of a running node."""
 
     def __init__(self, node: "Node") -> None:
@@ -52,6 +53,7 @@ class NodeService:
             peers=self._peers(),
             groups=self._groups(),
             unclean_s=None if since_s is None else self._context.now_s() - since_s,
+            invitation_count=len(self._node.consent.waiting()),
         )
 
     async def identity(self, request: schema.Nothing) -> schema.Identity:  # noqa: ARG002
@@ -72,6 +74,9 @@ class NodeService:
         peer, taken = self._lookup.known_peer(request.peer), self._lookup.names().petnames
         if peer == self._context.identity.peer_id:
             raise ApiError(ErrorCode.BAD_REQUEST, "that is this node", "its name is the setting node.name")
+        if self._store.contact(peer) is not None and request.name:
+            self._node.contacts.rename(peer, request.name)
+            return views.peer_info(self._context, peer, self._lookup.sessions(), self._lookup.names())
         if any(name.casefold() == request.name.casefold() for other, name in taken.items() if other != peer):
             raise ApiError(ErrorCode.NAME_TAKEN, f"another peer is called {request.name!r} here", "choose another name")
         known = self._store.peer(peer)
@@ -120,7 +125,8 @@ class NodeService:
         if peer in session.agreement.roster:
             return already(session, intents.ADD, f"{self._lookup.names().shown(peer)} is a member already")
         package = await self._node.key_package_of(peer, int(group.suite.id))
-        return await change(session, intents.ADD, AddBody(peer, package).encode(), request)
+        result = await change(session, intents.ADD, AddBody(peer, package).encode(), request)
+        return await with_consent(self._context, peer, result, request)
 
     async def group_readd(self, request: schema.GroupAddRequest) -> schema.IntentResult:
         """Remove a member and add it anew in one commit: for one that cannot follow the group any more."""

@@ -75,7 +75,7 @@ class Session:
         self.introducing = Introducing(self.agreement, self.outward)
         self.cleaning = Cleaning(self.agreement)
         self.wishes = StandingWishes(self.agreement, self._submit)
-        self.deliveries = Deliveries(context, self.group_id)
+        self.deliveries = Deliveries(self.agreement, self.submit)
         self._carrier = Carrier(self.agreement, self.outward, self.inbox)
 
     @property

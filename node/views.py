@@ -160,6 +160,7 @@ def members(context: NodeContext, session: Session, names: Names) -> Iterable[sc
             seat=committee.voter_of_leaf(leaf_index),
             is_connected=is_self or peer in connected,
             last_heard_s=0.0 if is_self else None if heard_s is None else max(0.0, now_s - heard_s),
+            is_waiting=(session.group_id, peer) in context.waiting,
         )
 
 

@@ -22,8 +22,13 @@ RETRY_MS: Final = 2_000
 GIVE_UP_MS: Final = 14 * 24 * 3600 * 1000
 """After two weeks the newcomer has to be added again."""
 
+WAITING_RETRY_MS: Final = 10_000
+"""How often it is asked again of a newcomer whose user has not accepted yet."""
+
 JOINED: Final = b"joined"
 ALREADY_IN: Final = b"already"
+WAITING: Final = b"waiting"  # it checks out, and the newcomer's user has to accept it
+DECLINED: Final = b"declined"
 
 
 def welcome_rows(

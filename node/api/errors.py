@@ -19,7 +19,14 @@ class ErrorCode(enum.StrEnum):
     MEMBER_NOT_FOUND = "member_not_found"
     MEMBER_AMBIGUOUS = "member_ambiguous"
     INTENT_NOT_FOUND = "intent_not_found"
+    CONTACT_NOT_FOUND = "contact_not_found"
+    CONTACT_AMBIGUOUS = "contact_ambiguous"
+    INVITATION_NOT_FOUND = "invitation_not_found"  # or a request to be let in, or an invite given out
     NAME_TAKEN = "name_taken"
+    MISTYPED = "mistyped"  # a card or link whose checksum does not match: copy it again
+    EXPIRED = "expired"  # a card or link that was good once
+    MISMATCH = "mismatch"  # the safety numbers differ: one side has another's card
+    BLOCKED = "blocked"  # our user wants nothing from this peer
     ALREADY_SO = "already_so"  # adding a member, opting in a voter: nothing to do
     REFUSED = "refused"  # the group's policy or our own state forbids it
     NOT_MEMBER = "not_member"  # we were removed: the group can be read, not written
@@ -42,7 +49,14 @@ _STATUS = {
     ErrorCode.MEMBER_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.MEMBER_AMBIGUOUS: HTTPStatus.CONFLICT,
     ErrorCode.INTENT_NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.CONTACT_NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.CONTACT_AMBIGUOUS: HTTPStatus.CONFLICT,
+    ErrorCode.INVITATION_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.NAME_TAKEN: HTTPStatus.CONFLICT,
+    ErrorCode.MISTYPED: HTTPStatus.BAD_REQUEST,
+    ErrorCode.EXPIRED: HTTPStatus.GONE,
+    ErrorCode.MISMATCH: HTTPStatus.CONFLICT,
+    ErrorCode.BLOCKED: HTTPStatus.FORBIDDEN,
     ErrorCode.ALREADY_SO: HTTPStatus.CONFLICT,
     ErrorCode.REFUSED: HTTPStatus.FORBIDDEN,
     ErrorCode.NOT_MEMBER: HTTPStatus.FORBIDDEN,

@@ -4,27 +4,13 @@ A `{field}` of the path is filled from the request; what remains goes into the q
 JSON body of a POST.
 """
 
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
 from node.api import schema
+from node.api.contact_operations import CONTACT_OPERATIONS
+from node.api.operation import Operation, ReplyT, RequestT
 
-RequestT = TypeVar("RequestT", bound=schema.Request)
-ReplyT = TypeVar("ReplyT", bound=schema.Reply)
-
-
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[RequestT, ReplyT]):
-    """One thing the daemon can be asked to do; `name` is also its method of the Service."""
-
-    name: str
-    method: Literal["GET", "POST"]
-    path: str
-    request: type[RequestT]
-    reply: type[ReplyT]
-    doc: str
-    is_stream: bool = False  # answers text/event-stream: one reply after another until the client leaves
-
+__all__ = ["OPERATIONS", "Operation", "ReplyT", "RequestT"]
 
 STATUS = Operation(
     "status", "GET", "/v1/status", schema.Nothing, schema.NodeStatus, "What the node is doing: peers, groups, health."
@@ -223,4 +209,5 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_LOG,
     GROUP_LOG_EXPORT,
     EVENTS,
+    *CONTACT_OPERATIONS,
 )

@@ -257,6 +257,7 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     peers: tuple[PeerInfo, ...]
     groups: tuple[GroupSummary, ...]
     unclean_s: float | None = None  # for how long deleted secrets have waited to leave the disk, a reader in the way
+    invitation_count: int = 0  # groups that wait for the user to accept
 
 
 class Member(Reply, frozen=True, kw_only=True):
@@ -272,6 +273,7 @@ class Member(Reply, frozen=True, kw_only=True):
     seat: int | None  # index in this epoch's committee
     is_connected: bool
     last_heard_s: float | None  # ago; absent when never
+    is_waiting: bool = False  # added, and its user has not accepted yet
 
 
 class PendingIntent(Reply, frozen=True, kw_only=True):

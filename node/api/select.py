@@ -23,11 +23,16 @@ class Named:
 _CODES = {
     "group": (ErrorCode.GROUP_NOT_FOUND, ErrorCode.GROUP_AMBIGUOUS),
     "member": (ErrorCode.MEMBER_NOT_FOUND, ErrorCode.MEMBER_AMBIGUOUS),
+    "contact": (ErrorCode.CONTACT_NOT_FOUND, ErrorCode.CONTACT_AMBIGUOUS),
+    "invitation": (ErrorCode.INVITATION_NOT_FOUND, ErrorCode.INVITATION_NOT_FOUND),
+    "request": (ErrorCode.INVITATION_NOT_FOUND, ErrorCode.INVITATION_NOT_FOUND),
     "intent": (ErrorCode.INTENT_NOT_FOUND, ErrorCode.INTENT_NOT_FOUND),
 }
 
+Kind = Literal["group", "member", "contact", "invitation", "request", "intent"]
 
-def pick(kind: Literal["group", "member", "intent"], reference: str, choices: Sequence[Named]) -> Named:
+
+def pick(kind: Kind, reference: str, choices: Sequence[Named]) -> Named:
     """The choice that `reference` means. Raises ApiError when it means none (with a guess) or several (listed).
 
     Tried in this order, the first that matches anything decides: `#position`, the whole id, the name, the name in

@@ -2,10 +2,38 @@
 
 from typing import Protocol
 
-from node.api import schema
+from node.api import contact_schema, schema
 
 
-class Service(Protocol):
+class ContactService(Protocol):
+    """Contacts and invitations."""
+
+    async def contact_card(self, request: schema.Nothing) -> contact_schema.OwnCard: ...
+
+    async def contact_list(self, request: schema.Nothing) -> contact_schema.ContactList: ...
+
+    async def contact_add(self, request: contact_schema.ContactAddRequest) -> contact_schema.Contact: ...
+
+    async def contact_show(self, request: contact_schema.ContactRequest) -> contact_schema.Contact: ...
+
+    async def contact_verify(self, request: contact_schema.ContactVerifyRequest) -> contact_schema.Contact: ...
+
+    async def contact_rename(self, request: contact_schema.ContactRenameRequest) -> contact_schema.Contact: ...
+
+    async def contact_block(self, request: contact_schema.ContactRequest) -> contact_schema.Contact: ...
+
+    async def contact_unblock(self, request: contact_schema.ContactRequest) -> contact_schema.Contact: ...
+
+    async def contact_remove(self, request: contact_schema.ContactRequest) -> contact_schema.Contact: ...
+
+    async def group_invitations(self, request: schema.Nothing) -> contact_schema.InvitationList: ...
+
+    async def group_accept(self, request: contact_schema.InvitationRequest) -> schema.GroupDetail: ...
+
+    async def group_decline(self, request: contact_schema.InvitationRequest) -> schema.Done: ...
+
+
+class Service(ContactService, Protocol):
     """Methods raise `node.api.errors.ApiError` for every refusal a person can act on; anything else is a bug of ours.
 
     They may be cancelled at any checkpoint: a client that leaves takes no accepted intent or message with it.

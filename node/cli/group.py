@@ -7,6 +7,7 @@ import click
 
 from node.cli.context import CommandT, common, context
 from node.cli.group_output import finish, print_detail
+from node.cli.inviting import accept, decline, invitations
 from node.cli.output import print_json, safe
 from node.cli.talk import history, read, send
 from node.cli.view import print_groups
@@ -17,8 +18,8 @@ def group() -> None:
     """Groups: GROUP is a name or the first characters of an id."""
 
 
-for talking in (send, read, history):
-    group.add_command(talking)
+for elsewhere in (send, read, history, invitations, accept, decline):
+    group.add_command(elsewhere)
 
 
 def change(command: CommandT) -> CommandT:
@@ -123,7 +124,7 @@ def show(group: str) -> None:
 def add(group: str, peer: str, timeout: float, no_wait: bool) -> None:
     """Add a peer to GROUP.
 
-    PEER is the id of a connected peer, or a multiaddr. Returns when the change is certified.
+    PEER is a contact, the id of a connected peer, or a multiaddr. Returns when the change is certified.
     """
     from node.api import operations, schema
 

@@ -90,4 +90,5 @@ def rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:
         seat = idle if one.seat is None else f"voter {one.seat}"
         heard = "never" if one.last_heard_s is None else f"{lasting(one.last_heard_s)} ago"
         seat = f"{seat}, proven liar" if one.is_proven_liar else seat
+        heard = "waits to accept" if one.is_waiting else heard
         yield (f"#{one.leaf_index}", one.name, one.peer_id, seat, "this node" if one.is_self else heard)

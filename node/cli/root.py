@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from node.cli.contact import contact
 from node.cli.context import Context, common
 from node.cli.exits import MEANINGS, Exit, Failure, explain
 from node.cli.group import group
@@ -76,7 +77,7 @@ def root() -> None:
     """
 
 
-for command in (init, run, status, identity, peers, connect, name, events, stop, group, log, testnet):
+for command in (init, run, status, identity, peers, connect, name, events, stop, contact, group, log, testnet):
     root.add_command(command)
 
 

@@ -25,6 +25,7 @@ SETTINGS = {
     "ordering.evict_proven": "Remove who is proven to have lied as a voter.",
     "group.suite": "Cipher suite of groups created here.",
     "group.padding": "Messages are padded to a multiple of so many bytes.",
+    "group.accept": "Who may add this node to groups unasked: contacts, anyone or nobody.",
     "ordering.rescue_after_s": "Missing a quorum so long, endorse another member's successor.",
     "retention.messages_days": "How long encrypted messages are kept.",
     "retention.decisions_days": "How long what was decided is kept.",

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+INVITATION_WAITING: Final = "waiting"  # for this node's user
+INVITATION_DECLINED: Final = "declined"  # kept so that whoever brings it again is told
+
 REQUEST_WAITING: Final = "waiting"  # for this node's user
 REQUEST_APPROVED: Final = "approved"  # an intent adds them
 REQUEST_REFUSED: Final = "refused"
@@ -39,6 +42,7 @@ class InvitationRow:
     payload: bytes = field(repr=False)  # the WelcomeDelivery
     bundle: bytes = field(repr=False)  # our key package that it is for, private keys included
     arrived_ms: int
+    state: str = INVITATION_WAITING
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ CREATE TABLE invitations (
     member_count INTEGER NOT NULL,
     payload BLOB NOT NULL,
     bundle BLOB NOT NULL,
-    arrived_ms INTEGER NOT NULL
+    arrived_ms INTEGER NOT NULL,
+    state TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE invites (
@@ -77,12 +78,20 @@ class ContactReads:
         """Everybody, in the order they came."""
         return tuple(map(_contact, self._rows(f"{_CONTACT} ORDER BY added_ms, rowid")))
 
+    def petnames(self) -> dict[str, str]:
+        """What contacts are called here, by peer id."""
+        return dict(self._rows("SELECT peer_id, petname FROM contacts WHERE petname <> ''"))
+
+    def blocked_peers(self) -> frozenset[str]:
+        """Whom our user wants nothing from."""
+        return frozenset(row[0] for row in self._rows("SELECT peer_id FROM contacts WHERE blocked"))
+
     def invitation(self, id_: bytes) -> InvitationRow | None:
         rows = self._rows(f"{_INVITATION} WHERE id = ?", id_)
         return InvitationRow(*rows[0]) if rows else None
 
     def invitations(self) -> tuple[InvitationRow, ...]:
-        """Those that wait, oldest first."""
+        """Those that wait, and those that were declined lately; oldest first."""
         return tuple(InvitationRow(*row) for row in self._rows(f"{_INVITATION} ORDER BY rowid"))
 
     def invite(self, id_: bytes) -> InviteRow | None:
@@ -129,7 +138,7 @@ class ContactWrites(ContactReads):
         self._rows("DELETE FROM contacts WHERE peer_id = ?", peer_id)
 
     def put_invitation(self, row: InvitationRow) -> None:
-        self._rows("INSERT OR REPLACE INTO invitations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(row))
+        self._rows("INSERT OR REPLACE INTO invitations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *_values(row))
 
     def delete_invitation(self, id_: bytes) -> None:
         self._rows("DELETE FROM invitations WHERE id = ?", id_)
@@ -170,7 +179,7 @@ class ContactWrites(ContactReads):
 
 _CONTACT: Final = "SELECT peer_id, petname, card, verified_ms, blocked, added_ms FROM contacts"
 _INVITATION: Final = (
-    "SELECT id, group_id, name, adder, epoch, member_count, payload, bundle, arrived_ms FROM invitations"
+    "SELECT id, group_id, name, adder, epoch, member_count, payload, bundle, arrived_ms, state FROM invitations"
 )
 _INVITE: Final = "SELECT id, group_id, token, uses_left, is_auto, expires_ms, created_ms FROM invites"
 _REQUEST: Final = "SELECT id, group_id, invite_id, peer_id, body, state, created_ms FROM requests"

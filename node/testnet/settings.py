@@ -70,6 +70,7 @@ class Settings(Section, frozen=True, kw_only=True):
             "ordering.status_idle_period_ms": self.nodes.status_idle_period_ms,
             "ordering.collection_window_ms": self.nodes.collection_window_ms,
             "group.suite": self.nodes.suite,
+            "group.accept": "anyone",
         }
         return load("", {}, flags)
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import trio
 
-from node.api import schema
+from node.api import contact_schema, schema
 from node.api.operations import OPERATIONS
 from node.api.server import serve
 from node.api.service import Service
@@ -131,6 +131,26 @@ REFUSED = schema.IntentResult(
 PEER = schema.PeerInfo(peer_id="12D3KooWAlice", name="alice", addresses=("/ip4/127.0.0.1/tcp/1",), groups=("0d" * 16,))
 IDENTITY = schema.Identity(peer_id="12D3KooWBob", addresses=("/ip4/127.0.0.1/tcp/2/p2p/12D3KooWBob",), name="bob")
 
+CONTACT = contact_schema.Contact(
+    peer_id="12D3KooWAlice",
+    name="alice",
+    claimed_name="Alice \x1b[31m",
+    is_verified=False,
+    verified_at=None,
+    is_blocked=False,
+    is_connected=True,
+    added_at=1_700_000_000.0,
+    is_expired=False,
+    expires_at=1_800_000_000.0,
+    serial=7,
+    addresses=("/ip4/127.0.0.1/tcp/1/p2p/12D3KooWAlice",),
+    mailboxes=(),
+    safety_number=" ".join(["12345"] * 12),
+    safety_words=" ".join(["abandon"] * 18),
+    card="conclave:card:AAAA",
+    groups=("0d" * 16,),
+)
+
 REPLIES: dict[str, schema.Reply] = {
     "status": schema.NodeStatus(
         version="0.1.0",
@@ -167,6 +187,38 @@ REPLIES: dict[str, schema.Reply] = {
     "group_send": schema.SendResult(message_id="ab" * 32, seq=5, epoch=3),
     "group_read": schema.MessagePage(messages=(MESSAGE,), last_seq=4, has_more=False),
     "group_log": schema.LogPage(group_id="0d" * 16, entries=(ENTRY,), has_more=False),
+    "contact_card": contact_schema.OwnCard(
+        card="conclave:card:AAAA",
+        peer_id="12D3KooWBob",
+        name="bob",
+        addresses=("/ip4/127.0.0.1/tcp/2/p2p/12D3KooWBob",),
+        mailboxes=(),
+        serial=7,
+        expires_at=1_800_000_000,
+    ),
+    "contact_list": contact_schema.ContactList(contacts=(CONTACT,)),
+    "contact_add": CONTACT,
+    "contact_show": CONTACT,
+    "contact_verify": CONTACT,
+    "contact_rename": CONTACT,
+    "contact_block": CONTACT,
+    "contact_unblock": CONTACT,
+    "contact_remove": CONTACT,
+    "group_invitations": contact_schema.InvitationList(
+        invitations=(
+            contact_schema.Invitation(
+                invitation_id="ab12" * 16,
+                group_id="0d" * 16,
+                name="book club",
+                adder="12D3KooWAlice",
+                adder_name="",
+                member_count=3,
+                arrived_at=1_700_000_000.0,
+            ),
+        )
+    ),
+    "group_accept": DETAIL,
+    "group_decline": schema.Done(),
     "group_log_export": schema.LogExport(
         version=1, group_id="0d" * 16, first_epoch=1, last_epoch=3, chain=bytes(range(256))
     ),

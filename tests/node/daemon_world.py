@@ -49,10 +49,10 @@ class Daemon:
         self.address = ""
         self._process: subprocess.Popen[bytes] | None = None
 
-    def init(self, *words: str) -> Any:
+    def init(self, *words: str, accept: str = "anyone") -> Any:
         """Make the node; what `init --json` says."""
-        listen = ("--network-listen", "/ip4/127.0.0.1/tcp/0")
-        done = conclave(self.folder, "--json", "init", "--name", self.folder.name, *listen, *words)
+        given = ("--network-listen", "/ip4/127.0.0.1/tcp/0", "--group-accept", accept)
+        done = conclave(self.folder, "--json", "init", "--name", self.folder.name, *given, *words)
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 

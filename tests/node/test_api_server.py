@@ -14,11 +14,11 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from node.api import contact_schema, schema, server
 from node.api import operations as op
-from node.api import schema, server
 from node.api.errors import ApiError, ErrorCode, http_status
 from node.api.listener import SocketError, may_call
-from node.api.service import Service
+from node.api.service import ContactService, Service
 from node.client import Client, NoReplyError, NotRunningError
 from node.testnet.calls import Call, gather
 from tests.node.api_world import CannedNode, happened, running
@@ -46,6 +46,15 @@ REQUESTS: dict[str, schema.Request] = {
     "group_read": schema.GroupReadRequest(group="book club", after_seq=7, limit=2),
     "group_log": schema.GroupLogRequest(group="book club", after_epoch=1),
     "group_log_export": schema.GroupRequest(group="book club"),
+    "contact_add": contact_schema.ContactAddRequest(card="conclave:card:AAAA", name="Böb"),
+    "contact_show": contact_schema.ContactRequest(contact="Böb ?&"),
+    "contact_verify": contact_schema.ContactVerifyRequest(contact="bob", code="12345 67890"),
+    "contact_rename": contact_schema.ContactRenameRequest(contact="bob", name="Bobby"),
+    "contact_block": contact_schema.ContactRequest(contact="bob"),
+    "contact_unblock": contact_schema.ContactRequest(contact="bob"),
+    "contact_remove": contact_schema.ContactRequest(contact="bob"),
+    "group_accept": contact_schema.InvitationRequest(invitation="ab12"),
+    "group_decline": contact_schema.InvitationRequest(invitation="ab12"),
 }
 
 
@@ -96,7 +105,12 @@ def until(holds: Any, deadline_s: float = 10.0) -> None:
 
 def test_the_service_and_the_table_name_the_same_operations() -> None:
     """A route without a method, or a method nobody can reach, is found before it is shipped."""
-    methods = {name: getattr(Service, name) for name in vars(Service) if not name.startswith("_")}
+    methods = {
+        name: getattr(Service, name)
+        for part in (Service, ContactService)
+        for name in vars(part)
+        if not name.startswith("_")
+    }
 
     assert set(methods) == {operation.name for operation in op.OPERATIONS}
     for operation in op.OPERATIONS:

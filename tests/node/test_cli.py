@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node import cli, config
-from node.api import operations, schema
+from node.api import contact_operations, contact_schema, operations, schema
 from node.api.errors import ApiError, ErrorCode
 from node.cli import settings
 from node.cli.output import lasting, safe
@@ -106,6 +106,9 @@ def test_the_exit_codes_are_in_the_help() -> None:
         assert code in output
 
 
+TABLES = ("operations", "contact_operations")
+
+
 def test_every_operation_has_its_command() -> None:
     """What the daemon can do and nobody can ask for is not there."""
     files = Path(cli.__file__).parent.glob("*.py")
@@ -113,10 +116,15 @@ def test_every_operation_has_its_command() -> None:
         node.attr
         for file in files
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "operations"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in TABLES
     }
 
-    named = {name: value for name, value in vars(operations).items() if isinstance(value, operations.Operation)}
+    named = {
+        name: value
+        for table in (operations, contact_operations)
+        for name, value in vars(table).items()
+        if isinstance(value, operations.Operation)
+    }
     assert set(named.values()) == set(operations.OPERATIONS)
     assert used == set(named) - {"EVENTS"}  # the stream is Client.follow
 
@@ -197,6 +205,35 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
         "group_remove",
         schema.GroupRemoveRequest(group="g", member="#0", timeout_s=2.5),
     ),
+    (("contact", "card"), "contact_card", schema.Nothing()),
+    (("contact", "list"), "contact_list", schema.Nothing()),
+    (
+        ("contact", "add", "conclave:card:AA", "--name", "bob"),
+        "contact_add",
+        contact_schema.ContactAddRequest(card="conclave:card:AA", name="bob"),
+    ),
+    (("contact", "show", "bob"), "contact_show", contact_schema.ContactRequest(contact="bob")),
+    (
+        ("contact", "verify", "bob", "--code", "12345"),
+        "contact_verify",
+        contact_schema.ContactVerifyRequest(contact="bob", code="12345"),
+    ),
+    (
+        ("contact", "verify", "bob", "--yes"),
+        "contact_verify",
+        contact_schema.ContactVerifyRequest(contact="bob", matches=True),
+    ),
+    (
+        ("contact", "rename", "bob", "Bobby"),
+        "contact_rename",
+        contact_schema.ContactRenameRequest(contact="bob", name="Bobby"),
+    ),
+    (("contact", "block", "bob"), "contact_block", contact_schema.ContactRequest(contact="bob")),
+    (("contact", "unblock", "bob"), "contact_unblock", contact_schema.ContactRequest(contact="bob")),
+    (("contact", "remove", "bob"), "contact_remove", contact_schema.ContactRequest(contact="bob")),
+    (("group", "invitations"), "group_invitations", schema.Nothing()),
+    (("group", "accept", "ab12"), "group_accept", contact_schema.InvitationRequest(invitation="ab12")),
+    (("group", "decline", "ab12"), "group_decline", contact_schema.InvitationRequest(invitation="ab12")),
     (("group", "update", "g", "--no-wait"), "group_update", schema.ChangeRequest(group="g", wait=False)),
     (("group", "readd", "g", "bob"), "group_readd", schema.GroupAddRequest(group="g", peer="bob")),
     (("group", "rejoin", "g"), "group_rejoin", schema.GroupRequest(group="g")),

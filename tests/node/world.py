@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import trio
 
-from node.config import Config, NodeSection, OrderingSection
+from node.config import Config, GroupSection, NodeSection, OrderingSection
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
 from node.intents import ADD, ALREADY, DONE, OPT_IN, OPT_OUT, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
@@ -34,6 +35,7 @@ class Member:
         self.config = Config(
             node=NodeSection(data_dir=str(world.folder / name), name=name, always_on=always_on),
             ordering=world.ordering,
+            group=GroupSection(accept=world.accept),
         )
         data_dir = DataDir(self.config.data_dir)
         if not data_dir.store_path.exists():
@@ -155,6 +157,7 @@ class World:
         self.nursery = nursery
         self.members: dict[str, Member] = {}
         self.ordering = OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=1000)
+        self.accept: Literal["contacts", "anyone", "nobody"] = "anyone"  # of members made from now on
 
     async def member(self, name: str, *, always_on: bool = True, alone: bool = False) -> Member:
         """A new node, running."""

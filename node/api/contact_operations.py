@@ -1,0 +1,108 @@
+"""The operations about contacts and invitations; a part of the table in `node.api.operations`."""
+
+from typing import Any
+
+from node.api import contact_schema, schema
+from node.api.operation import Operation
+
+CONTACT_CARD = Operation(
+    "contact_card", "GET", "/v1/card", schema.Nothing, contact_schema.OwnCard, "This node's own card, to be given away."
+)
+CONTACT_LIST = Operation(
+    "contact_list", "GET", "/v1/contacts", schema.Nothing, contact_schema.ContactList, "Everybody this user knows."
+)
+CONTACT_ADD = Operation(
+    "contact_add",
+    "POST",
+    "/v1/contacts",
+    contact_schema.ContactAddRequest,
+    contact_schema.Contact,
+    "Take in somebody's card, or a newer one.",
+)
+CONTACT_SHOW = Operation(
+    "contact_show",
+    "GET",
+    "/v1/contacts/{contact}",
+    contact_schema.ContactRequest,
+    contact_schema.Contact,
+    "One contact, with the safety number to compare.",
+)
+CONTACT_VERIFY = Operation(
+    "contact_verify",
+    "POST",
+    "/v1/contacts/{contact}/verify",
+    contact_schema.ContactVerifyRequest,
+    contact_schema.Contact,
+    "Compare safety numbers, and mark the contact as verified.",
+)
+CONTACT_RENAME = Operation(
+    "contact_rename",
+    "POST",
+    "/v1/contacts/{contact}/rename",
+    contact_schema.ContactRenameRequest,
+    contact_schema.Contact,
+    "Give a contact another name; it stays on this node.",
+)
+CONTACT_BLOCK = Operation(
+    "contact_block",
+    "POST",
+    "/v1/contacts/{contact}/block",
+    contact_schema.ContactRequest,
+    contact_schema.Contact,
+    "Take nothing more from a contact, or from any peer.",
+)
+CONTACT_UNBLOCK = Operation(
+    "contact_unblock",
+    "POST",
+    "/v1/contacts/{contact}/unblock",
+    contact_schema.ContactRequest,
+    contact_schema.Contact,
+    "Take back a block.",
+)
+CONTACT_REMOVE = Operation(
+    "contact_remove",
+    "POST",
+    "/v1/contacts/{contact}/remove",
+    contact_schema.ContactRequest,
+    contact_schema.Contact,
+    "Forget a contact, its verification too.",
+)
+GROUP_INVITATIONS = Operation(
+    "group_invitations",
+    "GET",
+    "/v1/invitations",
+    schema.Nothing,
+    contact_schema.InvitationList,
+    "Groups that others have added this node to, and that wait for its user.",
+)
+GROUP_ACCEPT = Operation(
+    "group_accept",
+    "POST",
+    "/v1/invitations/{invitation}/accept",
+    contact_schema.InvitationRequest,
+    schema.GroupDetail,
+    "Enter such a group.",
+)
+GROUP_DECLINE = Operation(
+    "group_decline",
+    "POST",
+    "/v1/invitations/{invitation}/decline",
+    contact_schema.InvitationRequest,
+    schema.Done,
+    "Do not enter it; its members remove this node again.",
+)
+
+CONTACT_OPERATIONS: tuple[Operation[Any, Any], ...] = (
+    CONTACT_CARD,
+    CONTACT_LIST,
+    CONTACT_ADD,
+    CONTACT_SHOW,
+    CONTACT_VERIFY,
+    CONTACT_RENAME,
+    CONTACT_BLOCK,
+    CONTACT_UNBLOCK,
+    CONTACT_REMOVE,
+    GROUP_INVITATIONS,
+    GROUP_ACCEPT,
+    GROUP_DECLINE,
+)
