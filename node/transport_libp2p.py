@@ -621,7 +621,10 @@ class _Arrivals(INotifee):
 
 
 class _Router(GossipSub):
-    """Gossipsub that does not remember every publish for ever."""
+    """Gossipsub that does not remember every publish for ever, and keeps the mesh it has."""
+
+    async def _maintain_mesh_quality(self, topic: str) -> None:
+        """libp2p would swap a peer for another each second, among equals too, until some are in hardly any mesh."""
 
     async def publish(self, msg_forwarder: ID, pubsub_msg: Any) -> None:
         await super().publish(msg_forwarder, pubsub_msg)
