@@ -178,7 +178,7 @@ async def test_killed_while_cut_off(tmp_path: Path, autojump_clock: MockClock) -
 
 
 async def test_what_was_said_meanwhile_stays_closed(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """It neither opens nor is asked for again. What the cut-off member says is kept, and sent in order once it is back."""
+    """It neither opens nor is asked for again. What who is cut off says is kept, and sent in order once it is back."""
     async with open_world(tmp_path) as world:
         ada, bob, cyn, dan = await world.group_of(*FOUR, committee=4)
         for member in (ada, bob):
