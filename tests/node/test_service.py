@@ -99,7 +99,12 @@ async def world(folder: Path, *names: str, always_on: bool = False) -> AsyncIter
             identity = Identity.generate(os.urandom)
             with store.transaction() as tx:
                 tx.put_meta(IDENTITY_ROW, identity.to_bytes())
-            flags = {"node.data_dir": os.fspath(folder), "node.name": name, "node.always_on": always_on}
+            flags = {
+                "node.data_dir": os.fspath(folder),
+                "node.name": name,
+                "node.always_on": always_on,
+                "group.accept": "anyone",
+            }
             node = await stack.enter_async_context(open_node(load("", {}, flags), store, network.add(identity.peer_id)))
             nodes.running[name], nodes.services[name] = node, NodeService(node)
         await network.connect_all()
