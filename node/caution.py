@@ -71,6 +71,14 @@ class Caution:
         epoch = agreement.holding.epoch
         self.conversation.drain(others, epoch, partial(self._compared, epoch))
 
+    def vouched(self, epoch: int) -> None:
+        """Mailboxes hold nothing more of this epoch, and no later one; no member is here to be asked."""
+        agreement = self.conversation.agreement
+        if self.is_over or self._is_asking or agreement.is_over or agreement.holding.is_cut_off:
+            return
+        if agreement.holding.epoch == epoch and not self.catching_up.is_behind:
+            self._end()
+
     def _compared(self, epoch: int, drained: Drained) -> None:
         self._is_asking = False
         holding = self.conversation.agreement.holding

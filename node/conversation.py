@@ -17,6 +17,7 @@ from node.draining import Drained, Draining, Patience, decodes_as
 from node.feed import MessageBody, Note
 from node.holding import Holding
 from node.logs import logger, short
+from node.mailbox.shelf import note_message
 from node.outward import Ask, Outward, Publish
 from node.peer_id import PeerId
 from node.peer_messages import (
@@ -114,6 +115,8 @@ class Conversation:
         with context.store.transaction() as transaction:
             after.put(transaction)
             transaction.put_message(MessageRow(holding.group_id, group.epoch, message_id, message, now_ms))
+            if context.config.mailbox.use:
+                note_message(transaction, holding.group_id, group.epoch, message_id)
             seq = transaction.append_feed(row)
             outbox = transaction.put_outbox(
                 OutboxRow(holding.group_id, MESSAGE_KIND, group.epoch, None, message, now_ms)
@@ -124,6 +127,7 @@ class Conversation:
         context.feed.grew()
         self._publish(message, group.epoch)
         self._sent.append(outbox)
+        self.on_sealed()
         return FeedRow(row.group_id, row.kind, row.epoch, row.sender, row.message_id, row.body, row.at_ms, seq=seq or 0)
 
     def resume(self) -> None:
@@ -315,6 +319,8 @@ class Conversation:
 
     behind: Callable[[PeerId, int], None]
     """Set by the session: a peer stands in a later epoch."""
+    on_sealed: Callable[[], None]
+    """Set by the session: a message of ours is durable."""
 
     def _epochs(self, epoch: int) -> range:
         """The epochs we compare: recent ones in which we were a member, and whose messages we may be able to open."""

@@ -30,6 +30,7 @@ from node.errors import NodeError
 from node.introductions import keep
 from node.joining import Arrival, found_group
 from node.logs import logger
+from node.mailbox.hosting import open_serving
 from node.peer_id import PeerId
 from node.peer_messages import KEY_PACKAGE_PROTOCOL, KeyPackageRequest
 from node.session import Session
@@ -168,7 +169,8 @@ async def open_node(config: Config, store: Store, transport: Transport) -> Async
     async with trio.open_nursery() as nursery:
         node = Node(context)
         await node.run(nursery)
-        yield node
+        async with open_serving(context, nursery):
+            yield node
         nursery.cancel_scope.cancel()
 
 

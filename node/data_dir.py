@@ -42,6 +42,10 @@ class DataDir:
         return self.path / "vault"
 
     @property
+    def mailbox_path(self) -> Path:
+        return self.path / "mailbox.db"
+
+    @property
     def lock_path(self) -> Path:
         return self.path / "lock"
 

@@ -29,6 +29,7 @@ from node.instance_setup import fingerprint
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX
 from node.introducing import Introducing
 from node.logs import logger, short
+from node.mailbox.using import Mailboxes
 from node.outward import Outward
 from node.peer_id import PeerId
 from node.peer_messages import Frame, FrameKind, Sealed, topic_of
@@ -77,6 +78,8 @@ class Session:
         self.wishes = StandingWishes(self.agreement, self._submit)
         self.deliveries = Deliveries(self.agreement, self.submit)
         self._carrier = Carrier(self.agreement, self.outward, self.inbox)
+        self.mailboxes = Mailboxes(self.conversation, self.caution, self.ask)
+        self.conversation.on_sealed = self.mailboxes.stir
 
     @property
     def holding(self) -> Holding:
@@ -195,6 +198,8 @@ class Session:
             self.conversation.open_parked()
             self.agreement.pursue_intents()
             await self._after_step()
+            self.mailboxes.entered()
+            nursery.start_soon(self.mailboxes.run)
             while not self.agreement.is_over:
                 item = await self._next()
                 self._take(item)
@@ -297,6 +302,7 @@ class Session:
     def _note_epoch(self) -> None:
         self._new_epoch = True
         self.cleaning.entered()
+        self.mailboxes.entered()
         self._epochs_not_compared += 1
         if self._epochs_not_compared >= SYNC_EPOCHS_MAX:
             self._next_sync_s = self.context.now_s()

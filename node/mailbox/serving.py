@@ -89,6 +89,7 @@ class Mailbox:
         self._pending_bytes = 0
         self._wake = trio.Event()
         self._taken = 0
+        self._is_open = True
 
     def answer(self, transport: Transport) -> None:
         """From now on members are served."""
@@ -99,6 +100,13 @@ class Mailbox:
             (FETCH_PROTOCOL, self._fetch),
         ):
             transport.handle(protocol, partial(self._checked, protocol, act))
+
+    def close(self) -> None:
+        """From now on nobody is served: the store is about to be closed."""
+        self._is_open = False
+        for waiting in self._pending:
+            waiting.done.set()
+        self._pending.clear()
 
     async def run(self) -> None:
         """Write what is deposited and forget what is past its time, until cancelled."""
@@ -132,6 +140,8 @@ class Mailbox:
     async def _checked(self, protocol: str, act: Answer, peer: PeerId, payload: bytes) -> bytes:
         """Serve who holds the topic's key; all others are refused."""
         await self._rates.turn(peer, len(payload) if protocol == DEPOSIT_PROTOCOL else 0)
+        if not self._is_open:
+            raise RefusedError("the node stops")
         try:
             asked = Asked.decode(payload)
             now_ms = self._now_ms()

@@ -24,7 +24,7 @@ CREATE TABLE deposits (
     ref BLOB NOT NULL, -- of a message its id, of a decision the id of what was decided
     epoch INTEGER NOT NULL,
     kind INTEGER NOT NULL, -- node.mailbox.sealing.ItemKind
-    due_ms INTEGER NOT NULL,
+    is_own INTEGER NOT NULL, -- 1: by us, and brought at once; 0: brought if nobody else does
     places BLOB NOT NULL, -- the mailboxes that have acknowledged it
     is_open INTEGER NOT NULL,
     PRIMARY KEY (group_id, ref)
@@ -70,7 +70,7 @@ class DepositRow:
     ref: bytes
     epoch: int
     kind: int
-    due_ms: int
+    is_own: bool = True
     places: tuple[str, ...] = ()
     is_open: bool = True
 
@@ -105,20 +105,12 @@ class MailboxReads:
         rows = self._rows(f"{_DEPOSIT} WHERE group_id = ? AND ref = ?", group_id, ref)
         return _deposit(rows[0]) if rows else None
 
-    def open_deposits(self, group_id: bytes, due_ms: int, limit: int) -> tuple[DepositRow, ...]:
-        """What is to be deposited by now, by epoch; so many at most."""
+    def open_deposits(self, group_id: bytes, limit: int) -> tuple[DepositRow, ...]:
+        """What is to be deposited, by epoch; so many at most."""
         rows = self._rows(
-            f"{_DEPOSIT} WHERE group_id = ? AND is_open = 1 AND due_ms <= ? ORDER BY epoch, rowid LIMIT ?",
-            group_id,
-            due_ms,
-            limit,
+            f"{_DEPOSIT} WHERE group_id = ? AND is_open = 1 ORDER BY epoch, rowid LIMIT ?", group_id, limit
         )
         return tuple(map(_deposit, rows))
-
-    def next_deposit_ms(self, group_id: bytes) -> int | None:
-        """When the next thing is to be deposited; None when nothing waits."""
-        rows = self._rows("SELECT min(due_ms) FROM deposits WHERE group_id = ? AND is_open = 1", group_id)
-        return None if rows[0][0] is None else int(rows[0][0])
 
     def statement(self, group_id: bytes, epoch: int, mailbox: str) -> bytes | None:
         """The last thing a mailbox said it holds of an epoch."""
@@ -149,12 +141,12 @@ class MailboxWrites(MailboxReads):
         """Insert or replace."""
         self._rows(
             "INSERT INTO deposits VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (group_id, ref) DO UPDATE SET"
-            " due_ms = ?5, places = ?6, is_open = ?7",
+            " places = ?6, is_open = ?7",
             row.group_id,
             row.ref,
             row.epoch,
             row.kind,
-            row.due_ms,
+            row.is_own,
             msgpack.encode(row.places),
             row.is_open,
         )
@@ -184,9 +176,10 @@ class MailboxWrites(MailboxReads):
             self._rows(f"DELETE FROM {table} WHERE group_id = ? AND epoch < ?", group_id, before_epoch)  # noqa: S608 - ours
 
 
-_DEPOSIT = "SELECT group_id, ref, epoch, kind, due_ms, places, is_open FROM deposits"
+_DEPOSIT = "SELECT group_id, ref, epoch, kind, is_own, places, is_open FROM deposits"
 
 
 def _deposit(row: tuple[Any, ...]) -> DepositRow:
-    group_id, ref, epoch, kind, due_ms, places, is_open = row
-    return DepositRow(group_id, ref, epoch, kind, due_ms, msgpack.decode(places, type=tuple[str, ...]), bool(is_open))
+    group_id, ref, epoch, kind, is_own, places, is_open = row
+    known = msgpack.decode(places, type=tuple[str, ...])
+    return DepositRow(group_id, ref, epoch, kind, bool(is_own), known, bool(is_open))

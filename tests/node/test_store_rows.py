@@ -73,7 +73,7 @@ def test_a_deleted_group_leaves_nothing_but_its_guard(store: Store) -> None:
             tx.put_request(RequestRow(group, group, b"", "peer", b"", "waiting", 0))
             tx.put_join(JoinRow(group, b"", b"", b"", "asking", "", 0))
             tx.put_topic_keys(TopicKeysRow(group, 0, b"seed", b"key"))
-            tx.put_deposit(DepositRow(group, b"m", 0, 1, 0))
+            tx.put_deposit(DepositRow(group, b"m", 0, 1))
             tx.put_statement(group, 0, "mailbox", b"")
         tx.delete_group(G)
     tables = [name for (name,) in store._rows("SELECT name FROM sqlite_schema WHERE sql LIKE '%group_id BLOB%'")]
