@@ -1,12 +1,27 @@
 """Members who are never awake together, through mailboxes alone; and mailboxes that lie, beside one that does not."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
+import pytest
+from msgspec import structs
 from trio.testing import MockClock
 
+from node import feed
+from node.data_dir import DataDir
 from node.intents import DONE
+from node.mailbox.messages import COMPARE_PROTOCOL, FETCH_PROTOCOL, Deposit, FetchReply
+from node.mailbox.sealing import ItemKind, Topic, TopicKeys, item_id
+from node.mailbox.store import Limits, open_mailbox
+from node.mailbox.visiting import FaultKind, Visit
+from node.transport import Transport
+from tests.node.mailbox.chain import MadeChain
 from tests.node.mailbox.world import mailboxes, stored, texts
 from tests.node.world import Member, World, open_world, until
+
+Spoil = Callable[[str, str, bytes], bytes]
 
 
 async def pair(world: World) -> tuple[Member, Member]:
@@ -40,3 +55,184 @@ async def test_two_who_are_never_awake_together_follow_each_other(tmp_path: Path
         await ada.start(alone=True)
         await until(lambda: texts(ada)[-1:] == ["bob is here"])
         assert len(texts(ada)) == 5
+
+
+class Through:
+    """A member's transport with something between it and the mailboxes."""
+
+    def __init__(self, inner: Any, spoil: Spoil) -> None:
+        self._inner = inner
+        self._spoil = spoil
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def request_unnamed(self, address: str, protocol: str, payload: bytes, **named: Any) -> bytes:
+        reply: bytes = await self._inner.request_unnamed(address, protocol, payload, **named)
+        return self._spoil(address, protocol, reply)
+
+
+def beside(liar: Member, protocol: str, spoil: Callable[[bytes], bytes]) -> Callable[[Transport], Transport]:
+    """What `liar` answers to these requests is spoilt on its way; what other mailboxes answer is not."""
+
+    def act(address: str, asked: str, reply: bytes) -> bytes:
+        return spoil(reply) if (address, asked) == (liar.address, protocol) else reply
+
+    return lambda transport: cast(Transport, Through(transport, act))
+
+
+def hiding(reply: bytes) -> bytes:
+    return structs.replace(FetchReply.decode(reply), items=()).encode()
+
+
+LIES: dict[str, tuple[str, Callable[[bytes], bytes], FaultKind]] = {
+    "garbage instead of items": (FETCH_PROTOCOL, lambda reply: bytes(100), FaultKind.GARBAGE),
+    "garbage instead of ids": (COMPARE_PROTOCOL, lambda reply: reply[:-70] + bytes(70), FaultKind.GARBAGE),
+    "lists and does not hand out": (FETCH_PROTOCOL, hiding, FaultKind.WITHHELD),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_a_lying_mailbox_is_shown_and_another_makes_up_for_it(
+    tmp_path: Path, autojump_clock: MockClock, lie: str
+) -> None:
+    """Nothing is lost, nothing comes twice, and who lied is named."""
+    protocol, spoil, kind = LIES[lie]
+    async with open_world(tmp_path) as world:
+        liar, honest = await mailboxes(world, "liar", "honest")
+        ada, bob = await pair(world)
+        for number in range(4):
+            await ada.session.send(str(number))
+            assert (await ada.update()).state == DONE
+        await ada.session.send("last")
+        await until(lambda: stored(ada, "last") == 2 and stored(ada, "0") == 2)
+        await until(lambda: bool(bundles(honest)) and len(bundles(honest)) == len(bundles(liar)))
+        epoch = ada.epoch
+        await ada.stop()
+
+        bob.wrap_transport = beside(liar, protocol, spoil)
+        await bob.start(alone=True)
+        await until(lambda: bob.epoch == epoch and texts(bob)[-1:] == ["last"])
+        assert texts(bob) == ["0", "1", "2", "3", "last"]
+        fault = bob.node.context.store.mailbox_fault(liar.peer_id)
+        assert fault is not None
+        assert fault.kind == kind
+        assert bob.node.context.store.mailbox_fault(honest.peer_id) is None
+        standings = bob.session.mailboxes.judge.standings
+        assert standings[honest.address].fault is None
+
+
+def bundles(box: Member) -> list[object]:
+    """The decided bundles that a mailbox keeps longest."""
+    return rows(box, "SELECT id FROM items WHERE rank = 1")
+
+
+def rows(box: Member, sql: str) -> list[object]:
+    path = DataDir(box.config.data_dir).mailbox_path
+    key = box.node.context.store.meta("mailbox key")
+    assert key is not None
+    with open_mailbox(path, key, Limits(1, 1, 1), os.urandom) as store:
+        return list(store._rows(sql))
+
+
+async def test_a_mailbox_restored_from_a_backup_is_noticed(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It has gone back behind what it acknowledged, meaning to or not; and what it lost is brought again."""
+    async with open_world(tmp_path) as world:
+        (box,) = await mailboxes(world, "box")
+        ada, _ = await pair(world)
+        await ada.session.send("one")
+        await until(lambda: stored(ada, "one") == 1)
+        path = DataDir(box.config.data_dir).mailbox_path
+        await box.stop()
+        older = path.read_bytes()
+        await box.start(alone=True)
+        await ada.session.send("two")
+        await until(lambda: stored(ada, "two") == 1)
+        await box.stop()
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        path.write_bytes(older)
+        await box.start(alone=True)
+
+        await until(lambda: ada.node.context.store.mailbox_fault(box.peer_id) is not None)
+        fault = ada.node.context.store.mailbox_fault(box.peer_id)
+        assert fault is not None
+        assert fault.kind in (FaultKind.OLD_STATE, FaultKind.WITHHELD)
+        await until(lambda: len(rows(box, "SELECT 1 FROM items WHERE rank = 0")) == 2)
+
+
+async def test_an_unreachable_mailbox_costs_nothing_but_its_copy(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """What it lacks is brought when it is back."""
+    async with open_world(tmp_path) as world:
+        one, two = await mailboxes(world, "one", "two")
+        await two.stop()
+        ada, bob = await pair(world)
+        await ada.session.send("hello")
+        await until(lambda: stored(ada, "hello") == 1)
+        assert (await ada.update()).state == DONE
+        await two.start(alone=True)
+        await until(lambda: stored(ada, "hello") == 2)
+        await until(lambda: len(bundles(two)) == len(bundles(one)))
+        await one.stop()
+        epoch = ada.epoch
+        await ada.stop()
+        await bob.start(alone=True)
+        await until(lambda: bob.epoch == epoch and texts(bob) == ["hello"])
+
+
+async def test_what_was_sealed_before_a_crash_is_brought_after_it(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The outbox is in the transaction that sealed it."""
+    async with open_world(tmp_path) as world:
+        (box,) = await mailboxes(world, "box")
+        ada, bob = await pair(world)
+        await box.stop()
+        await ada.session.send("hello")
+        assert stored(ada, "hello") == 0
+        await ada.stop()
+        await box.start(alone=True)
+        await ada.start(alone=True)
+        await until(lambda: stored(ada, "hello") == 1)
+        await ada.stop()
+        await bob.start(alone=True)
+        await until(lambda: texts(bob) == ["hello"])
+
+
+async def test_who_was_removed_while_asleep_learns_it_from_a_mailbox(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It keeps what it could read, and reads nothing of what came after."""
+    async with open_world(tmp_path) as world:
+        await mailboxes(world, "box")
+        ada, bob = await pair(world)
+        await ada.session.send("before")
+        assert (await ada.remove(bob)).state == DONE
+        await ada.session.send("after")
+        await until(lambda: stored(ada, "after") == 1 and stored(ada, "before") == 1)
+        group_id = ada.session.group_id
+        await ada.stop()
+
+        await bob.start(alone=True)
+        await until(lambda: bool(bob.node.context.store.groups()[0].removed))
+        said = bob.node.context.store.feed_of_kind(group_id, feed.MESSAGE, 0, 10)
+        assert [feed.MessageBody.decode(row.body).text for row in said] == ["before"]
+
+
+async def test_junk_of_a_member_stops_nobody(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A member can put anything into its group's topic: it is dropped once, and the mailbox is not blamed."""
+    async with open_world(tmp_path) as world:
+        (box,) = await mailboxes(world, "box")
+        ada, bob = await pair(world)
+        row = ada.node.context.store.topic_keys(ada.session.group_id, ada.epoch)
+        assert row is not None
+        topic = Topic(TopicKeys(row.seed, row.seal_key))
+        false = Topic(TopicKeys(row.seed, bytes(32)))
+        junk = (false.seal(ItemKind.MESSAGE, b"junk"), topic.seal(ItemKind.BUNDLE, b"junk"), bytes(512))
+        visit = Visit(ada.node.context.transport, box.address, os.urandom(32))
+        made_up = MadeChain(group_id=ada.session.group_id, epoch=ada.epoch).entry().encode()
+        await visit.deposit(topic, Deposit(junk, made_up, (item_id(junk[1]),)))
+        await ada.session.send("hello")
+        assert (await ada.update()).state == DONE
+        await until(lambda: stored(ada, "hello") == 1 and len(bundles(box)) > 1)
+        epoch = ada.epoch
+        await ada.stop()
+        await bob.start(alone=True)
+        await until(lambda: bob.epoch == epoch and texts(bob) == ["hello"])
+        assert bob.node.context.store.mailbox_fault(box.peer_id) is None
