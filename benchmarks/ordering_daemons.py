@@ -20,6 +20,7 @@ import msgspec
 from node.api import operations as op
 from node.api import schema
 from node.api.errors import ApiError, ErrorCode
+from node.config import OrderingSection
 from node.testnet.calls import Call, gather
 from node.testnet.demo import imported, make_folder
 from node.testnet.network import make_nodes
@@ -30,6 +31,9 @@ CLONE_NEWNET: Final = 0x40000000  # unshare(2)
 TICKS_S: Final = os.sysconf("SC_CLK_TCK")
 LOOK_S: Final = 0.05
 STEP_S_MAX: Final = 120.0
+_ORDINARY: Final = {  # the node's own periods; a test network is in more of a hurry
+    name: getattr(OrderingSection(), name) for name in ("delta_ms", "status_period_ms", "status_idle_period_ms")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +165,7 @@ def daemons(count: int, **settings: object) -> Iterator[Daemons]:
     """So many daemons, each connected to all others, gone with the block. `settings` are those of `NodesSection`."""
     own_loopback = own_network()
     chosen = Settings(
-        nodes=msgspec.convert(
-            {"delta_ms": 500, "status_period_ms": 2000, "log_level": "warning", **settings}, NodesSection
-        ),
+        nodes=msgspec.convert({**_ORDINARY, "log_level": "warning", **settings}, NodesSection),
         limits=LimitsSection(start_s=120.0, stop_s=20.0),
     )
     folder = make_folder(count)

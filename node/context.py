@@ -69,6 +69,7 @@ class NodeContext:
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated
     unclean_since_s: float | None = None  # since when it should have been, and could not be
+    asked_s: dict[PeerId, float] = field(default_factory=dict)  # when a member was last asked what it holds
 
     @staticmethod
     def now_s() -> float:
@@ -130,6 +131,19 @@ class NodeContext:
         self.heard_s[peer] = self.now_s()
         if len(self.heard_s) > HEARD_MAX:
             del self.heard_s[next(iter(self.heard_s))]
+
+    def may_ask(self, peer: PeerId, gap_s: float) -> bool:
+        """Whether a member may be asked what it holds, which in all groups together is done once in that time.
+
+        Who is told that it may is taken to ask.
+        """
+        now_s = self.now_s()
+        if now_s - self.asked_s.get(peer, float("-inf")) < gap_s:
+            return False
+        if len(self.asked_s) >= HEARD_MAX:
+            self.asked_s.clear()
+        self.asked_s[peer] = now_s
+        return True
 
     def heard_within(self, peer: PeerId, seconds: float) -> bool:
         """Whether a peer was heard that lately; we always hear ourselves."""

@@ -238,7 +238,9 @@ class Conversation:
     def compare_with(self, peer: PeerId) -> None:
         """Ask a member what we lack."""
         holding = self.agreement.holding
-        digests = tuple(map(self.digest_of, self._epochs(holding.epoch)))
+        epochs = self._epochs(holding.epoch)
+        kept = self.context.store.message_ids_between(holding.group_id, epochs.start, epochs.stop)
+        digests = tuple(EpochDigest(epoch, _digest(kept.get(epoch, ()))) for epoch in epochs)
         request = SyncRequest(self.tag, holding.epoch, digests)
         self.outward.append(Ask((peer,), SYNC_PROTOCOL, request.encode(), self._compared))
 
@@ -286,6 +288,16 @@ class Conversation:
     def digest_of(self, epoch: int) -> EpochDigest:
         """Our messages of an epoch, as one hash."""
         return EpochDigest(epoch, _digest(self.context.store.message_ids(self.agreement.holding.group_id, epoch)))
+
+    @property
+    def first_compared(self) -> int:
+        """The first of the epochs that we compare."""
+        return self._epochs(self.agreement.holding.epoch).start
+
+    def digest_between(self, first: int, last: int) -> bytes:
+        """Our messages of these epochs, both included, as one hash."""
+        kept = self.context.store.message_ids_between(self.agreement.holding.group_id, first, last)
+        return sha256(b"".join(epoch.to_bytes(8, "big") + _digest(ids) for epoch, ids in kept.items()))
 
     def missing(self, epoch: int, ids: Sequence[bytes]) -> tuple[bytes, ...]:
         """Those of a member's ids that we neither hold nor have given up on, in its order."""

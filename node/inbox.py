@@ -153,6 +153,13 @@ class Inbox:
             return self._unpacked(await self._out.receive())
         return None
 
+    def at_once(self) -> Item | None:
+        """The next item if one lies here."""
+        try:
+            return self._unpacked(self._out.receive_nowait())
+        except trio.WouldBlock:
+            return None
+
     async def wishes(self) -> AsyncIterator[Wish]:
         """What local callers still ask; everything else is dropped."""
         async for item in self._out:

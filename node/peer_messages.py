@@ -57,6 +57,7 @@ class FrameKind(IntEnum):
     INTRODUCTIONS = 4  # where members can be reached
     EVIDENCE = 5  # an encoded ordering.Evidence
     INTENTS = 6  # an encoded node.folding.Offer: what a member wants others to carry along
+    HOLDS = 7  # an encoded Holds: which messages a member has
 
 
 class Frame(Wire, frozen=True):
@@ -165,6 +166,17 @@ class SyncRequest(Wire, frozen=True):
     tag: Tag
     epoch: Epoch
     digests: Annotated[tuple[EpochDigest, ...], Meta(max_length=EPOCHS_PER_SYNC_MAX)]
+
+
+class Holds(Wire, frozen=True):
+    """I am in `epoch`, and this is the hash of the messages of it, and of the epochs since `first`, that I hold."""
+
+    SIZE_MAX: ClassVar[int] = 128
+
+    first: Epoch
+    epoch: Epoch
+    digest: Hash
+    is_answer: bool  # to another's, and not answered again
 
 
 class EpochMessages(Wire, frozen=True):

@@ -19,6 +19,7 @@ from node.carrying import Carrier
 from node.catching_up import CatchingUp
 from node.caution import Caution
 from node.cleaning import Cleaning
+from node.comparing import Comparing
 from node.context import NodeContext
 from node.conversation import Conversation
 from node.delivering import Deliveries
@@ -46,6 +47,7 @@ CAUTION_WAIT_S: Final = 2.0  # for a member to compare with, before a message is
 DRAFTS_MAX: Final = 100
 LONELY_WAITS: Final = "since this node was started it has met no other member"
 CUT_OFF_WAITS: Final = "this node could not open the last change of the group, and has no key to speak with"
+TOGETHER_MAX: Final = 32  # frames taken in with one wait for the disk
 
 T = TypeVar("T")
 log = logger("session")
@@ -61,14 +63,15 @@ class Session:
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._next_sync_s = 0.0
         self._epochs_not_compared = 0
-        self._sync_turn = self._chance.randrange(1 << 16)
         self._new_epoch = True
         self._was_cut_off = holding.is_cut_off
+        self._held: Item | None = None  # taken out of the inbox, and next
         self.agreement = Agreement(context, holding)
         self.agreement.on_epoch = self._note_epoch
         self.outward: deque[Outward] = self.agreement.outward
         self.inbox = Inbox(self.group_id, lambda: self.agreement.roster)
         self.conversation = Conversation(self.agreement, self.outward)
+        self.comparing = Comparing(self.conversation)
         self.catching_up = CatchingUp(self.agreement, self.conversation, self.outward)
         self.conversation.behind = self.catching_up.peer_ahead
         self.caution = Caution(self.conversation, self.catching_up)
@@ -186,6 +189,8 @@ class Session:
         try:
             await self._run()
         finally:
+            if isinstance(self._held, Wish):
+                self._held.done.set()
             self.inbox.close()
 
     async def _run(self) -> None:
@@ -202,7 +207,10 @@ class Session:
             nursery.start_soon(self.mailboxes.run)
             while not self.agreement.is_over:
                 item = await self._next()
-                self._take(item)
+                if isinstance(item, FrameIn | HintIn):
+                    self._take_together(item)
+                else:
+                    self._take(item)
                 await self._after_step()
             self.cleaning.clean()
             self.context.transport.unsubscribe(topic_of(self.group_id))
@@ -215,9 +223,25 @@ class Session:
 
     async def _next(self) -> Item | None:
         """The next item, or None when a timer is due."""
+        if self._held is not None:
+            item, self._held = self._held, None
+            return item
         deadlines = [self._next_sync_s, self.cleaning.due_at_s, self.introducing.due_at_s]
         deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
         return await self.inbox.next(min(deadlines))
+
+    def _take_together(self, item: FrameIn | HintIn) -> None:
+        """What came in and lies here, in order, up to the end of an epoch; all of it is durable at the end."""
+        with self.context.store.together():
+            self._take(item)
+            for _ in range(TOGETHER_MAX - 1):
+                if self._new_epoch or self.agreement.is_over:
+                    return
+                self._held = self.inbox.at_once()
+                if not isinstance(self._held, FrameIn | HintIn):
+                    return
+                item, self._held = self._held, None
+                self._take(item)
 
     def _take(self, item: Item | None) -> None:
         match item:
@@ -260,7 +284,9 @@ class Session:
                 self.conversation.receive(peer, frame.body)
             case FrameKind.INTRODUCTIONS if peer in self.agreement.roster:
                 self.introducing.receive(peer, frame.body)
-            case FrameKind.INTRODUCTIONS | FrameKind.EVIDENCE:
+            case FrameKind.HOLDS if peer in self.agreement.roster:
+                self.comparing.take(peer, frame.body)
+            case FrameKind.INTRODUCTIONS | FrameKind.EVIDENCE | FrameKind.HOLDS:
                 pass  # from a stranger
 
     def _take_hint(self, peer: PeerId, sealed: Sealed) -> None:
@@ -293,10 +319,8 @@ class Session:
             self.wishes.keep_bench(now)
             self.caution.pursue()
             self.rescuing.telling.pursue()
-            connected = self.context.connected(self.agreement.roster.others)
-            if connected and not self.catching_up.is_behind:  # in turn; each epoch is drained by itself when we lag
-                self._sync_turn += 1
-                self.conversation.compare_with(connected[self._sync_turn % len(connected)])
+            if not self.catching_up.is_behind:  # each epoch is drained by itself when we lag
+                self.comparing.next()
             self.deliveries.start(self._nursery)
 
     def _note_epoch(self) -> None:

@@ -97,13 +97,13 @@ class Database:
 class Store(StoreReads):
     """An open store. Questions may be asked at any time, changes go through ``transaction()``."""
 
-    __slots__ = ("_connection", "_digests", "_path", "_together", "_transaction")
+    __slots__ = ("_connection", "_digests", "_has_begun", "_path", "_together", "_transaction")
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
         self._transaction: Transaction | None = None
-        self._together = False
+        self._together = self._has_begun = False
         self._digests = Digests()
 
     def __repr__(self) -> str:
@@ -117,11 +117,12 @@ class Store(StoreReads):
         """
         if self._transaction is not None:
             raise NodeMisuseError("a transaction is already open in this store; one step, one transaction")
-        begin, commit, undo = (
-            ("SAVEPOINT step", "RELEASE step", "ROLLBACK TO step; RELEASE step")
-            if self._together
-            else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
-        )
+        begin, commit, undo = "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"
+        if self._together:
+            if not self._has_begun:
+                self._rows(begin)
+                self._has_begun = True
+            begin, commit, undo = "SAVEPOINT step", "RELEASE step", "ROLLBACK TO step; RELEASE step"
         self._rows(begin)
         transaction = self._transaction = Transaction(self._rows, self._digests)
         try:
@@ -140,12 +141,12 @@ class Store(StoreReads):
         """The transactions in the block become durable at its end, with one wait for the disk instead of many.
 
         Nothing that they explain may leave before that, so the block must not contain an ``await``. Each of them is
-        still all or nothing; when the block fails, those that ended are kept, since memory knows of them.
+        still all or nothing; when the block fails, those that ended are kept, since memory knows of them. A block in
+        which nothing is changed costs nothing.
         """
         if self._transaction is not None or self._together:
             raise NodeMisuseError("a transaction is already open in this store; one step, one transaction")
-        self._rows("BEGIN IMMEDIATE")
-        self._together = True
+        self._together, self._has_begun = True, False
         try:
             yield
         except BaseException:
@@ -154,6 +155,8 @@ class Store(StoreReads):
                 self._commit()
             raise
         self._together = False
+        if not self._has_begun:
+            return
         if not self._connection.in_transaction:
             raise StoreError(f"store {self._path}: a step was lost with the transaction it was in")
         self._commit()

@@ -220,6 +220,20 @@ class StoreReads(ContactReads, MailboxReads, ABC):
         )
         return tuple(row[0] for row in rows)
 
+    def message_ids_between(self, group_id: bytes, first: int, last: int) -> dict[int, tuple[bytes, ...]]:
+        """The ids of the ciphertexts kept for these epochs, both included, by epoch; each in byte order."""
+        rows = self._rows(
+            "SELECT epoch, message_id FROM messages WHERE group_id = ? AND epoch BETWEEN ? AND ?"
+            " ORDER BY epoch, message_id",
+            group_id,
+            first,
+            min(last, EPOCH_MAX),
+        )
+        found: dict[int, list[bytes]] = {}
+        for epoch, message_id in rows:
+            found.setdefault(epoch, []).append(message_id)
+        return {epoch: tuple(ids) for epoch, ids in found.items()}
+
     def message_ids_as_they_came(self, group_id: bytes, epoch: int) -> tuple[bytes, ...]:
         """The same ids in the order in which the ciphertexts came into this store."""
         if epoch > EPOCH_MAX:

@@ -48,11 +48,12 @@ class CrashingStore:
     @contextmanager
     def together(self) -> Iterator[None]:
         with self._store.together():
-            yield
             try:
+                yield
                 self._points.reach("before commit")
-            except Crash:
-                self._store._connection.execute("ROLLBACK")
+            except Crash:  # what ended in the block is lost with it
+                if self._store._connection.in_transaction:
+                    self._store._connection.execute("ROLLBACK")
                 raise
         self._points.reach("after commit")
 

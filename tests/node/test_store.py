@@ -120,6 +120,13 @@ def test_steps_together_are_durable_together(store: Store, path: Path) -> None:
     assert store.meta("a") == b"3"
 
 
+def test_steps_that_change_nothing_together_leave_the_disk_alone(store: Store, path: Path) -> None:
+    """Frames are taken in together, and most of them change nothing on the disk: another writer is not in the way."""
+    with open_store(path, KEY) as other, store.together(), other.transaction() as tx:
+        tx.put_meta("a", b"1")
+    assert store.meta("a") == b"1"
+
+
 def test_of_steps_together_each_is_all_or_nothing(store: Store) -> None:
     """What ended is kept, for memory knows of it; what failed half way leaves nothing."""
 

@@ -270,6 +270,10 @@ def test_kept_messages_are_listed_fetched_and_pruned(store: Store) -> None:
         assert not tx.put_message(rows[0])
     assert store.message_ids(G, 1) == (b"0", b"1")
     assert store.message_ids(H, 1) == store.message_ids(G, 2**64 - 1) == ()
+    between = store.message_ids_between(G, 0, 2**64 - 1)
+    assert between[1] == (b"0", b"1")
+    assert all(store.message_ids(G, epoch) == ids for epoch, ids in between.items())
+    assert store.message_ids_between(G, 2**62, 2**64 - 1) == store.message_ids_between(H, 0, 1) == {}
     assert store.messages(G, [b"2", b"unknown", b"0"]) == (rows[2], rows[0])
     assert store.has_message(G, b"2")
     assert not store.has_message(H, b"2")
