@@ -47,6 +47,7 @@ CAUTION_WAIT_S: Final = 2.0  # for a member to compare with, before a message is
 DRAFTS_MAX: Final = 100
 LONELY_WAITS: Final = "since this node was started it has met no other member"
 CUT_OFF_WAITS: Final = "this node could not open the last change of the group, and has no key to speak with"
+CONFIRM_S: Final = 0.5  # unconfirmed in an epoch for so long, we ask where the others stand; then every other period
 TOGETHER_MAX: Final = 32  # frames taken in with one wait for the disk
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Session:
         self._nursery_or_none: trio.Nursery | None = None
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._next_sync_s = 0.0
+        self._speak_s = float("inf")  # when we ask the others where they stand, if we are unconfirmed then
         self._epochs_not_compared = 0
         self._new_epoch = True
         self._was_cut_off = holding.is_cut_off
@@ -226,7 +228,7 @@ class Session:
         if self._held is not None:
             item, self._held = self._held, None
             return item
-        deadlines = [self._next_sync_s, self.cleaning.due_at_s, self.introducing.due_at_s]
+        deadlines = [self._next_sync_s, self._speak_s, self.cleaning.due_at_s, self.introducing.due_at_s]
         deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
         return await self.inbox.next(min(deadlines))
 
@@ -311,6 +313,11 @@ class Session:
         if now >= self.cleaning.due_at_s:
             self.cleaning.clean()
         self.introducing.tick(now)
+        if now >= self._speak_s:
+            self._speak_s = float("inf")
+            if self.holding.unconfirmed:
+                self._speak_s = now + SYNC_PERIOD_S
+                self.agreement.speak()  # who has not heard us in this epoch answers
         if now >= self._next_sync_s:
             self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
             self._epochs_not_compared = 0
@@ -328,6 +335,8 @@ class Session:
         self.cleaning.entered()
         self.mailboxes.entered()
         self._epochs_not_compared += 1
+        if self.holding.unconfirmed:
+            self._speak_s = min(self._speak_s, self.context.now_s() + CONFIRM_S)
         if self._epochs_not_compared >= SYNC_EPOCHS_MAX:
             self._next_sync_s = self.context.now_s()
 

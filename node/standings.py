@@ -17,6 +17,7 @@ from ordering import Status
 if TYPE_CHECKING:
     from node.agreement import Agreement
 
+ANSWER_GAP_S: Final = 0.25  # between two answers to members that are new in the epoch; who misses one says so again
 FRAGMENT_STEP: Final = "remove and re-add whichever of the two the others cannot read"
 
 log = logger("standings")
@@ -29,6 +30,7 @@ class Standings:
         self._agreement = agreement
         self._context = agreement.context
         self._seen_leaves: set[int] = set()  # whose Status was heard
+        self._answered_s = float("-inf")  # when one was last answered
         self._fragments: set[int] = set()  # whose fingerprint is not ours
         self._cut_off: set[int] = set()  # who has said that it has none
         roster, welcomed_by = agreement.roster, agreement.holding.extra.welcomed_by
@@ -50,8 +52,11 @@ class Standings:
         if peer is not None and peer != self._context.identity.peer_id:
             self._context.hear(peer)  # it may have come by the topic, from a neighbour
         if status.leaf not in self._seen_leaves:
-            self._seen_leaves.add(status.leaf)
-            if status.voter is None:
+            if status.voter is not None:
+                self._seen_leaves.add(status.leaf)
+            elif self._context.now_s() - self._answered_s >= ANSWER_GAP_S:  # what we said last was for all
+                self._seen_leaves.add(status.leaf)
+                self._answered_s = self._context.now_s()
                 agreement.speak()
         if status.fingerprint == NO_FINGERPRINT:
             self._note_cut_off(status.leaf)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 from trio.testing import MockClock
 
 from mls import (
@@ -25,6 +26,7 @@ from mls import (
     suite,
 )
 from node.building import Built, build_for_intents
+from node.config import OrderingSection
 from node.context import NodeContext
 from node.electorate import PRIVATE_EXTENSIONS, RuleError, policy_extension, voter_extension, voting_of
 from node.feed import GROUP, NoticeBody
@@ -495,3 +497,18 @@ def forged_group(by: Person, group_id: bytes, joiner: Member, epoch: int) -> Joi
     certificate = Certificate(instance, VoteKind.FINALIZE, 0, built.id, ((0, vote),))
     decision = Decision(group_id, epoch, prev, descriptor, certificate)
     return JoinProof(decision, built.candidate, by.group.public.interim_transcript_hash)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_newcomers_are_confirmed_soon_though_epochs_pass(
+    tmp_path: Path, autojump_clock: MockClock, seed: int
+) -> None:
+    """Where the others stand was said in an epoch that ended before it could be compared, and is not said again before
+    the idle period is over: a group of four took that long to have four voters."""
+    async with open_world(tmp_path, seed) as world:
+        world.ordering = OrderingSection(delta_ms=200, status_idle_period_ms=600_000)
+        began_s = trio.current_time()
+
+        await world.group_of("ada", "bob", "cyn", "dan", committee=4)
+
+        assert trio.current_time() - began_s < 10
