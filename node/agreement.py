@@ -356,15 +356,15 @@ class Agreement:
                     self.telling.candidate(known)
         self._tell_if_abstaining()
 
-    def _enter(self, *, hurried: bool) -> None:
+    def _enter(self, voting: Voting, *, hurried: bool) -> None:
         """The next epoch, entered live: what was heard carries over, and what came early is taken in.
 
-        `hurried`: a commit of class 0 went first in the one before, so in this one none does.
+        `voting` is its policy and committee; `hurried`: a commit of class 0 went first in the one before, so in this
+        one none does.
         """
         seats = self.instance.config.committee.seats
         carried = {seats[voter].leaf: at for voter, at in self.instance.heard.items()}
         self.others.parking.close(self.instance.config.instance)
-        voting = voting_of(self.public)
         self._begin(voting)
         self.candidacy.may_hurry = not hurried
         self.pursuit.begin()
@@ -510,7 +510,7 @@ class Agreement:
         if self.is_over:
             self._forget()
         else:
-            self._enter(hurried=ended.is_hurried)
+            self._enter(ended.valid.voting, hurried=ended.is_hurried)
             give_up(self.context, self.holding, refused)
         self.on_epoch()
         self.pursue_intents()

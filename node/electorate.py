@@ -22,6 +22,8 @@ PRIVATE_EXTENSIONS: Final = (POLICY_EXTENSION, VOTER_EXTENSION)
 """Extension types of the private range (RFC 9420 §17.3) that every member's capabilities list."""
 
 BINDINGS_CACHED: Final = 4096
+OFFERS_CACHED: Final = 4096  # a few hundred bytes each; every leaf's is asked for several times in an epoch
+POLICIES_CACHED: Final = 64
 
 LEAF_SIZE_MAX: Final = 16 * 1024
 """One leaf of the tree: a post-quantum one has half of it. Every Welcome carries them all, and evidence one."""
@@ -55,7 +57,7 @@ def policy_of(extensions: Iterable[Extension]) -> Policy:
     if data is None:
         raise RuleError("the group has no ordering policy")
     try:
-        return Policy.decode(data)
+        return _read_policy(data)
     except OrderingError as error:
         raise RuleError(f"ordering policy: {error}") from error
 
@@ -66,9 +68,19 @@ def voter_of(leaf: LeafNode) -> VoterExtension | None:
     if data is None:
         return None
     try:
-        return VoterExtension.decode(data)
+        return _read_voter(data)
     except OrderingError as error:
         raise RuleError(f"voter extension: {error}") from error
+
+
+@lru_cache(maxsize=OFFERS_CACHED)
+def _read_voter(data: bytes) -> VoterExtension:
+    return VoterExtension.decode(data)
+
+
+@lru_cache(maxsize=POLICIES_CACHED)
+def _read_policy(data: bytes) -> Policy:
+    return Policy.decode(data)
 
 
 def peer_of(public: PublicGroup, leaf: LeafNode) -> PeerId:

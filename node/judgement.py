@@ -6,10 +6,13 @@ of the next committee's voters heard.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
 
 from mls import (
     Group,
     MlsError,
+    Peek,
     ProposalType,
     PublicGroup,
     PublicStaged,
@@ -27,6 +30,9 @@ from ordering import PROPOSALS_MAX, BundleId, Candidate, CandidateFacts, Proposa
 
 CANDIDATE_LABEL = "Conclave Candidate"
 """The label (RFC 9420 §5.1.2) under which the author signs with its leaf key."""
+
+PEEKS_CACHED: Final = 16
+"""Commits whose outside is remembered; each is at most as large as a bundle."""
 
 CHANGES = frozenset(
     (
@@ -181,8 +187,14 @@ def member_of(candidate: Candidate) -> int:
 
 
 def _is_external(candidate: Candidate) -> bool:
-    sender = peek(candidate.bundle.commit).sender
+    sender = _peek(candidate.bundle.commit).sender
     return sender is not None and sender.sender_type is SenderType.NEW_MEMBER_COMMIT
+
+
+@lru_cache(maxsize=PEEKS_CACHED)
+def _peek(commit: bytes) -> Peek:
+    """Asked several times of each candidate, and all of the commit is decoded for it."""
+    return peek(commit)
 
 
 def _author(epoch: Epoch, candidate: Candidate) -> tuple[int, bytes]:
@@ -196,7 +208,7 @@ def _author(epoch: Epoch, candidate: Candidate) -> tuple[int, bytes]:
     author = epoch.public.leaf(candidate.author)
     if author is None:
         raise RuleError(f"the candidate's author, leaf {candidate.author}, is not a member")
-    sender = peek(candidate.bundle.commit).sender
+    sender = _peek(candidate.bundle.commit).sender
     if sender is None or sender.leaf_index != candidate.author:
         raise RuleError("the candidate's author is not the committer")
     return candidate.author, author.signature_key

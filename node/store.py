@@ -20,6 +20,7 @@ import apsw
 
 from node.errors import NodeError, NodeMisuseError
 from node.store_reads import StoreReads
+from node.store_rows import IntentRow
 from node.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from node.store_writes import ConflictError, Digests, GuardError, Transaction
 
@@ -97,7 +98,7 @@ class Database:
 class Store(StoreReads):
     """An open store. Questions may be asked at any time, changes go through ``transaction()``."""
 
-    __slots__ = ("_connection", "_digests", "_has_begun", "_path", "_together", "_transaction")
+    __slots__ = ("_connection", "_digests", "_has_begun", "_open_intents", "_path", "_together", "_transaction")
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
@@ -105,6 +106,15 @@ class Store(StoreReads):
         self._transaction: Transaction | None = None
         self._together = self._has_begun = False
         self._digests = Digests()
+        self._open_intents: dict[bytes, tuple[IntentRow, ...]] = {}
+
+    def open_intents(self, group_id: bytes) -> tuple[IntentRow, ...]:
+        """As everywhere; asked several times for every change of a group, so what was read is kept until it changes."""
+        if self._transaction is not None:
+            return super().open_intents(group_id)
+        if group_id not in self._open_intents:
+            self._open_intents[group_id] = super().open_intents(group_id)
+        return self._open_intents[group_id]
 
     def __repr__(self) -> str:
         return f"Store({str(self._path)!r})"
@@ -133,6 +143,8 @@ class Store(StoreReads):
                 self._rows(undo)
             raise
         finally:
+            if transaction.changes_intents:
+                self._open_intents.clear()
             transaction.end()
             self._transaction = None
 
@@ -151,6 +163,7 @@ class Store(StoreReads):
             yield
         except BaseException:
             self._together = False
+            self._open_intents.clear()
             if self._connection.in_transaction:
                 self._commit()
             raise
@@ -158,6 +171,7 @@ class Store(StoreReads):
         if not self._has_begun:
             return
         if not self._connection.in_transaction:
+            self._open_intents.clear()
             raise StoreError(f"store {self._path}: a step was lost with the transaction it was in")
         self._commit()
 
@@ -165,6 +179,7 @@ class Store(StoreReads):
         try:
             self._rows("COMMIT")
         except BaseException:
+            self._open_intents.clear()
             if self._connection.in_transaction:
                 self._rows("ROLLBACK")
             raise

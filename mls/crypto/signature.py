@@ -5,7 +5,8 @@ on validity.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -15,6 +16,8 @@ from mls.crypto.groups import P256, P384, P521, NistGroup
 from mls.crypto.kem import Random
 from mls.crypto.keys import SignaturePrivateKey
 from mls.errors import InvalidError, MisuseError
+
+KEYS_CACHED: Final = 1024  # public keys, loaded
 
 
 class SignatureScheme(Protocol):
@@ -60,10 +63,18 @@ class EdwardsScheme:
 
     def verify(self, public: bytes, message: bytes, signature: bytes) -> bool:
         try:
-            self.public_kind.from_public_bytes(public).verify(signature, message)
+            _loaded(self.public_kind, public).verify(signature, message)
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+@lru_cache(maxsize=KEYS_CACHED)
+def _loaded(
+    kind: type[ed25519.Ed25519PublicKey] | type[ed448.Ed448PublicKey], public: bytes
+) -> ed25519.Ed25519PublicKey | ed448.Ed448PublicKey:
+    """The few keys of a group check many signatures. Raises ValueError."""
+    return kind.from_public_bytes(public)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,46 @@ def test_steps_together_are_durable_together(store: Store, path: Path) -> None:
     assert store.meta("a") == b"3"
 
 
+def test_open_intents_are_those_on_the_disk(store: Store) -> None:
+    """They are kept in memory between changes; what was rolled back has not happened."""
+    group_id = b"g"
+
+    def put(intent_id: bytes) -> None:
+        with store.transaction() as tx:
+            tx.put_intent(IntentRow(intent_id, group_id, "update", b"", "open", None, None, 0))
+            assert intent_id in {each.intent_id for each in store.open_intents(group_id)}
+            if intent_id == b"lost":
+                raise RuntimeError("half way")
+
+    def ids() -> list[bytes]:
+        return [each.intent_id for each in store.open_intents(group_id)]
+
+    def lose() -> None:
+        with store.together():
+            put(b"3")
+            assert ids() == [b"1", b"2", b"3"]
+            store._rows("ROLLBACK")
+
+    assert ids() == []
+    put(b"1")
+    assert ids() == [b"1"]
+    with pytest.raises(RuntimeError, match="half way"):
+        put(b"lost")
+    assert ids() == [b"1"]
+    with store.together():
+        put(b"2")
+        assert ids() == [b"1", b"2"]
+    with pytest.raises(StoreError, match="was lost"):
+        lose()
+    assert ids() == [b"1", b"2"]
+    with store.transaction() as tx:
+        tx.update_intent(b"1", "done", 1)
+    assert ids() == [b"2"]
+    with store.transaction() as tx:
+        tx.delete_group(group_id)
+    assert ids() == []
+
+
 def test_steps_that_change_nothing_together_leave_the_disk_alone(store: Store, path: Path) -> None:
     """Frames are taken in together, and most of them change nothing on the disk: another writer is not in the way."""
     with open_store(path, KEY) as other, store.together(), other.transaction() as tx:
