@@ -18,7 +18,7 @@ from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decis
 from node.intents import ADD, ALREADY, DONE, FAILED, LEAVE, READD, AddBody
 from node.judgement import HardValid, Known, stage
 from node.logs import logger, short
-from node.mailbox.shelf import note_decision
+from node.mailbox.shelf import note_decision, note_keys
 from node.names import Names
 from node.ordering_records import HURRIED
 from node.peer_id import PeerId
@@ -118,6 +118,8 @@ def write(
     transaction.put_decision(
         DecisionRow(after.group_id, decision.epoch, decision.id, decision.encode(), candidate.encode(), now_ms)
     )
+    if after.group is not None and not after.is_cut_off:
+        note_keys(transaction, after.group)
     if context.config.mailbox.use:
         note_decision(transaction, after.group_id, decision.epoch, decision.id, is_own=adoption.known.own)
     transaction.drop_candidates(after.group_id, epoch)

@@ -27,7 +27,7 @@ _CHANGES: Final = {
 }
 
 
-def message_item(row: FeedRow, names: Names) -> schema.MessageItem:
+def message_item(row: FeedRow, names: Names, stored_at: int = 0) -> schema.MessageItem:
     """A message of the feed."""
     body, sender = MessageBody.decode(row.body), row.sender or ""
     return schema.MessageItem(
@@ -41,6 +41,7 @@ def message_item(row: FeedRow, names: Names) -> schema.MessageItem:
         is_own=body.is_own,
         at=row.at_ms / 1000,
         text=body.text,
+        stored_at=stored_at,
     )
 
 

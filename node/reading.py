@@ -38,8 +38,13 @@ class Reading:
             with self._store.transaction() as transaction:
                 transaction.put_meta(views.read_mark(group_id), str(rows[-1].seq).encode())
         names = Names.of(self._context)
-        messages = tuple(feed_views.message_item(row, names) for row in rows)
+        messages = tuple(feed_views.message_item(row, names, self._stored_at(row)) for row in rows)
         return schema.MessagePage(messages=messages, last_seq=last_seq, has_more=bool(more))
+
+    def _stored_at(self, row: FeedRow) -> int:
+        """How many mailboxes have acknowledged a message of ours."""
+        deposit = None if row.message_id is None else self._store.deposit(row.group_id, row.message_id)
+        return 0 if deposit is None else len(deposit.places)
 
     def log(self, group_id: bytes, request: schema.GroupLogRequest) -> schema.LogPage:
         """Decisions, oldest first, as the feed tells them; what is decided and not entered yet is told in brief."""

@@ -298,6 +298,22 @@ class Survival(Reply, frozen=True, kw_only=True):
     improvement: str  # what to do for it; empty when nothing
 
 
+MailboxState = Literal["unused", "ok", "unreachable", "refused", "garbage", "withheld", "old state"]
+
+
+class GroupMailbox(Reply, frozen=True, kw_only=True):
+    """A mailbox of a group, as this node has found it."""
+
+    peer_id: str
+    address: str
+    state: MailboxState  # the last time
+    detail: str  # what was wrong the last time; empty when nothing was
+    reached_at: float | None  # when it last answered as it should, since this node was started
+    fault_count: int  # how often it was found lying, or to have lost what it had acknowledged; for all groups together
+    last_fault: str  # the latest of these; empty for none
+    last_fault_at: float | None
+
+
 class GroupDetail(GroupSummary, frozen=True, kw_only=True):
     """Everything `group show` tells."""
 
@@ -319,6 +335,8 @@ class GroupDetail(GroupSummary, frozen=True, kw_only=True):
     is_confirmed: bool
     members: tuple[Member, ...]
     pending: tuple[PendingIntent, ...]
+    mailboxes: tuple[GroupMailbox, ...] = ()
+    mailbox_backlog: int = 0  # messages and decisions of ours that not every mailbox has yet
 
 
 class IntentResult(Reply, frozen=True, kw_only=True):
@@ -369,6 +387,7 @@ class MessageItem(Reply, frozen=True, kw_only=True):
     is_own: bool
     at: float  # when this node received or sent it
     text: str
+    stored_at: int = 0  # of this node's own: how many mailboxes have acknowledged it
 
 
 class MessagePage(Reply, frozen=True, kw_only=True):

@@ -71,9 +71,20 @@ def print_detail(detail: "GroupDetail") -> None:
     )
     if is_here:
         print_table(("LEAF", "NAME", "PEER", "SEAT", "HEARD"), rows(detail))
+    if detail.mailboxes:
+        print_table(("MAILBOX", "STATE", "FAULTS", "LAST FAULT"), mailbox_rows(detail))
+    if detail.mailbox_backlog:
+        click.echo(f"{count(detail.mailbox_backlog, 'item')} of this node not at every mailbox yet")
     for intent in detail.pending:
         tried = count(intent.attempts, "attempt")
         click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {tried}"))
+
+
+def mailbox_rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:
+    """The mailboxes as rows."""
+    for one in detail.mailboxes:
+        state = f"{one.state}: {one.detail}" if one.detail else one.state
+        yield (one.peer_id, state, one.fault_count or "", one.last_fault)
 
 
 def policy_words(detail: "GroupDetail") -> str:

@@ -14,6 +14,7 @@ from node.peer_id import PeerId
 from node.transport import PERSONA_SIZE, peer_of
 
 PERSONA_S: Final = 60.0  # a throw-away identity serves no longer, and for two epochs only while we catch up
+SAID_MAX: Final = 256  # statements of mailboxes that are not durable yet
 
 log = logger("mailboxes")
 
@@ -38,6 +39,7 @@ class Judge:
         self._context = context
         self._group_id = group_id
         self.standings: dict[str, Standing] = {}
+        self._said: dict[tuple[int, PeerId], Statement] = {}  # not durable yet
 
     def visit(self, address: str, epoch: int) -> Visit:
         """To this mailbox, under an identity that is thrown away with the epoch, or after a minute."""
@@ -68,15 +70,26 @@ class Judge:
 
     def hold_to_its_word(self, mailbox: PeerId, epoch: int, now: Statement) -> None:
         """A mailbox cannot go back behind what it said: if it does it is blamed, and what it says now is remembered."""
-        before = self._context.store.statement(self._group_id, epoch, mailbox)
+        before = self._said.get((epoch, mailbox))
+        if before is None and (stored := self._context.store.statement(self._group_id, epoch, mailbox)) is not None:
+            before = Statement.decode(stored)
         try:
-            check_succession(None if before is None else Statement.decode(before), now)
+            check_succession(before, now)
         except VisitError as error:
             self.blame(mailbox, error.kind, str(error))
-        encoded = now.encode()
-        if encoded != before:
-            with self._context.store.transaction() as transaction:
-                transaction.put_statement(self._group_id, epoch, mailbox, encoded)
+        if before is None or now.serial != before.serial or now.born != before.born:
+            self._said[epoch, mailbox] = now
+        if len(self._said) >= SAID_MAX:
+            self.keep()
+
+    def keep(self) -> None:
+        """Make durable what the mailboxes said since the last time."""
+        if not self._said:
+            return
+        with self._context.store.transaction() as transaction:
+            for (epoch, mailbox), statement in self._said.items():
+                transaction.put_statement(self._group_id, epoch, mailbox, statement.encode())
+        self._said.clear()
 
     def blame(self, mailbox: PeerId, kind: FaultKind, detail: str) -> None:
         """Remember what a mailbox did wrong; it is asked again all the same, since others make up for it."""

@@ -112,6 +112,10 @@ class MailboxReads:
         )
         return tuple(map(_deposit, rows))
 
+    def open_deposit_count(self, group_id: bytes) -> int:
+        sql = "SELECT count(*) FROM deposits WHERE group_id = ? AND is_open = 1 AND is_own = 1"
+        return int(self._rows(sql, group_id)[0][0])
+
     def statement(self, group_id: bytes, epoch: int, mailbox: str) -> bytes | None:
         """The last thing a mailbox said it holds of an epoch."""
         rows = self._rows(

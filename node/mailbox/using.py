@@ -100,6 +100,11 @@ class Mailboxes:
         """There is something to bring, or to look for."""
         self._stirred.set()
 
+    @property
+    def backlog(self) -> int:
+        """How much of ours is not at every mailbox yet."""
+        return self.context.store.open_deposit_count(self._group_id)
+
     def stored_at(self, message_id: bytes) -> int:
         """How many mailboxes have acknowledged a message of ours."""
         row = self.context.store.deposit(self._group_id, message_id)
@@ -114,6 +119,7 @@ class Mailboxes:
                 self._stirred = trio.Event()
                 if self.addresses:
                     await self._round()
+                    self.judge.keep()
                 await self._pause()
         except ApiError:
             log.debug("group task has ended", group=short(self._group_id))

@@ -17,6 +17,7 @@ from node.mailbox.sealing import ItemKind, Topic, TopicKeys, item_id
 from node.mailbox.store import Limits, open_mailbox
 from node.mailbox.visiting import FaultKind, Visit
 from node.transport import Transport
+from node.views import group_detail
 from tests.node.mailbox.chain import MadeChain
 from tests.node.mailbox.world import mailboxes, stored, texts
 from tests.node.world import Member, World, open_world, until
@@ -118,8 +119,11 @@ async def test_a_lying_mailbox_is_shown_and_another_makes_up_for_it(
         assert fault is not None
         assert fault.kind == kind
         assert bob.node.context.store.mailbox_fault(honest.peer_id) is None
-        standings = bob.session.mailboxes.judge.standings
-        assert standings[honest.address].fault is None
+        detail = group_detail(bob.node.context, bob.node.context.store.groups()[0], bob.session)
+        shown = {each.peer_id: each for each in detail.mailboxes}
+        assert shown[honest.peer_id].state == "ok"
+        assert shown[liar.peer_id].fault_count > 0
+        assert shown[liar.peer_id].last_fault.startswith(kind.value)
 
 
 def bundles(box: Member) -> list[object]:
