@@ -5,7 +5,6 @@ default: threads that live as long as the call, where there are enough signature
 its own passes that one's `map` (`GroupConfig.map_signatures`), and who wants no threads the built-in one.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
@@ -14,7 +13,8 @@ from mls.crypto import CipherSuite
 
 BATCH_SIZE = 16
 """Signatures verified in one go: long enough to outweigh handing them to a thread, short enough to share evenly."""
-THREADS_MAX: Final = 4
+THREADS: Final = 4
+"""More than there are cores cost little, and asking how many there are is not for this room."""
 THREADED_BATCHES_MIN: Final = 8
 """Fewer are verified before threads have started."""
 
@@ -39,12 +39,11 @@ Map = Callable[[Callable[[Batch], int | None], Iterable[Batch]], Iterable[int | 
 
 
 def over_cores(work: Callable[[Batch], int | None], batches: Iterable[Batch]) -> Iterator[int | None]:
-    """As the built-in `map`, with many batches over as many threads as there are cores, four at most."""
+    """As the built-in `map`, with many batches over four threads."""
     listed = list(batches)
-    threads = min(THREADS_MAX, os.cpu_count() or 1)
-    if threads < 2 or len(listed) < THREADED_BATCHES_MIN:
+    if len(listed) < THREADED_BATCHES_MIN:
         return map(work, listed)
-    with ThreadPoolExecutor(threads, "signatures") as pool:
+    with ThreadPoolExecutor(THREADS, "signatures") as pool:
         return iter(list(pool.map(work, listed)))
 
 
