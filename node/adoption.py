@@ -120,7 +120,7 @@ def write(
     )
     if after.group is not None and not after.is_cut_off:
         note_keys(transaction, after.group)
-    if context.config.mailbox.use:
+    if after.group_id in context.with_mailboxes:
         note_decision(transaction, after.group_id, decision.epoch, decision.id, is_own=adoption.known.own)
     transaction.drop_candidates(after.group_id, epoch)
     transaction.drop_ordering_records(after.group_id, epoch)

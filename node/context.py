@@ -65,6 +65,7 @@ class NodeContext:
     up_to_date: set[bytes] = field(default_factory=set)  # groups in which this process may seal (`node.caution`)
     silence: Silence = field(default_factory=Silence)  # of before we listened this time
     refused_groups: dict[bytes, str] = field(default_factory=dict)  # on the disk, not opened by this version, and why
+    with_mailboxes: set[bytes] = field(default_factory=set)  # groups that have any (`node.mailbox.using`)
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated

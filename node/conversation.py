@@ -115,7 +115,7 @@ class Conversation:
         with context.store.transaction() as transaction:
             after.put(transaction)
             transaction.put_message(MessageRow(holding.group_id, group.epoch, message_id, message, now_ms))
-            if context.config.mailbox.use:
+            if holding.group_id in context.with_mailboxes:
                 note_message(transaction, holding.group_id, group.epoch, message_id)
             seq = transaction.append_feed(row)
             outbox = transaction.put_outbox(

@@ -31,6 +31,7 @@ from node.introductions import keep
 from node.joining import Arrival, found_group
 from node.logs import logger
 from node.mailbox.hosting import open_serving
+from node.mailbox.places import own_places
 from node.peer_id import PeerId
 from node.peer_messages import KEY_PACKAGE_PROTOCOL, KeyPackageRequest
 from node.session import Session
@@ -63,6 +64,7 @@ class Node:
         self.directory = Directory(context)
         self.contacts = Contacts(context)
         self.own_card = OwnCard(context)
+        self.own_card.mailboxes = own_places(context.config.mailbox.use)
         self.consent = Consent(context, self.contacts)
         self.cards = CardExchange(context, self.contacts, self.own_card)
         self._groups = Supervisor(context)

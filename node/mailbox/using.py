@@ -25,11 +25,11 @@ from node.draining import Patience
 from node.logs import logger, short
 from node.mailbox.bringing import Bringing
 from node.mailbox.judging import Judge
+from node.mailbox.places import mailboxes_of
 from node.mailbox.sealing import ItemKind, Topic
 from node.mailbox.shelf import Shelf, note_keys
 from node.mailbox.visiting import FaultKind, Visit
 from node.peer_id import PeerId
-from node.transport import peer_of
 from ordering import Anchor, Candidate, InvalidError, LogEntry, MalformedError, verify_entry
 
 PULL_PERIOD_S: Final = 15.0  # between two rounds when nothing happens, jittered
@@ -37,7 +37,6 @@ PUSH_DELAY_S: Final = 0.2  # what is said within it goes to the mailboxes togeth
 DRAIN_S: Final = 15.0  # for members who are there, before an epoch is left
 PAST_EPOCHS: Final = 2  # epochs before ours that a round looks at too: something may have come late
 PAST_EPOCHS_FIRST: Final = 20  # and the first round after a start
-MAILBOXES_MAX: Final = 16  # of one group
 JUNK_MAX: Final = 4096  # ids of items that are no such thing, which are not fetched again
 
 T = TypeVar("T")
@@ -77,14 +76,19 @@ class Mailboxes:
         self._chance = Chance(self.context.random(8))  # noqa: S311 - jitter
         self._junk: dict[bytes, None] = {}
         self._past_epochs = PAST_EPOCHS_FIRST
+        self.addresses: tuple[str, ...] = ()
+        self._look_around()
 
     # --- in the group's task ---
 
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """The mailboxes of this group, ourselves left out."""
-        named = dict.fromkeys(self.context.config.mailbox.use)
-        return tuple(each for each in named if peer_of(each) != self.context.identity.peer_id)[:MAILBOXES_MAX]
+    def _look_around(self) -> None:
+        """Which mailboxes the group has now."""
+        others = () if self.agreement.is_over else self.agreement.roster.others
+        self.addresses = mailboxes_of(self.context, others)
+        if self.addresses:
+            self.context.with_mailboxes.add(self._group_id)
+        else:
+            self.context.with_mailboxes.discard(self._group_id)
 
     def entered(self) -> None:
         """The group stands in an epoch, perhaps a new one: its topic's keys are kept, and it is time to look."""
@@ -117,6 +121,7 @@ class Mailboxes:
         try:
             while not self.agreement.is_over:
                 self._stirred = trio.Event()
+                self._look_around()
                 if self.addresses:
                     await self._round()
                     self.judge.keep()

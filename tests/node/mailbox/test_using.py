@@ -10,6 +10,8 @@ from msgspec import structs
 from trio.testing import MockClock
 
 from node import feed
+from node.config import MailboxSection
+from node.contacts.rows import ContactRow
 from node.data_dir import DataDir
 from node.intents import DONE
 from node.mailbox.messages import COMPARE_PROTOCOL, FETCH_PROTOCOL, Deposit, FetchReply
@@ -18,9 +20,10 @@ from node.mailbox.store import Limits, open_mailbox
 from node.mailbox.visiting import FaultKind, Visit
 from node.transport import Transport
 from node.views import group_detail
+from ordering import Policy
 from tests.node.mailbox.chain import MadeChain
 from tests.node.mailbox.world import mailboxes, stored, texts
-from tests.node.world import Member, World, open_world, until
+from tests.node.world import SUITE, Member, World, open_world, until
 
 Spoil = Callable[[str, str, bytes], bytes]
 
@@ -240,3 +243,28 @@ async def test_junk_of_a_member_stops_nobody(tmp_path: Path, autojump_clock: Moc
         await bob.start(alone=True)
         await until(lambda: bob.epoch == epoch and texts(bob) == ["hello"])
         assert bob.node.context.store.mailbox_fault(box.peer_id) is None
+
+
+async def test_a_members_card_names_its_mailboxes(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Who has the card brings there what the member will look for there, without a setting of its own."""
+    async with open_world(tmp_path) as world:
+        (box,) = await mailboxes(world, "box")
+        bob = await world.member("bob")
+        world.mailbox = MailboxSection()
+        ada = await world.member("ada")
+        await ada.node.create_group("test", SUITE, Policy(delta_ms=200))
+        assert ada.session.mailboxes.addresses == ()
+        assert (await ada.add(bob)).state == DONE
+        await until(lambda: bool(bob.node.sessions))
+        card = bob.node.own_card.card
+        assert [place.peer_id for place in card.mailboxes] == [box.peer_id]
+        row = ContactRow(bob.peer_id, "bob", card.encode(), None, False, 0)
+        with ada.node.context.store.transaction() as transaction:
+            transaction.put_contact(row)
+        await until(lambda: bool(ada.session.mailboxes.addresses))
+        await bob.stop()
+        await ada.session.send("hello")
+        await until(lambda: stored(ada, "hello") == 1)
+        await ada.stop()
+        await bob.start(alone=True)
+        await until(lambda: texts(bob) == ["hello"])
