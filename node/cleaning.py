@@ -6,7 +6,8 @@ from node.agreement import Agreement
 from node.logs import logger, short
 from node.retention import prune
 
-CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk; not in the way of the next
+CLEAN_DELAY_S: Final = 0.5  # from the end of an epoch until its secrets leave the disk
+CLEAN_WAIT_MAX_S: Final = 5.0  # longer than that, while other epochs are being decided: it is not in their way
 AGAIN_MIN_S: Final = 1.0  # after an offline reader was in the way; doubled each time
 AGAIN_MAX_S: Final = 60.0
 PRUNE_PERIOD_S: Final = 60.0  # between two looks for what is past its time
@@ -21,6 +22,7 @@ class Cleaning:
         self.agreement = agreement
         self.context = agreement.context
         self.due_at_s = float("-inf")
+        self._latest_s = float("-inf")
         self._pruned_s = float("-inf")
         self._entered_s = float("-inf")  # when an epoch last ended, and its secrets left the tables
         self._again_s = AGAIN_MIN_S
@@ -28,7 +30,19 @@ class Cleaning:
     def entered(self) -> None:
         """An epoch has ended: its secrets are to leave the disk."""
         self._entered_s = self.context.now_s()
-        self.due_at_s = min(self.due_at_s, self._entered_s + CLEAN_DELAY_S)
+        due_at_s = self._entered_s + CLEAN_DELAY_S
+        self.due_at_s = min(self.due_at_s, due_at_s)
+        self._latest_s = min(self._latest_s, due_at_s + CLEAN_WAIT_MAX_S)
+
+    def tick(self, now_s: float) -> None:
+        """Clean if it is time and nobody waits for this node's vote."""
+        if now_s < self.due_at_s:
+            return
+        instance = self.agreement.instance
+        if instance.awake_at_s is not None and instance.decision is None and now_s < self._latest_s:
+            self.due_at_s = min(now_s + CLEAN_DELAY_S, self._latest_s)
+        else:
+            self.clean()
 
     def clean(self) -> None:
         """Forget ciphertexts past their time, and truncate the write-ahead log: old secrets leave the disk.
@@ -37,7 +51,7 @@ class Cleaning:
         What could not be truncated is tried again, later and later.
         """
         now, context = self.context.now_s(), self.context
-        self.due_at_s = float("inf")
+        self.due_at_s = self._latest_s = float("inf")
         if now - self._pruned_s >= PRUNE_PERIOD_S:
             self._pruned_s = now
             self.agreement.holding = prune(self.context, self.agreement.holding)

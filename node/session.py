@@ -229,6 +229,7 @@ class Session:
             item, self._held = self._held, None
             return item
         deadlines = [self._next_sync_s, self._speak_s, self.cleaning.due_at_s, self.introducing.due_at_s]
+        deadlines += [self.agreement.telling.sparing.due_at_s]
         deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
         return await self.inbox.next(min(deadlines))
 
@@ -309,9 +310,9 @@ class Session:
         self.context.listen()
         if self.agreement.wake_at_s is not None and now >= self.agreement.wake_at_s:
             self.agreement.tick()
+        self.agreement.telling.sparing.tick(now)
         self.catching_up.tick(now)
-        if now >= self.cleaning.due_at_s:
-            self.cleaning.clean()
+        self.cleaning.tick(now)
         self.introducing.tick(now)
         if now >= self._speak_s:
             self._speak_s = float("inf")
@@ -344,6 +345,7 @@ class Session:
         """What follows from a step: our own standing wishes, then the world, then the disk's hygiene."""
         while self._new_epoch:
             self._new_epoch = False
+            self.agreement.telling.sparing.entered()
             if not self.agreement.is_over:
                 self.catching_up.entered()
                 self.conversation.open_parked()

@@ -7,7 +7,8 @@ from node.judgement import Known
 from node.outward import Outward, Publish, Tell
 from node.peer_id import PeerId
 from node.peer_messages import Frame, FrameKind, group_tag
-from ordering import Certificate, Decision, Evidence, InstanceMessage, Status, encode_message
+from node.sparing import Sparing
+from ordering import Certificate, Decision, Evidence, InstanceMessage, Propose, Status, encode_message
 
 if TYPE_CHECKING:
     from node.agreement import Agreement
@@ -21,18 +22,48 @@ class Telling:
     def __init__(self, agreement: "Agreement", outward: deque[Outward]) -> None:
         self._agreement = agreement
         self._outward = outward
+        self.sparing = Sparing(agreement, outward)
         self._tag = group_tag(agreement.holding.group_id)
 
     def broadcast(self, message: InstanceMessage, *, news: bool) -> None:
-        """Votes concern the voters, Decisions the others; certificates and where we stand concern every member."""
+        """Votes concern the voters, Decisions the others; certificates and where we stand concern every member.
+
+        Where few are asked before all (`node.sparing`), the rest of a Propose and a certificate waits.
+        """
         if isinstance(message, Decision) and not news and self._agreement.instance.freeze is None:
             self._to_followers(message)
             return
         frame = Frame(self._tag, FrameKind.ORDERING, encode_message(message))
-        if isinstance(message, Status | Decision | Certificate):
-            self._outward.append(self.to_members(frame))
-        else:
-            self._outward.append(Tell(self._agreement.roster.other_voters, frame))
+        match message:
+            case Decision() if news:
+                self._decided(message, frame)
+            case Certificate():
+                self._outward.append(self._sparing(self.to_members(frame)))
+            case Propose():
+                self._outward.append(self._sparing(Tell(self._agreement.roster.other_voters, frame)))
+            case Status() | Decision():
+                self._outward.append(self.to_members(frame))
+            case _:
+                self._outward.append(Tell(self._agreement.roster.other_voters, frame))
+
+    def _decided(self, decision: Decision, frame: Frame) -> None:
+        """To whoever waits for it first; to who was not asked last, with the bytes that it decided."""
+        outward, known = self.to_members(frame), self._agreement.known.get(decision.id)
+        if known is None or not isinstance(outward, Tell):
+            self._outward.append(outward)
+            return
+        committer = self._agreement.roster.peer_at(known.member)
+        spared = tuple(peer for peer in self.sparing.spared if peer != committer)
+        others = tuple(peer for peer in outward.peers if peer not in (committer, *spared))
+        self._outward.append(Tell(tuple(peer for peer in outward.peers if peer == committer), frame))
+        late = (Tell(spared, self._candidate_frame(known)), Tell(spared, frame)) if spared else ()
+        self.sparing.follow(committer, (Tell(others, frame), *late))
+
+    def _sparing(self, outward: Outward, *, is_first: bool = False) -> Outward:
+        """The part of it that is said now, where few are asked before all."""
+        if not isinstance(outward, Tell):
+            return outward
+        return self.sparing.part(outward.peers, outward.frame, is_first=is_first)
 
     def _to_followers(self, decision: Decision) -> None:
         """Voters have the votes that it consists of; who lacks some says in its next Status where it stands."""
@@ -48,8 +79,11 @@ class Telling:
 
     def candidate(self, known: Known, place: int | None = None) -> None:
         """The candidate's bytes to all members; at `place` in the queue, before votes that name it."""
-        outward = self.to_members(Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode()))
+        outward = self._sparing(self.to_members(self._candidate_frame(known)), is_first=True)
         self._outward.insert(len(self._outward) if place is None else place, outward)
+
+    def _candidate_frame(self, known: Known) -> Frame:
+        return Frame(self._tag, FrameKind.CANDIDATE, known.candidate.encode())
 
     def evidence(self, peer: PeerId | None, evidence: Evidence) -> None:
         """Contradicting votes, to one peer or to all members."""

@@ -8,8 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from node.api import schema
-from node.cleaning import AGAIN_MAX_S, AGAIN_MIN_S
-from node.intents import DONE
+from node.cleaning import AGAIN_MAX_S, AGAIN_MIN_S, CLEAN_DELAY_S, CLEAN_WAIT_MAX_S
+from node.intents import DONE, UPDATE
 from node.service import NodeService
 from node.store import Store
 from tests.node.world import open_world
@@ -44,3 +44,28 @@ async def test_what_could_not_be_truncated_is_tried_again(
         monkeypatch.setattr(Store, "checkpoint", truncate)
         await trio.sleep(AGAIN_MAX_S + 1)
         assert (await service.status(schema.Nothing())).unclean_s is None
+
+
+async def test_it_waits_while_an_epoch_is_being_decided_but_not_for_ever(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truncating the log takes as long as several votes; a group that cannot decide must not keep secrets by it."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+        await trio.sleep(1)
+        cleaned_s: list[float] = []
+        truncate = Store.checkpoint
+
+        def noted(store: Store) -> bool:
+            cleaned_s.append(trio.current_time())
+            return truncate(store)
+
+        monkeypatch.setattr(Store, "checkpoint", noted)
+        assert (await ada.update()).state == DONE
+        entered_s = trio.current_time()
+        await bob.stop()
+        await cyn.stop()
+        await ada.submit(UPDATE)  # which nobody else votes for
+        await trio.sleep(2 * CLEAN_WAIT_MAX_S)
+        assert cleaned_s
+        assert CLEAN_WAIT_MAX_S <= cleaned_s[0] - entered_s <= CLEAN_DELAY_S + CLEAN_WAIT_MAX_S + 0.1
