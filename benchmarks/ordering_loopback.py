@@ -75,7 +75,13 @@ def _cost(running: Daemons, bench: str, group: str, n: int) -> Iterator[Figure]:
 
 
 def rate(*, quick: bool) -> Iterator[Figure]:
-    """One client for each group, which asks its node for the next change when the last is certified."""
+    """One client for each group, which asks its node for the next change when the last is certified.
+
+    What is compared is one group with one client, and so many groups with one client each: the same nodes, groups and
+    changes, driven alike. One such group mostly waits: whoever committed last leaves others a moment to come forward
+    (the collection window), and each decision makes the round of the voters. `members in turn` is one group without
+    that window, its nodes asked one after another. All groups are there in all of it: those without a client are idle.
+    """
     span_s, groups = (4.0, 10) if quick else (10.0, GROUPS)
     with daemons(NODES) as running:
         made = [running.found(f"group {number}", POST_QUANTUM_SUITE, NODES, number) for number in range(groups)]

@@ -106,6 +106,7 @@ class Agreement:
         self.fetching = Fetching(self, self.outward)
         self.others = OtherEpochs(self)
         self.on_epoch: Callable[[], None] = _nothing  # after each epoch is entered, and when we are confirmed
+        self.on_turn: Callable[[], None] = _nothing  # when it is this group's turn to commit
         self._vote_key = holding.vote_key
         self._resync: Resync | None = None  # while we are cut off
         self._group_info: bytes = b""

@@ -17,6 +17,7 @@ from node.round_trips import RoundTrips
 from node.silence import LISTEN_AGAIN_S, Silence
 from node.store import Store
 from node.transport import Transport
+from node.turns import Turns
 
 HEARD_MAX: Final = 16_384
 """Peers whose last traffic is remembered; identities cost a stranger nothing."""
@@ -58,6 +59,8 @@ class NodeContext:
     feed: FeedSignal
     heard_s: dict[PeerId, float] = field(default_factory=dict)  # the last authenticated traffic of each peer
     round_trips: RoundTrips = field(default_factory=RoundTrips)
+    running: set[bytes] = field(default_factory=set)  # the groups whose tasks run
+    turns: Turns = field(default_factory=Turns)
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
     looked_s: float = float("-inf")  # when it was last seen that this process runs
     blocked: set[PeerId] = field(default_factory=set)  # whom our user wants nothing from

@@ -62,7 +62,8 @@ class Pursuit:
 
     def begin(self) -> None:
         """A new epoch. Nothing is built before `pursue`: what came early has to be heard first."""
-        public = self._agreement.public
+        public, context = self._agreement.public, self._agreement.context
+        context.turns.end(public.group_id, context.now_s())
         self.book.turn(public)
         self.wake_at_s = None
         self._awake = self._is_held_back = False
@@ -111,6 +112,7 @@ class Pursuit:
         is_alone = own and agreement.patience.is_alone
         others = () if is_alone else self.book.wanted(agreement.holding.group_id)
         if not own and not others:
+            agreement.context.turns.end(agreement.holding.group_id, agreement.context.now_s())
             return
         wanted = self._plan(own, others)
         if wanted.settled:
@@ -122,8 +124,12 @@ class Pursuit:
         now = agreement.context.now_s()
         self._since_s = now if self._since_s is None else self._since_s
         due = self._due(wanted)
+        turns, group_id = agreement.context.turns, agreement.holding.group_id
         if due is not None and now >= due:
-            self._build(own, wanted)
+            if wanted.is_urgent or turns.take(group_id, now, agreement.on_turn):
+                self._build(own, wanted)
+            else:
+                self._wake(turns.due_s)
         elif due is not None:
             self._wake(due)
 

@@ -7,6 +7,7 @@ An error of our own ends the task; the daemon starts it again from the disk.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random as Chance
 from typing import Final, TypeVar
 
@@ -41,6 +42,7 @@ from node.store_rows import FeedRow, IntentRow
 from ordering import Evidence, MalformedError, OrderingError
 
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
+SYNC_RATE_MAX: Final = 10.0  # such comparisons in a second, of all groups of the node
 SYNC_EPOCHS_MAX: Final = 8  # and no more epochs than this: many before a message could fall out of what is compared
 INTENT_ID_SIZE: Final = 16
 CAUTION_WAIT_S: Final = 2.0  # for a member to compare with, before a message is kept unsealed
@@ -70,6 +72,7 @@ class Session:
         self._held: Item | None = None  # taken out of the inbox, and next
         self.agreement = Agreement(context, holding)
         self.agreement.on_epoch = self._note_epoch
+        self.agreement.on_turn = self._note_turn
         self.outward: deque[Outward] = self.agreement.outward
         self.inbox = Inbox(self.group_id, lambda: self.agreement.roster)
         self.conversation = Conversation(self.agreement, self.outward)
@@ -188,12 +191,15 @@ class Session:
 
     async def run(self) -> None:
         """Until cancelled. Raises what is a bug of ours; bad input from peers is dropped here."""
+        self.context.running.add(self.group_id)
         try:
             await self._run()
         finally:
+            self.context.running.discard(self.group_id)
             if isinstance(self._held, Wish):
                 self._held.done.set()
             self.inbox.close()
+            self.context.turns.end(self.group_id, self.context.now_s())
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -320,7 +326,8 @@ class Session:
                 self._speak_s = now + SYNC_PERIOD_S
                 self.agreement.speak()  # who has not heard us in this epoch answers
         if now >= self._next_sync_s:
-            self._next_sync_s = now + SYNC_PERIOD_S * self._chance.uniform(0.75, 1.25)
+            period_s = max(SYNC_PERIOD_S, len(self.context.running) / SYNC_RATE_MAX)
+            self._next_sync_s = now + period_s * self._chance.uniform(0.75, 1.25)
             self._epochs_not_compared = 0
             self.agreement.reconsider()
             self.wishes.keep_silence(now)
@@ -330,6 +337,14 @@ class Session:
             if not self.catching_up.is_behind:  # each epoch is drained by itself when we lag
                 self.comparing.next()
             self.deliveries.start(self._nursery)
+
+    def _note_turn(self) -> None:
+        if self._nursery_or_none is not None:
+            self._nursery_or_none.start_soon(self._have_turn)
+
+    async def _have_turn(self) -> None:
+        with suppress(ApiError):  # the task was interrupted meanwhile: the turn passes by
+            await self.ask(self.agreement.pursue_intents)
 
     def _note_epoch(self) -> None:
         self._new_epoch = True
