@@ -16,8 +16,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from node.api import contact_schema, schema
 from node.api import operations as op
-from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 
 RequestT = TypeVar("RequestT", bound=schema.Request)
@@ -108,7 +108,7 @@ def deadline_s(request: schema.Request) -> float:
     """How long an answer may take: the time the daemon itself may wait, and a margin."""
     if isinstance(request, schema.EventsRequest):
         return request.wait_s + MARGIN_S
-    if isinstance(request, schema.ChangeRequest) and request.wait:
+    if isinstance(request, schema.ChangeRequest | contact_schema.JoinRequest) and request.wait:
         return request.timeout_s + MARGIN_S
     return MARGIN_S * 2  # dialling a peer is the slowest of the others
 

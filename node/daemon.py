@@ -21,6 +21,8 @@ from node.config import Config
 from node.contacts.book import Contacts
 from node.contacts.consent import Consent
 from node.contacts.exchange import CardExchange
+from node.contacts.following import Following
+from node.contacts.inviting import Inviting
 from node.contacts.own import OwnCard
 from node.context import FeedSignal, NodeContext
 from node.data_dir import DataDir
@@ -68,7 +70,9 @@ class Node:
         self.consent = Consent(context, self.contacts)
         self.cards = CardExchange(context, self.contacts, self.own_card)
         self._groups = Supervisor(context)
-        self._doors = Doors(context, self.directory, self._groups, self.consent, self.cards)
+        self.inviting = Inviting(context, self._groups.sessions, self.own_card, self.contacts)
+        self.following = Following(context, self._groups.sessions, self.own_card, self.contacts)
+        self._doors = Doors(context, self.directory, self._groups, self.consent, self.cards, self.inviting)
 
     @property
     def sessions(self) -> dict[bytes, Session]:
@@ -147,7 +151,8 @@ class Node:
             if not row.removed:
                 await self._groups.start(row.group_id)
         self._doors.listen(nursery)
-        nursery.start_soon(self.cards.run)
+        for part in (self.cards, self.inviting, self.following):
+            nursery.start_soon(part.run)
         for address in self.context.config.network.peers:
             if peer_of(address) not in self.context.blocked:
                 self.context.transport.keep(address)  # a mistake there is said at the start

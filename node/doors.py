@@ -8,6 +8,7 @@ import trio
 
 from node.contacts.consent import Consent, Verdict
 from node.contacts.exchange import CARD_PROTOCOL, CardExchange
+from node.contacts.inviting import JOIN_PROTOCOL, Inviting
 from node.context import NodeContext
 from node.directory import Directory
 from node.inbox import FrameIn, HintIn, PeerIn
@@ -59,7 +60,9 @@ class Doors:
         groups: Supervisor,
         consent: Consent,
         cards: CardExchange,
+        inviting: Inviting,
     ) -> None:
+        self._inviting = inviting
         self._context = context
         self._consent = consent
         self._cards = cards
@@ -80,6 +83,7 @@ class Doors:
             (RESCUE_PROTOCOL, self._rescue),
             (KEPT_PROTOCOL, self._kept),
             (CARD_PROTOCOL, self._cards.serve),
+            (JOIN_PROTOCOL, self._inviting.serve),
         ):
             self._context.transport.handle(protocol, partial(_refusing, self._context.blocked, handler))
 

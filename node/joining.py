@@ -4,7 +4,7 @@ A Welcome of a losing commit decrypts perfectly well. So a joiner demands the Jo
 it against the tree it was given, and stays *unconfirmed* until members it elected itself stand where it stands.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mls import (
@@ -24,6 +24,7 @@ from mls import (
     suite,
     welcome_references,
 )
+from node.contacts.rows import JOIN_IN
 from node.context import NodeContext, group_config
 from node.directory import lifetime_from
 from node.electorate import (
@@ -247,6 +248,10 @@ def bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
     for row in context.store.key_packages():
         if row.reference in wanted:
             return KeyPackageBundle.from_bytes(row.bundle)
+    for join in context.store.joins():
+        bundle = KeyPackageBundle.from_bytes(join.bundle) if join.bundle else None
+        if bundle is not None and bundle.reference in wanted:
+            return bundle
     raise WelcomeRefusedError("a Welcome for none of our key packages")
 
 
@@ -265,6 +270,9 @@ def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None
             transaction.delete_key_package(used)
         if welcome is not None:
             transaction.delete_invitation(welcome)
+        followed = transaction.join(holding.group_id)
+        if followed is not None:
+            transaction.put_join(replace(followed, state=JOIN_IN, body=b"", bundle=b"", reason=""))
         transaction.append_feed(
             FeedRow(holding.group_id, GROUP, holding.epoch, None, None, NoticeBody(text).encode(), context.now_ms())
         )

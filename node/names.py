@@ -12,7 +12,7 @@ SHORT_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Petnames by peer. They stay on this device."""
+    """Petnames by peer, which stay on this device; behind a `~` what somebody without one calls themselves."""
 
     own: PeerId
     petnames: Mapping[PeerId, str] = field(repr=False)
@@ -22,6 +22,8 @@ class Names:
         """Those of this node, its own included."""
         known = {peer.peer_id: peer.name for peer in context.store.peers() if peer.name}
         known.update(context.store.petnames())
+        for peer, claimed in context.store.claimed_names().items():
+            known.setdefault(peer, f"~{claimed}")
         if context.config.node.name:
             known[context.identity.peer_id] = context.config.node.name
         return cls(context.identity.peer_id, known)

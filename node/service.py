@@ -13,6 +13,7 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.api.select import Named, pick
 from node.changing import already, answered, change, outcome, policy_wish, rescue_result, with_consent
+from node.contacts.invite_service import InviteService
 from node.contacts.service import ContactService
 from node.electorate import voter_of
 from node.intents import AddBody, RemoveBody
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from node.daemon import Node
 
 
-class NodeService(ContactService):
+class NodeService(ContactService, InviteService):
     """The Service of a running node."""
 
     def __init__(self, node: "Node") -> None:
@@ -54,6 +55,7 @@ class NodeService(ContactService):
             groups=self._groups(),
             unclean_s=None if since_s is None else self._context.now_s() - since_s,
             invitation_count=len(self._node.consent.waiting()),
+            request_count=len(self._node.inviting.waiting()),
         )
 
     async def identity(self, request: schema.Nothing) -> schema.Identity:  # noqa: ARG002

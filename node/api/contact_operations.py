@@ -91,6 +91,65 @@ GROUP_DECLINE = Operation(
     schema.Done,
     "Do not enter it; its members remove this node again.",
 )
+GROUP_INVITE = Operation(
+    "group_invite",
+    "POST",
+    "/v1/groups/{group}/invite",
+    contact_schema.GroupInviteRequest,
+    contact_schema.Invite,
+    "Make a link into a group.",
+)
+GROUP_INVITES = Operation(
+    "group_invites",
+    "GET",
+    "/v1/groups/{group}/invites",
+    schema.GroupRequest,
+    contact_schema.InviteList,
+    "The links given out.",
+)
+GROUP_UNINVITE = Operation(
+    "group_uninvite",
+    "POST",
+    "/v1/groups/{group}/uninvite",
+    contact_schema.InviteRequest,
+    schema.Done,
+    "Take a link back; who waits by it is refused.",
+)
+GROUP_REQUESTS = Operation(
+    "group_requests",
+    "GET",
+    "/v1/groups/{group}/requests",
+    schema.GroupRequest,
+    contact_schema.JoinerList,
+    "Who asks to be let in by a link of this node's.",
+)
+GROUP_APPROVE = Operation(
+    "group_approve",
+    "POST",
+    "/v1/groups/{group}/approve",
+    contact_schema.ApproveRequest,
+    schema.IntentResult,
+    "Let somebody in; answers when the change is certified.",
+)
+GROUP_REFUSE = Operation(
+    "group_refuse",
+    "POST",
+    "/v1/groups/{group}/refuse",
+    contact_schema.JoinerRequest,
+    schema.Done,
+    "Do not let somebody in.",
+)
+GROUP_JOIN = Operation(
+    "group_join",
+    "POST",
+    "/v1/join",
+    contact_schema.JoinRequest,
+    contact_schema.JoinResult,
+    "Follow a link into a group; answers when this node is in, or refused.",
+)
+GROUP_JOINS = Operation(
+    "group_joins", "GET", "/v1/joins", schema.Nothing, contact_schema.JoinList, "The links that are followed."
+)
 
 CONTACT_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     CONTACT_CARD,
@@ -105,4 +164,12 @@ CONTACT_OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_INVITATIONS,
     GROUP_ACCEPT,
     GROUP_DECLINE,
+    GROUP_INVITE,
+    GROUP_INVITES,
+    GROUP_UNINVITE,
+    GROUP_REQUESTS,
+    GROUP_APPROVE,
+    GROUP_REFUSE,
+    GROUP_JOIN,
+    GROUP_JOINS,
 )

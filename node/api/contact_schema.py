@@ -1,13 +1,15 @@
 """What the local API says and hears about contacts and invitations; the rest is in `node.api.schema`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from node.api.schema import Name, Reference, Reply, Request
+from node.api.schema import ChangeRequest, GroupRequest, Name, Reference, Reply, Request, WaitS
 
 PASTED_SIZE_MAX = 16 * 1024  # characters of a card or link
 CODE_SIZE_MAX = 1024  # characters of a safety number
+USES_MAX = 1000  # people whom one link lets in
+LIFETIME_S_MAX = 366 * 24 * 3600  # of a link
 
 Pasted = Annotated[str, Meta(min_length=1, max_length=PASTED_SIZE_MAX)]
 
@@ -45,6 +47,41 @@ class InvitationRequest(Request, frozen=True, kw_only=True):
     """One invitation, by the beginning of its id."""
 
     invitation: Reference
+
+
+class GroupInviteRequest(GroupRequest, frozen=True, kw_only=True):
+    """Make a link into a group."""
+
+    uses: Annotated[int, Meta(ge=1, le=USES_MAX)] = 1
+    lifetime_s: Annotated[int, Meta(ge=60, le=LIFETIME_S_MAX)] = 7 * 24 * 3600
+    auto: bool = False  # whoever has the link is let in without being asked about
+
+
+class InviteRequest(GroupRequest, frozen=True, kw_only=True):
+    """One link that was given out, by the beginning of its id."""
+
+    invite: Reference
+
+
+class JoinerRequest(GroupRequest, frozen=True, kw_only=True):
+    """One who asks to be let in, by name or the beginning of the request's or the peer's id."""
+
+    request: Reference
+
+
+class ApproveRequest(ChangeRequest, frozen=True, kw_only=True):
+    """Let somebody in who asks; like any change it is answered when it is certified."""
+
+    request: Reference
+
+
+class JoinRequest(Request, frozen=True, kw_only=True):
+    """Follow a link. The reply comes when we are in, or refused, or after `timeout_s`, or at once."""
+
+    link: Pasted
+    name: Name | None = None  # what the group shall be called here
+    wait: bool = True
+    timeout_s: WaitS = 30.0
 
 
 # Replies
@@ -100,6 +137,62 @@ class Invitation(Reply, frozen=True, kw_only=True):
     adder_name: str
     member_count: int
     arrived_at: float
+
+
+class Invite(Reply, frozen=True, kw_only=True):
+    """A link that was given out."""
+
+    invite_id: str
+    group_id: str
+    link: str = ""  # conclave:invite:..., said once, when it is made
+    uses_left: int
+    is_auto: bool
+    is_expired: bool
+    expires_at: float
+    created_at: float
+
+
+class InviteList(Reply, frozen=True, kw_only=True):
+    """The links into one group, oldest first."""
+
+    invites: tuple[Invite, ...]
+
+
+class Joiner(Reply, frozen=True, kw_only=True):
+    """Somebody with a link who asks to be let in."""
+
+    request_id: str
+    group_id: str
+    peer_id: str
+    name: str  # the user's own word, or ~ and what they call themselves
+    invite_id: str
+    asked_at: float
+
+
+class JoinerList(Reply, frozen=True, kw_only=True):
+    """Those that wait, oldest first."""
+
+    requests: tuple[Joiner, ...]
+
+
+class JoinResult(Reply, frozen=True, kw_only=True):
+    """How following a link is doing."""
+
+    group_id: str
+    name: str  # of the group, here
+    inviter: str  # peer id
+    inviter_name: str
+    state: Literal["asking", "waiting", "approved", "joined", "refused"]
+    text: str
+    epoch: int | None = None  # once joined, as what follows
+    member_count: int | None = None
+    is_confirmed: bool | None = None
+
+
+class JoinList(Reply, frozen=True, kw_only=True):
+    """The links that are followed, and those that ended without success, oldest first."""
+
+    joins: tuple[JoinResult, ...]
 
 
 class InvitationList(Reply, frozen=True, kw_only=True):

@@ -258,6 +258,7 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     groups: tuple[GroupSummary, ...]
     unclean_s: float | None = None  # for how long deleted secrets have waited to leave the disk, a reader in the way
     invitation_count: int = 0  # groups that wait for the user to accept
+    request_count: int = 0  # people who ask to be let into groups by invites given out here
 
 
 class Member(Reply, frozen=True, kw_only=True):

@@ -5,9 +5,10 @@ from typing import cast
 
 import click
 
-from node.cli.context import CommandT, common, context
-from node.cli.group_output import finish, print_detail
+from node.cli.context import common, context
+from node.cli.group_output import change, finish, print_detail
 from node.cli.inviting import accept, decline, invitations
+from node.cli.joining import approve, invite, invites, join, joins, refuse, requests, uninvite
 from node.cli.output import print_json, safe
 from node.cli.talk import history, read, send
 from node.cli.view import print_groups
@@ -18,27 +19,10 @@ def group() -> None:
     """Groups: GROUP is a name or the first characters of an id."""
 
 
-for elsewhere in (send, read, history, invitations, accept, decline):
+TALKING = (send, read, history)
+INVITING = (invite, invites, uninvite, requests, approve, refuse, join, joins, invitations, accept, decline)
+for elsewhere in (*TALKING, *INVITING):
     group.add_command(elsewhere)
-
-
-def change(command: CommandT) -> CommandT:
-    """The options of commands that change a group."""
-    command = common(command)
-    for option in (
-        click.option(
-            "--no-wait", is_flag=True, help="Return at once with the change's id (`group wait` waits for it)."
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(0, 600),
-            default=30.0,
-            show_default=True,
-            help="Seconds to wait for the certificate; the change goes on after that.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @group.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from node.api.words import count, deciding
-from node.cli.context import context
+from node.cli.context import CommandT, common, context
 from node.cli.exits import Exit, Failure
 from node.cli.output import lasting, print_facts, print_failure, print_json, print_table, safe
 
@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from node.api.schema import ChangeRequest, GroupDetail, IntentResult
 
 ChangeT = TypeVar("ChangeT", bound="ChangeRequest")
+
+
+def change(command: CommandT) -> CommandT:
+    """The options of commands that change a group."""
+    command = common(command)
+    for option in (
+        click.option(
+            "--no-wait", is_flag=True, help="Return at once with the change's id (`group wait` waits for it)."
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0, 600),
+            default=30.0,
+            show_default=True,
+            help="Seconds to wait for the certificate; the change goes on after that.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def finish(operation: "Operation[ChangeT, IntentResult]", request: ChangeT) -> None:

@@ -18,6 +18,8 @@ from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
 from node.store_rows import PeerRow
 
+ACQUAINTANCES_MAX: Final = 1024
+"""People met by invites whose cards are kept although they are no contacts."""
 CONTACTS_MAX: Final = 4096
 """People whose cards are kept, and strangers that are blocked."""
 
@@ -44,19 +46,20 @@ class Contacts:
     # --- finding ---
 
     def all(self) -> tuple[Contact, ...]:
-        """Everybody, in the order they came."""
-        return tuple(map(Contact.of, self._store.contacts()))
+        """Contacts, and whoever is blocked, in the order they came; not those who were only met."""
+        return tuple(Contact.of(row) for row in self._store.contacts() if row.petname or row.blocked)
 
     def find(self, reference: str) -> Contact:
         """The contact that a person means, by name or the beginning or end of the id."""
         rows = {row.peer_id: row for row in self._store.contacts()}
-        named = [Named(peer, row.petname) for peer, row in rows.items()]
+        names = Names.of(self._context)
+        named = [Named(peer, names.of_peer(peer)) for peer in rows]
         return Contact.of(rows[pick("contact", reference, named).id])
 
     def is_contact(self, peer: PeerId) -> bool:
         """Known by card, and not blocked."""
         row = self._store.contact(peer)
-        return row is not None and row.card is not None and not row.blocked
+        return row is not None and bool(row.petname) and row.card is not None and not row.blocked
 
     # --- changing ---
 
@@ -81,7 +84,7 @@ class Contacts:
             raise ApiError(
                 ErrorCode.BLOCKED, f"{present.petname or peer} is blocked here", "first: conclave contact unblock"
             )
-        if present is not None and present.card is not None:
+        if present is not None and present.card is not None and present.petname:
             known = stored_card(present.card)
             newer = card if card.serial > known.serial else known
             name = present.petname if petname is None else self._free(petname, peer)
@@ -96,7 +99,7 @@ class Contacts:
         """A card of a contact that came by itself: the higher serial wins. Whether it is news."""
         row = self._store.contact(card.peer_id)
         now_s = self._context.now_ms() // 1000
-        if row is None or row.card is None or row.blocked or now_s >= card.expires_s:
+        if row is None or row.card is None or not row.petname or row.blocked or now_s >= card.expires_s:
             return False
         if card.serial <= stored_card(row.card).serial:
             return False
@@ -108,6 +111,8 @@ class Contacts:
         found = self.find(reference)
         if found.card is None:
             raise ApiError(ErrorCode.REFUSED, "there is no card of this peer", "add its card: conclave contact add")
+        if not found.row.petname:
+            raise ApiError(ErrorCode.REFUSED, "this is no contact yet", "name it: conclave contact rename")
         if code is not None:
             try:
                 matches = code_matches(code, self._context.identity.public_key, found.card.public_key)
@@ -125,9 +130,14 @@ class Contacts:
         return self._replaced(found, replace(found.row, verified_ms=self._context.now_ms()))
 
     def rename(self, reference: str, petname: str) -> Contact:
-        """Another name of our user's own."""
+        """Another name of our user's own; who was only met becomes a contact by it."""
         found = self.find(reference)
-        return self._replaced(found, replace(found.row, petname=self._free(petname, found.row.peer_id)))
+        row = replace(found.row, petname=self._free(petname, found.row.peer_id))
+        if found.row.petname or found.row.card is None:
+            return self._replaced(found, row)
+        self._check_room()
+        self._put(row, self._context.now_ms() // 1000)
+        return Contact(row, found.card)
 
     async def block(self, peer: PeerId) -> Contact:
         """Nothing more from this peer, contact or stranger: no connection, no key package, no Welcome."""
@@ -148,7 +158,7 @@ class Contacts:
         row = replace(found.row, blocked=False)
         self._context.blocked.discard(row.peer_id)
         with self._store.transaction() as transaction:
-            if row.card is None and not row.petname:
+            if not row.petname:
                 transaction.delete_contact(row.peer_id)
             else:
                 transaction.put_contact(row)
@@ -171,6 +181,24 @@ class Contacts:
             if not is_shared:
                 transaction.delete_peer(peer)
         return found
+
+    def acquaint(self, card: Card) -> None:
+        """Remember the card of somebody met by an invite: no contact, but what they call themselves can be shown.
+
+        Naming an acquaintance makes it a contact. The oldest gives way, and a card is renewed by the next meeting.
+        """
+        present = self._store.contact(card.peer_id)
+        if card.peer_id == self._context.identity.peer_id or (present is not None and present.blocked):
+            return
+        if present is not None and present.petname:
+            self.update(card)
+            return
+        added_ms = self._context.now_ms()
+        with self._store.transaction() as transaction:
+            strangers = [row for row in transaction.contacts() if not row.petname and not row.blocked]
+            for row in strangers[: max(0, len(strangers) + 1 - ACQUAINTANCES_MAX)]:
+                transaction.delete_contact(row.peer_id)
+            transaction.put_contact(ContactRow(card.peer_id, "", card.encode(), None, False, added_ms))
 
     # --- names ---
 
@@ -224,7 +252,7 @@ class Contacts:
         return ContactRow(peer, "", None, None, False, self._context.now_ms())
 
     def _check_room(self) -> None:
-        if len(self._store.contacts()) >= CONTACTS_MAX:
+        if len(self.all()) >= CONTACTS_MAX:
             raise ApiError(ErrorCode.REFUSED, f"there are {CONTACTS_MAX} contacts already", "remove one")
 
     def _forget_addresses(self, peer: PeerId) -> None:

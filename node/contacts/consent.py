@@ -9,7 +9,9 @@ from enum import Enum
 from typing import Final
 
 from node.contacts.book import Contacts
-from node.contacts.rows import INVITATION_DECLINED, INVITATION_WAITING, InvitationRow
+from node.contacts.invites import Invite
+from node.contacts.pins import check_arrival
+from node.contacts.rows import INVITATION_DECLINED, INVITATION_WAITING, JOINS_OPEN, InvitationRow
 from node.context import NodeContext
 from node.joining import Arrival
 from node.logs import logger, short
@@ -55,11 +57,20 @@ class Consent:
         if arrival.adder in self._context.blocked:
             return Verdict.REFUSE
         accept = self._context.config.group.accept
-        if arrival.is_return or accept == "anyone":
+        if self._is_followed(arrival) or arrival.is_return or accept == "anyone":
             return Verdict.ENTER
         if accept == "nobody":
             return Verdict.REFUSE
         return Verdict.ENTER if self._contacts.is_contact(arrival.adder) else Verdict.WAIT
+
+    def _is_followed(self, arrival: Arrival) -> bool:
+        """Whether our user follows a link into this group; raises `WelcomeRefusedError` where it leads elsewhere."""
+        row = self._context.store.join(arrival.holding.group_id)
+        if row is None or row.state not in JOINS_OPEN:
+            return False
+        check_arrival(Invite.decode(row.link), arrival)
+        arrival.holding.name = row.name
+        return True
 
     def keep(self, arrival: Arrival) -> InvitationRow:
         """Let it wait for our user. Its key package is kept with it, and for nothing else."""

@@ -13,6 +13,7 @@ REQUEST_REFUSED: Final = "refused"
 JOIN_ASKING: Final = "asking"  # the inviter has not been reached yet
 JOIN_WAITING: Final = "waiting"  # it has our request, and somebody has to approve it
 JOIN_APPROVED: Final = "approved"  # we are being added
+JOIN_IN: Final = "in"  # we are a member; the link's committee is still to be compared with the chain
 JOIN_OVER: Final = "over"  # refused, expired or given up; the reason says which
 JOINS_OPEN: Final = (JOIN_ASKING, JOIN_WAITING, JOIN_APPROVED)
 
@@ -68,6 +69,7 @@ class RequestRow:
     peer_id: str
     body: bytes = field(repr=False)  # the JoinRequest
     state: str
+    intent_id: bytes | None  # that adds them, once approved
     created_ms: int
 
 
@@ -76,6 +78,7 @@ class JoinRow:
     """A link that we follow."""
 
     group_id: bytes
+    name: str = field(repr=False)  # what the group shall be called here
     link: bytes = field(repr=False)  # the Invite
     body: bytes = field(repr=False)  # our JoinRequest
     bundle: bytes = field(repr=False)  # the key package in it, private keys included

@@ -9,7 +9,7 @@ from node.api.errors import ApiError, ErrorCode
 from node.api.select import Named, matches, pick
 from node.contacts.book import Contact
 from node.contacts.numbers import safety_digits, safety_words
-from node.contacts.rows import InvitationRow
+from node.contacts.rows import JOIN_IN, InvitationRow
 from node.joining import REFUSALS, read_welcome
 from node.lookup import Lookup
 from node.peer_id import PeerId
@@ -109,8 +109,13 @@ class ContactService:
         return views.group_detail(context, found, self._node.sessions.get(row.group_id))
 
     async def group_decline(self, request: contact_schema.InvitationRequest) -> schema.Done:
-        """Do not enter it."""
-        self._node.consent.decline(self._invitation(request.invitation))
+        """Do not enter it, or follow a link no further."""
+        joins = {row.group_id.hex(): row for row in self._node.context.store.joins() if row.state != JOIN_IN}
+        followed = matches(request.invitation, [Named(id_, row.name) for id_, row in joins.items()])
+        if len(followed) == 1:
+            self._node.following.give_up(joins[followed[0].id])
+        else:
+            self._node.consent.decline(self._invitation(request.invitation))
         return schema.Done()
 
     def _invitation(self, reference: str) -> InvitationRow:

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from dataclasses import fields
 from typing import Any, Final
 
+from node.contacts.cards import Card
 from node.contacts.rows import ContactRow, InvitationRow, InviteRow, JoinRow, RequestRow
 
 TABLES: Final = """
@@ -46,11 +47,13 @@ CREATE TABLE requests (
     peer_id TEXT NOT NULL,
     body BLOB NOT NULL,
     state TEXT NOT NULL,
+    intent_id BLOB,
     created_ms INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE joins (
     group_id BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
     link BLOB NOT NULL,
     body BLOB NOT NULL,
     bundle BLOB NOT NULL,
@@ -81,6 +84,11 @@ class ContactReads:
     def petnames(self) -> dict[str, str]:
         """What contacts are called here, by peer id."""
         return dict(self._rows("SELECT peer_id, petname FROM contacts WHERE petname <> ''"))
+
+    def claimed_names(self) -> dict[str, str]:
+        """What those call themselves who were met and not named, by peer id."""
+        rows = self._rows("SELECT peer_id, card FROM contacts WHERE petname = '' AND card IS NOT NULL AND NOT blocked")
+        return {peer: name for peer, card in rows if (name := Card.decode(card).name)}
 
     def blocked_peers(self) -> frozenset[str]:
         """Whom our user wants nothing from."""
@@ -157,8 +165,8 @@ class ContactWrites(ContactReads):
     def put_request(self, row: RequestRow) -> None:
         """Insert or replace."""
         self._rows(
-            "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET"
-            " group_id = ?2, invite_id = ?3, peer_id = ?4, body = ?5, state = ?6, created_ms = ?7",
+            "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET"
+            " group_id = ?2, invite_id = ?3, peer_id = ?4, body = ?5, state = ?6, intent_id = ?7, created_ms = ?8",
             *_values(row),
         )
 
@@ -168,8 +176,8 @@ class ContactWrites(ContactReads):
     def put_join(self, row: JoinRow) -> None:
         """Insert or replace."""
         self._rows(
-            "INSERT INTO joins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (group_id) DO UPDATE SET"
-            " link = ?2, body = ?3, bundle = ?4, state = ?5, reason = ?6, created_ms = ?7",
+            "INSERT INTO joins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (group_id) DO UPDATE SET"
+            " name = ?2, link = ?3, body = ?4, bundle = ?5, state = ?6, reason = ?7, created_ms = ?8",
             *_values(row),
         )
 
@@ -182,8 +190,8 @@ _INVITATION: Final = (
     "SELECT id, group_id, name, adder, epoch, member_count, payload, bundle, arrived_ms, state FROM invitations"
 )
 _INVITE: Final = "SELECT id, group_id, token, uses_left, is_auto, expires_ms, created_ms FROM invites"
-_REQUEST: Final = "SELECT id, group_id, invite_id, peer_id, body, state, created_ms FROM requests"
-_JOIN: Final = "SELECT group_id, link, body, bundle, state, reason, created_ms FROM joins"
+_REQUEST: Final = "SELECT id, group_id, invite_id, peer_id, body, state, intent_id, created_ms FROM requests"
+_JOIN: Final = "SELECT group_id, name, link, body, bundle, state, reason, created_ms FROM joins"
 
 
 def _contact(row: tuple[Any, ...]) -> ContactRow:

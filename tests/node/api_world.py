@@ -151,6 +151,36 @@ CONTACT = contact_schema.Contact(
     groups=("0d" * 16,),
 )
 
+INVITE = contact_schema.Invite(
+    invite_id="cd34" * 4,
+    group_id="0d" * 16,
+    link="conclave:invite:AAAA",
+    uses_left=1,
+    is_auto=False,
+    is_expired=False,
+    expires_at=1_800_000_000.0,
+    created_at=1_700_000_000.0,
+)
+JOINED = contact_schema.JoinResult(
+    group_id="0d" * 16,
+    name="book club",
+    inviter="12D3KooWAlice",
+    inviter_name="~alice",
+    state="joined",
+    text="joined book club (epoch 3, 2 members)",
+    epoch=3,
+    member_count=2,
+    is_confirmed=True,
+)
+WAITING = contact_schema.JoinResult(
+    group_id="0d" * 16,
+    name="book club",
+    inviter="12D3KooWAlice",
+    inviter_name="~alice",
+    state="waiting",
+    text="~alice has to approve: waiting to be let into book club",
+)
+
 REPLIES: dict[str, schema.Reply] = {
     "status": schema.NodeStatus(
         version="0.1.0",
@@ -219,6 +249,25 @@ REPLIES: dict[str, schema.Reply] = {
     ),
     "group_accept": DETAIL,
     "group_decline": schema.Done(),
+    "group_invite": INVITE,
+    "group_invites": contact_schema.InviteList(invites=(INVITE,)),
+    "group_uninvite": schema.Done(),
+    "group_requests": contact_schema.JoinerList(
+        requests=(
+            contact_schema.Joiner(
+                request_id="ef56" * 16,
+                group_id="0d" * 16,
+                peer_id="12D3KooWAlice",
+                name="~alice",
+                invite_id="cd34" * 4,
+                asked_at=1_700_000_000.0,
+            ),
+        )
+    ),
+    "group_approve": INTENT,
+    "group_refuse": schema.Done(),
+    "group_join": JOINED,
+    "group_joins": contact_schema.JoinList(joins=(WAITING,)),
     "group_log_export": schema.LogExport(
         version=1, group_id="0d" * 16, first_epoch=1, last_epoch=3, chain=bytes(range(256))
     ),

@@ -54,6 +54,13 @@ REQUESTS: dict[str, schema.Request] = {
     "contact_unblock": contact_schema.ContactRequest(contact="bob"),
     "contact_remove": contact_schema.ContactRequest(contact="bob"),
     "group_accept": contact_schema.InvitationRequest(invitation="ab12"),
+    "group_invite": contact_schema.GroupInviteRequest(group="g", uses=3, lifetime_s=3600, auto=True),
+    "group_invites": schema.GroupRequest(group="g"),
+    "group_uninvite": contact_schema.InviteRequest(group="g", invite="ab12"),
+    "group_requests": schema.GroupRequest(group="g"),
+    "group_approve": contact_schema.ApproveRequest(group="g", request="~bob", timeout_s=2.5),
+    "group_refuse": contact_schema.JoinerRequest(group="g", request="ab12"),
+    "group_join": contact_schema.JoinRequest(link="conclave:invite:AA", name="soup", wait=False),
     "group_decline": contact_schema.InvitationRequest(invitation="ab12"),
 }
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import segno
 
-from node.api.contact_schema import ContactList
+from node.api.contact_schema import ContactList, JoinResult
 from node.cli.exits import CommandError
 from node.cli.qr import terminal_qr, write_svg
-from tests.node.api_world import CONTACT, CannedNode
+from tests.node.api_world import CONTACT, JOINED, WAITING, CannedNode
 from tests.node.test_cli import conclave, data_dir, node
 
 __all__ = ["data_dir", "node"]  # fixtures
@@ -82,3 +82,38 @@ def test_a_card_is_read_from_standard_input(node: CannedNode, data_dir: Path) ->
     assert node.asked[-1][1].card == "conclave:card:BBBB\n"
     assert conclave(data_dir, "contact", "add", "-", stdin="").exit_code == 2
     assert conclave(data_dir, "contact", "add", "-", stdin="x" * 20_000).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "words", "exit_code", "says"),
+    [
+        (JOINED, (), 0, "joined book club (epoch 3, 2 members)"),
+        (msgspec.structs.replace(JOINED, is_confirmed=False), (), 0, "unconfirmed until other members answer"),
+        (WAITING, (), 4, "group joins"),
+        (WAITING, ("--no-wait",), 0, "~alice has to approve"),
+        (msgspec.structs.replace(WAITING, state="refused", text="not let in: why"), (), 1, "Error: not let in: why"),
+    ],
+)
+def test_join_ends_as_it_ends(
+    node: CannedNode, data_dir: Path, reply: JoinResult, words: tuple[str, ...], exit_code: int, says: str
+) -> None:
+    node.replies["group_join"] = reply
+    ended = conclave(data_dir, "group", "join", "conclave:invite:AA", *words)
+    assert ended.exit_code == exit_code
+    assert says in ended.output
+
+
+def test_a_link_is_one_word_on_its_own(node: CannedNode, data_dir: Path, tmp_path: Path) -> None:
+    assert conclave(data_dir, "group", "invite", "g").stdout == "conclave:invite:AAAA\n"
+    file = tmp_path / "link.svg"
+    shown = conclave(data_dir, "group", "invite", "g", "--qr", "--svg", str(file)).stdout
+    assert "█" in shown
+    assert file.exists()
+
+
+@pytest.mark.parametrize("typed", ["", "7", "7w", "0d", "30s", "400d", "1.5h", "d", "-1d"])
+def test_a_time_that_is_none_is_refused(node: CannedNode, data_dir: Path, typed: str) -> None:
+    refused = conclave(data_dir, "group", "invite", "g", "--expires", typed)
+    assert refused.exit_code == 2
+    assert "is not like 30m, 12h or 7d" in refused.output
+    assert node.asked == []
