@@ -30,7 +30,7 @@ from node.vault import KeyFile
 from ordering import Policy
 
 MESSAGE_SIZE = 300  # bytes of a sealed message of a line or two
-DEPOSITORS = 16
+DEPOSITORS = 8
 LISTEN = TransportConfig(listen=("/ip4/127.0.0.1/tcp/0",))
 
 
