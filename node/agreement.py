@@ -111,6 +111,7 @@ class Agreement:
         self._resync: Resync | None = None  # while we are cut off
         self._group_info: bytes = b""
         self.eviction = Eviction(context, holding.group_id, tell=self.telling.evidence, offer=self._offer_eviction)
+        self.arrived: dict[PeerId, int] = {}  # members who have spoken as such, and in which epoch last
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
         self.patience = Patience()
@@ -333,6 +334,7 @@ class Agreement:
         assert own_leaf is not None, "who has no leaf any more is removed, not cut off"
         self.fetching.begin()
         self.standings = Standings(self, voting)
+        self.arrived = {peer: epoch for peer, epoch in self.arrived.items() if peer in self.roster}
         self._config = instance_config(self, voting, own_leaf)
         epoch = Epoch(public, self._config.instance, voting)
         self.candidacy = Candidacy(self.context, holding, epoch, judges=self._config.own_voter is not None)

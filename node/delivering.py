@@ -1,4 +1,5 @@
-"""Delivering Welcomes: each row of the outbox is tried in its turn until the newcomer says that it is in.
+"""Delivering Welcomes: each row of the outbox is tried in its turn until the newcomer says that it is in, or speaks as
+a member.
 
 Or that it does not want to be: then it is removed again. One that says neither waits for its user.
 """
@@ -43,13 +44,20 @@ class Deliveries:
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start a delivery for each Welcome whose turn has come."""
-        now_ms = self.context.now_ms()
+        now_ms, needless = self.context.now_ms(), []
         for row in self.context.store.outbox(self.group_id):
-            if row.kind == WELCOME_KIND and row.id not in self._under_way and row.created_ms <= now_ms:
-                assert row.recipient is not None
+            if row.kind != WELCOME_KIND or row.id in self._under_way:
+                continue
+            assert row.recipient is not None
+            if self.agreement.arrived.get(row.recipient, -1) >= row.epoch:
+                needless.append(row.id)
+            elif row.created_ms <= now_ms:
                 self._under_way.add(row.id)
                 expired = now_ms - row.created_ms > GIVE_UP_MS
                 nursery.start_soon(self._deliver, row.id, row.recipient, row.payload, expired)
+        if needless:
+            with self.context.store.transaction() as transaction:
+                transaction.delete_outbox(needless)
 
     async def _deliver(self, row_id: int, peer: PeerId, payload: bytes, expired: bool) -> None:
         """One attempt; the row stays until the newcomer says that it is in."""

@@ -51,6 +51,7 @@ class Standings:
         peer = agreement.roster.peer_at(status.leaf)
         if peer is not None and peer != self._context.identity.peer_id:
             self._context.hear(peer)  # it may have come by the topic, from a neighbour
+            agreement.arrived[peer] = agreement.holding.epoch
         if status.leaf not in self._seen_leaves:
             if status.voter is not None:
                 self._seen_leaves.add(status.leaf)
