@@ -4,6 +4,7 @@ Or that it does not want to be: then it is removed again. One that says neither 
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
@@ -12,6 +13,7 @@ from node.api.errors import ApiError
 from node.feed import GROUP, NoticeBody
 from node.intents import REMOVE, RemoveBody
 from node.logs import logger, short
+from node.mailbox.notes import NoteKind
 from node.names import Names
 from node.peer_id import PeerId
 from node.peer_messages import WELCOME_PROTOCOL
@@ -28,6 +30,8 @@ from node.welcoming import (
     WELCOME_KIND,
 )
 
+NOTE_RETRY_S: Final = 60.0
+
 log = logger("delivering")
 
 
@@ -40,6 +44,7 @@ class Deliveries:
         self.group_id = agreement.holding.group_id
         self._submit = submit
         self._under_way: set[int] = set()  # outbox rows
+        self._note_due_s: dict[int, float] = {}  # when each is to be left at the newcomer's mailboxes (again)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start a delivery for each Welcome whose turn has come."""
@@ -57,6 +62,9 @@ class Deliveries:
         try:
             if peer in self.context.transport.peers():
                 reply = await self.context.transport.request(peer, WELCOME_PROTOCOL, payload)
+            elif self.context.now_s() >= self._note_due_s.get(row_id, float("-inf")):
+                kept = await self.context.leave_note(peer, NoteKind.WELCOME, payload)  # found there when it wakes
+                self._note_due_s[row_id] = float("inf") if kept else self.context.now_s() + NOTE_RETRY_S
         except RequestError as error:
             log.info("welcome not delivered", group=short(self.group_id), peer=peer, reason=str(error))
         waits = (self.group_id, peer)
@@ -75,6 +83,8 @@ class Deliveries:
         else:
             await trio.sleep((WAITING_RETRY_MS if reply == WAITING else RETRY_MS) / 1000)
         self._under_way.discard(row_id)
+        if expired or reply in (JOINED, ALREADY_IN, DECLINED):
+            self._note_due_s.pop(row_id, None)
 
     def _tell_declined(self, append: Callable[[FeedRow], object], peer: PeerId) -> None:
         text = f"{Names.of(self.context).shown(peer)} does not want to be in this group, and is removed again"
