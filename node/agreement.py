@@ -11,22 +11,20 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from mls import Group, MlsError, PublicGroup, SignaturePrivateKey
+from mls import Group, PublicGroup, SignaturePrivateKey
 from node import adoption, feed
 from node.adoption import Adoption, notice_row
-from node.building import Built, build_plain
 from node.candidacy import Candidacy
 from node.context import NodeContext
-from node.electorate import RuleError, Voting, voting_of
+from node.electorate import Voting, voting_of
 from node.eviction import Eviction, Turn
 from node.evidence import attached
-from node.fetching import Fetching
 from node.folding import Offer
 from node.holding import ABSTAINING, CLOSED, FROZEN, OK, RESCUING, SUPERSEDED, Holding
 from node.identity import claimed_peer
 from node.instance_setup import instance_config
 from node.judgement import Epoch, Known
-from node.logs import logger, short
+from node.nominations import Nominations
 from node.ordering_records import put_record, stored_guard, stored_records, was_hurried
 from node.other_epochs import FROZEN_TEXT, OtherEpochs
 from node.outward import Outward
@@ -39,7 +37,7 @@ from node.resync import Resync, way_back
 from node.roster import Roster
 from node.settling import give_up, wake
 from node.standings import Standings
-from node.store_writes import Transaction
+from node.store_writes import Transaction, Write
 from node.telling import Telling
 from ordering import (
     INTENT_ORDINAL,
@@ -61,7 +59,6 @@ from ordering import (
     Input,
     InstanceMessage,
     InstanceState,
-    Learned,
     MalformedError,
     Open,
     Persist,
@@ -83,9 +80,6 @@ HEARD_AGAIN_S: Final = 1.0  # link traffic is reported to the instance at most t
 
 HOPELESS_TEXT: Final = "this copy of the node may have voted before: the group can no longer change; found a successor"
 
-Write = Callable[[Transaction], None]
-log = logger("agreement")
-
 
 class Agreement:
     """One group's agreement; `holding` is replaced as a whole when an epoch ends, and says so when we were removed."""
@@ -103,19 +97,20 @@ class Agreement:
         self.holding = holding
         self.outward: deque[Outward] = deque()
         self.telling = Telling(self, self.outward)
-        self.fetching = Fetching(self, self.outward)
+        self.nominations = Nominations(self, self.outward, self._step)
         self.others = OtherEpochs(self)
         self.on_epoch: Callable[[], None] = _nothing  # after each epoch is entered, and when we are confirmed
         self.on_turn: Callable[[], None] = _nothing  # when it is this group's turn to commit
         self._vote_key = holding.vote_key
         self._resync: Resync | None = None  # while we are cut off
         self._group_info: bytes = b""
-        self.eviction = Eviction(context, holding.group_id, tell=self.telling.evidence, offer=self._offer_eviction)
+        self.eviction = Eviction(
+            context, holding.group_id, tell=self.telling.evidence, offer=self.nominations.offer_eviction
+        )
         self.arrived: dict[PeerId, int] = {}  # members who have spoken as such, and in which epoch last
         self._link_heard_s: dict[PeerId, float] = {}
         self._inputs: deque[Input] = deque()
         self.patience = Patience()
-        self._unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
         self._stepping = False
         self._begin(voting_of(self.public))
         self.pursuit = Pursuit(self)
@@ -236,35 +231,13 @@ class Agreement:
             return
         self.pursuit.receive(offer)
 
-    def receive_candidate(self, peer: PeerId, body: bytes) -> None:
-        """A candidate's bytes: judge, and tell the instance. Of another epoch: parked for the next."""
-        if self.is_over or self.is_frozen:
-            return
-        candidate = Candidate.decode(body)
-        if candidate.instance != self.instance.config.instance:
-            self.others.park(peer, candidate.instance, FrameKind.CANDIDATE, body)
-            return
-        id = candidate.id
-        if id in self.known or not (self._is_named(id) or self.candidacy.has_room(candidate)):
-            return
-        member = self.candidacy.author_of(candidate)
-        if member is not None:
-            self._take(candidate, member)
-            self.pursuit.consider()
-
     def decide_from_log(self, peer: PeerId, body: bytes, decision: Decision) -> bool:
         """A verified Decision of the present epoch and the bundle it decided, found by catching up.
 
         False when the bundle came in a wrapper that is not its committer's: another peer has to give it.
         """
-        if self.is_frozen:
+        if self.is_frozen or not self.nominations.take_decided(Candidate.decode(body), decision):
             return False
-        candidate = Candidate.decode(body)
-        if candidate.id not in self.known:
-            member = self.candidacy.author_of(candidate)
-            if decision.instance != self.instance.config.instance or member is None:
-                return False
-            self._take(candidate, member)
         self._step(Received(self.context.now_s(), peer, decision))
         return True
 
@@ -296,8 +269,7 @@ class Agreement:
 
     def reconsider(self) -> None:
         """Look again at candidates, and at intents, that were waiting for somebody to be heard."""
-        for known in self.candidacy.reconsider():
-            self._learn(known)
+        self.nominations.reconsider()
         if self.context.now_s() >= self._retry_at_s:
             self._retry_at_s = float("inf")
             self.sleepers = ()
@@ -319,6 +291,11 @@ class Agreement:
             self.eviction.tick()
         self.pursuit.pursue()
 
+    def hold_back(self, error: NotNowError) -> None:
+        """What we want cannot be committed now, for want of somebody; it is tried again once somebody is heard."""
+        self._retry_at_s = self.context.now_s() + RETRY_S
+        self.sleepers = error.sleepers
+
     # --- epochs ---
 
     def _begin(self, voting: Voting) -> None:
@@ -332,7 +309,7 @@ class Agreement:
         if holding.is_cut_off:
             own_leaf = self.roster.leaf_of(self.context.identity.peer_id)
         assert own_leaf is not None, "who has no leaf any more is removed, not cut off"
-        self.fetching.begin()
+        self.nominations.begin()
         self.standings = Standings(self, voting)
         self.arrived = {peer: epoch for peer, epoch in self.arrived.items() if peer in self.roster}
         self._config = instance_config(self, voting, own_leaf)
@@ -351,12 +328,7 @@ class Agreement:
         )
         self.candidacy.may_hurry = not was_hurried(self.context.store, self.holding.group_id, self.holding.epoch)
         self._step(Open(self.context.now_s()))
-        for row in self.context.store.candidates(self.holding.group_id, self.holding.epoch):
-            known = self.candidacy.recall(row)
-            if known is not None:
-                self._learn(known)
-                if known.own:
-                    self.telling.candidate(known)
+        self.nominations.restore()
         self._tell_if_abstaining()
 
     def _enter(self, voting: Voting, *, hurried: bool) -> None:
@@ -381,7 +353,7 @@ class Agreement:
         self._step(Open(self.context.now_s(), listening_since_s=self.context.started_s, heard=heard))
         for peer, kind, body in self.others.parking.take(self._config.instance):
             if kind is FrameKind.CANDIDATE:
-                self.receive_candidate(peer, body)
+                self.nominations.receive(peer, body)
             elif kind is FrameKind.INTENTS:
                 self.receive_offer(peer, body)
             else:
@@ -396,62 +368,6 @@ class Agreement:
     def _tell_abstaining(self, epoch: int, *, hopeless: bool) -> None:
         text = f"this copy of the node may have voted in epoch {epoch} before: it does not vote in it again"
         self.change_health(ABSTAINING, HOPELESS_TEXT if hopeless else text)
-
-    # --- candidates ---
-
-    def _is_named(self, id: BundleId) -> bool:
-        """Whether the protocol itself asks for it: proposed in this view, notarized, decided."""
-        instance = self.instance
-        named = {instance.proposal, *(each.bundle for each in instance.notarizations.values())}
-        return id in named or (instance.decision is not None and instance.decision.id == id)
-
-    def _take(self, candidate: Candidate, member: int) -> None:
-        """Another member's candidate: durable with the first thing we say after it, a vote for it or an offer (R15)."""
-        known = self.candidacy.admit(candidate, member)
-        row = self.candidacy.row(known)
-        self._unwritten.append(lambda transaction: transaction.put_candidate(row))
-        self._learn(known)
-
-    def _learn(self, known: Known, *writes: Write) -> None:
-        self._step(Learned(self.context.now_s(), self.candidacy.facts(known)), *writes)
-
-    def hold_back(self, error: NotNowError) -> None:
-        """What we want cannot be committed now, for want of somebody; it is tried again once somebody is heard."""
-        self._retry_at_s = self.context.now_s() + RETRY_S
-        self.sleepers = error.sleepers
-
-    def offer(self, known: Known) -> None:
-        """Store an own candidate with the successor only we can compute, then tell everyone."""
-        row = self.candidacy.row(known)
-        place = len(self.outward)
-        self._learn(known, lambda transaction: transaction.put_candidate(row))
-        self.telling.candidate(known, place)
-
-    def _offer_plain(self) -> None:
-        """R3: the plain commit a step asked for; durable in a transaction of its own, reported as the next input.
-
-        Of a cut-off node it is its resync, which is under way.
-        """
-        if self.holding.is_cut_off:
-            return
-        now = self.context.now_ms() // 1000
-        try:
-            known = self.candidacy.admit_own(build_plain(self.group, self.epoch.instance, self.context.random, now))
-        except (MlsError, RuleError) as error:  # this view is lost, no more than that
-            log.error("no plain commit", group=short(self.holding.group_id), reason=str(error))
-            return
-        with self.context.store.transaction() as transaction:
-            transaction.put_candidate(self.candidacy.row(known))
-        self.telling.candidate(known)
-        self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
-
-    def _offer_eviction(self, built: Built) -> bool:
-        """Offer the removal of proven liars as our commit of this epoch, if there is no other."""
-        is_open = self.instance.freeze is None and self.instance.decision is None and not self.is_frozen
-        if is_open and not self.candidacy.has_own(INTENT_ORDINAL):
-            self.offer(self.candidacy.admit_own(built))
-            return True
-        return False
 
     # --- the machine ---
 
@@ -483,16 +399,16 @@ class Agreement:
         if decided is not None:
             ended = adoption.prepare(self.context, self.holding, self.candidacy, decided.decision)
         speaks = any(isinstance(effect, Broadcast | Entrust | Send) for effect in transition.effects)
-        if records or writes or ended or (speaks and self._unwritten):
+        if records or writes or ended or (speaks and self.nominations.unwritten):
             with self.context.store.transaction() as transaction:
-                for write in (*self._unwritten, *writes):
+                for write in (*self.nominations.unwritten, *writes):
                     write(transaction)
                 for record in records:
                     self._persist(transaction, record)
                 if ended is not None:
                     committee, rivals = self._config.committee, self.candidacy.rival_count
                     adoption.write(transaction, self.context, ended, committee, rivals, self._welcome_rank(ended))
-            self._unwritten.clear()
+            self.nominations.unwritten.clear()
         self.instance = transition.state
         for effect in transition.effects:
             self._perform(effect)
@@ -543,9 +459,9 @@ class Agreement:
             case Send(peer, message):
                 self.telling.message((peer,), message)
             case Fetch(id, holders, peers):
-                self._fetch(id, (*self.roster.voters(holders), *peers))
+                self.nominations.fetch(id, (*self.roster.voters(holders), *peers))
             case BuildOwn():
-                self._offer_plain()
+                self.nominations.offer_plain()
             case Frozen():
                 self.change_health(FROZEN, FROZEN_TEXT)
             case Abstained(epoch, hopeless):
@@ -556,7 +472,7 @@ class Agreement:
             case Persist() | Decided():
                 pass  # done in the transaction
 
-    # --- intents and health ---
+    # --- health ---
 
     def silence(self, holding: Holding, guard: Guard) -> None:
         """A successor was endorsed, and it is durable: from now on we say nothing in this group's ordering."""
@@ -572,16 +488,6 @@ class Agreement:
             transaction.append_feed(notice_row(after, feed.HEALTH, text, self.context.now_ms()))
         self.holding = after
         self.context.feed.grew()
-
-    # --- sending ---
-
-    def _fetch(self, id: BundleId, likely: tuple[PeerId, ...]) -> None:
-        """Bytes that are missing."""
-        known = self.known.get(id)
-        if known is not None:
-            self._inputs.append(Learned(self.context.now_s(), self.candidacy.facts(known)))
-        else:
-            self.fetching.fetch(id, likely, named=self._is_named(id))
 
 
 def _nothing() -> None:

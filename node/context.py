@@ -1,9 +1,9 @@
 """What every part of a running node shares: its store, its network, its identity, its clocks."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -18,6 +18,9 @@ from node.silence import LISTEN_AGAIN_S, Silence
 from node.store import Store
 from node.transport import Transport
 from node.turns import Turns
+
+if TYPE_CHECKING:
+    from node.mailbox.notes import NoteKind
 
 HEARD_MAX: Final = 16_384
 """Peers whose last traffic is remembered; identities cost a stranger nothing."""
@@ -45,6 +48,11 @@ class FeedSignal:
                 await self._grown.wait()
 
 
+async def _no_notes(_peer: PeerId, _kind: "NoteKind", _body: bytes) -> int:
+    """There is no post before the node runs."""
+    return 0
+
+
 @dataclass(slots=True)
 class NodeContext:
     """One per process."""
@@ -69,6 +77,7 @@ class NodeContext:
     silence: Silence = field(default_factory=Silence)  # of before we listened this time
     refused_groups: dict[bytes, str] = field(default_factory=dict)  # on the disk, not opened by this version, and why
     with_mailboxes: set[bytes] = field(default_factory=set)  # groups that have any (`node.mailbox.using`)
+    leave_note: Callable[[PeerId, "NoteKind", bytes], Awaitable[int]] = _no_notes  # for a contact (`node.mailbox.post`)
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
     intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated

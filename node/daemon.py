@@ -33,7 +33,9 @@ from node.introductions import keep
 from node.joining import Arrival, found_group
 from node.logs import logger
 from node.mailbox.hosting import open_serving
+from node.mailbox.notes import NoteKind
 from node.mailbox.places import own_places
+from node.mailbox.post import Post
 from node.peer_id import PeerId
 from node.peer_messages import KEY_PACKAGE_PROTOCOL, KeyPackageRequest
 from node.session import Session
@@ -73,6 +75,9 @@ class Node:
         self.inviting = Inviting(context, self._groups.sessions, self.own_card, self.contacts)
         self.following = Following(context, self._groups.sessions, self.own_card, self.contacts)
         self._doors = Doors(context, self.directory, self._groups, self.consent, self.cards, self.inviting)
+        self.post = Post(context, lambda: self.own_card.inbox_key)
+        self.post.handle(NoteKind.WELCOME, partial(self._doors.welcomed, ""))
+        context.leave_note = self.post.leave_for
 
     @property
     def sessions(self) -> dict[bytes, Session]:
@@ -151,7 +156,7 @@ class Node:
             if not row.removed:
                 await self._groups.start(row.group_id)
         self._doors.listen(nursery)
-        for part in (self.cards, self.inviting, self.following):
+        for part in (self.cards, self.inviting, self.following, self.post):
             nursery.start_soon(part.run)
         for address in self.context.config.network.peers:
             if peer_of(address) not in self.context.blocked:

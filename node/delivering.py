@@ -5,6 +5,7 @@ Or that it does not want to be: then it is removed again. One that says neither 
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
@@ -13,6 +14,7 @@ from node.api.errors import ApiError
 from node.feed import GROUP, NoticeBody
 from node.intents import REMOVE, RemoveBody
 from node.logs import logger, short
+from node.mailbox.notes import NoteKind
 from node.names import Names
 from node.peer_id import PeerId
 from node.peer_messages import WELCOME_PROTOCOL
@@ -29,6 +31,8 @@ from node.welcoming import (
     WELCOME_KIND,
 )
 
+NOTE_RETRY_S: Final = 60.0
+
 log = logger("delivering")
 
 
@@ -41,6 +45,7 @@ class Deliveries:
         self.group_id = agreement.holding.group_id
         self._submit = submit
         self._under_way: set[int] = set()  # outbox rows
+        self._note_due_s: dict[int, float] = {}  # when each is to be left at the newcomer's mailboxes (again)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Start a delivery for each Welcome whose turn has come."""
@@ -58,6 +63,8 @@ class Deliveries:
         if needless:
             with self.context.store.transaction() as transaction:
                 transaction.delete_outbox(needless)
+            for row_id in needless:
+                self._note_due_s.pop(row_id, None)
 
     async def _deliver(self, row_id: int, peer: PeerId, payload: bytes, expired: bool) -> None:
         """One attempt; the row stays until the newcomer says that it is in."""
@@ -65,6 +72,9 @@ class Deliveries:
         try:
             if peer in self.context.transport.peers():
                 reply = await self.context.transport.request(peer, WELCOME_PROTOCOL, payload)
+            elif self.context.now_s() >= self._note_due_s.get(row_id, float("-inf")):
+                kept = await self.context.leave_note(peer, NoteKind.WELCOME, payload)  # found there when it wakes
+                self._note_due_s[row_id] = float("inf") if kept else self.context.now_s() + NOTE_RETRY_S
         except RequestError as error:
             log.info("welcome not delivered", group=short(self.group_id), peer=peer, reason=str(error))
         waits = (self.group_id, peer)
@@ -83,6 +93,8 @@ class Deliveries:
         else:
             await trio.sleep((WAITING_RETRY_MS if reply == WAITING else RETRY_MS) / 1000)
         self._under_way.discard(row_id)
+        if expired or reply in (JOINED, ALREADY_IN, DECLINED):
+            self._note_due_s.pop(row_id, None)
 
     def _tell_declined(self, append: Callable[[FeedRow], object], peer: PeerId) -> None:
         text = f"{Names.of(self.context).shown(peer)} does not want to be in this group, and is removed again"

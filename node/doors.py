@@ -73,7 +73,7 @@ class Doors:
         """From now on peers' questions are answered."""
         for protocol, handler in (
             (KEY_PACKAGE_PROTOCOL, self._directory.serve),
-            (WELCOME_PROTOCOL, self._welcomed),
+            (WELCOME_PROTOCOL, self.welcomed),
             (CANDIDATE_PROTOCOL, self._candidate),
             (BUNDLE_PROTOCOL, self._bundle),
             (CHAIN_PROTOCOL, self._chain),
@@ -132,7 +132,7 @@ class Doors:
                 for session in list(self._groups.sessions.values()):
                     session.post(PeerIn(event.peer))
 
-    async def _welcomed(self, peer: PeerId, payload: bytes) -> bytes:
+    async def welcomed(self, peer: PeerId, payload: bytes) -> bytes:
         """Somebody says we are in. Proof first; then the group is ours and its task starts."""
         try:
             verdict = self._consent.known(payload)

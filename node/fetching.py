@@ -53,4 +53,4 @@ class Fetching:
     def _fetched(self, id: BundleId, peer: PeerId, reply: bytes | None) -> None:
         self._asking.discard(id)
         if reply:
-            self._agreement.receive_candidate(peer, reply)
+            self._agreement.nominations.receive(peer, reply)

@@ -251,7 +251,7 @@ class Pursuit:
             return
         self.carries, self._built_at_s = bool(wanted.folded), agreement.context.now_s()
         self._wake(self._built_at_s + ALONE_AFTER_S)
-        agreement.offer(known)
+        agreement.nominations.offer(known)
 
     def _go_alone(self, own: Sequence[IntentRow]) -> None:
         """Our commit is not decided: perhaps for what it carries, of others' wishes or ours. Then one without it."""

@@ -243,5 +243,5 @@ def way_back(agreement: "Agreement") -> Resync | None:
         agreement.roster,
         made=made,
         ask=agreement.outward.append,
-        offer=lambda built: agreement.offer(agreement.candidacy.admit_own(built)),
+        offer=lambda built: agreement.nominations.offer(agreement.candidacy.admit_own(built)),
     )

@@ -284,7 +284,7 @@ class Session:
                 self.agreement.receive(peer, frame.body)
                 self.catching_up.notice(peer, frame.body)
             case FrameKind.CANDIDATE:
-                self.agreement.receive_candidate(peer, frame.body)
+                self.agreement.nominations.receive(peer, frame.body)
             case FrameKind.EVIDENCE if peer in self.agreement.roster:
                 self.agreement.eviction.take(Evidence.decode(frame.body), peer)
             case FrameKind.INTENTS:

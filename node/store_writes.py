@@ -350,6 +350,10 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites):
         self._rows("DELETE FROM peers WHERE peer_id = ?", peer_id)
 
 
+Write = Callable[[Transaction], None]
+"""Something that is to be in the next transaction, whichever it is."""
+
+
 def _values(row: Any) -> tuple[Any, ...]:
     """A row's fields in order. (`dataclasses.astuple` would copy every blob on the way.)"""
     return tuple(getattr(row, field.name) for field in fields(row))

@@ -129,6 +129,9 @@ def verify(name: str, code: str | None, yes: bool, qr: bool) -> None:
         if given.is_json:
             print_json(found)
             return
+        if not found.name:
+            hint = "name it: " + given.command(f"contact rename {quoted(name)} NAME")
+            raise CommandError(Failure(Exit.FAILED, "refused", "this is no contact yet", hint))
         show_number(found, qr=qr)
         if found.is_verified:
             return
@@ -240,7 +243,7 @@ def facts(one: "Contact") -> Iterator[tuple[str, object]]:
 def show_number(one: "Contact", *, qr: bool) -> None:
     """The number and the words, in lines that can be read out."""
     groups, words = one.safety_number.split(), one.safety_words.split()
-    click.echo(safe(f"{one.name} should see the same number:" if one.name else "both see:"))
+    click.echo(safe(f"{one.name} should see the same number:"))
     for start in range(0, len(groups), 6):
         click.echo("  " + " ".join(groups[start : start + 6]))
     click.echo("or the same words:")

@@ -69,7 +69,7 @@ def create(name: str, suite: int | None, model: str, voters_max: int, policy: st
         print_json(detail)
         return
     click.echo(safe(f"founded {detail.name} ({detail.group_id})"))
-    click.echo("next: " + given.command(f"group add {shlex.quote(safe(detail.name))} PEER"))
+    click.echo("next: " + given.command(f"group invite {shlex.quote(safe(detail.name))}"))
 
 
 @group.command("list")

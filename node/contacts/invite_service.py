@@ -16,6 +16,7 @@ from node.names import Names
 if TYPE_CHECKING:
     from node.daemon import Node
 
+CONFIRM_S_MAX: Final = 2.0  # for other members to confirm where we came in, before we say that they have not
 POLL_S: Final = 0.05  # how often it is looked whether a link that is followed has led anywhere
 
 State = Literal["asking", "waiting", "approved", "joined", "refused"]
@@ -95,6 +96,10 @@ class InviteService:
                 while result.state not in ("joined", "refused"):
                     await trio.sleep(POLL_S)
                     result = self._join(self._node.context.store.join(row.group_id) or row)
+                with trio.move_on_after(CONFIRM_S_MAX):  # mostly it is a matter of a moment
+                    while result.is_confirmed is False:
+                        await trio.sleep(POLL_S)
+                        result = self._join(row)
         return result
 
     async def group_joins(self, request: schema.Nothing) -> contact_schema.JoinList:  # noqa: ARG002

@@ -18,6 +18,7 @@ from mls import Random
 from node.errors import NodeError
 from node.identity import Identity
 from node.logs import logger
+from node.mailbox.inboxes import Inboxes
 from node.mailbox.messages import (
     CHALLENGE_SIZE,
     COMPARE_PROTOCOL,
@@ -82,6 +83,7 @@ class Mailbox:
     ) -> None:
         self.store = store
         self._identity = identity
+        self._random = random
         self._secret = random(32)  # of the challenges; a restart makes them void, and they are asked for again
         self._now_ms = now_ms
         self._rates = Rates()
@@ -93,6 +95,7 @@ class Mailbox:
 
     def answer(self, transport: Transport) -> None:
         """From now on members are served."""
+        Inboxes(self, self._identity.public_key, self._random).answer(transport)
         transport.handle(HELLO_PROTOCOL, self._hello)
         for protocol, act in (
             (DEPOSIT_PROTOCOL, self._deposit),
@@ -123,30 +126,38 @@ class Mailbox:
 
     # --- questions ---
 
+    async def turn(self, peer: PeerId, size: int) -> None:
+        """Wait for this connection's turn; raises `RefusedError` when that takes too long, or we are closed."""
+        await self._rates.turn(peer, size)
+        if not self._is_open:
+            raise RefusedError("the node stops")
+
+    def challenges(self, peer: PeerId, about: bytes = b"") -> tuple[bytes, bytes]:
+        """What this connection has to sign or show: the present one, and the one before, which is still good."""
+        now_ms = self._now_ms()
+        return self._challenge(peer, now_ms, about), self._challenge(peer, now_ms - CHALLENGE_S * 1000, about)
+
     async def _hello(self, peer: PeerId, payload: bytes) -> bytes:
-        await self._rates.turn(peer, 0)
+        await self.turn(peer, 0)
         try:
             Hello.decode(payload)
         except MalformedError as error:
             raise RefusedError(str(error)) from error
         limits = self.store.limits
-        return Terms(self._challenge(peer, self._now_ms()), limits.retention_days, limits.owner_quota).encode()
+        return Terms(self.challenges(peer)[0], limits.retention_days, limits.owner_quota).encode()
 
-    def _challenge(self, peer: PeerId, now_ms: int) -> bytes:
+    def _challenge(self, peer: PeerId, now_ms: int, about: bytes) -> bytes:
         """What this connection signs: nobody else's signature can be passed on to us, and none of long ago."""
         period = (now_ms // 1000 // CHALLENGE_S).to_bytes(8, "big")
-        return hmac.digest(self._secret, period + peer.encode(), sha256)[:CHALLENGE_SIZE]
+        return hmac.digest(self._secret, period + about + peer.encode(), sha256)[:CHALLENGE_SIZE]
 
     async def _checked(self, protocol: str, act: Answer, peer: PeerId, payload: bytes) -> bytes:
         """Serve who holds the topic's key; all others are refused."""
-        await self._rates.turn(peer, len(payload) if protocol == DEPOSIT_PROTOCOL else 0)
-        if not self._is_open:
-            raise RefusedError("the node stops")
+        await self.turn(peer, len(payload) if protocol == DEPOSIT_PROTOCOL else 0)
         try:
             asked = Asked.decode(payload)
-            now_ms = self._now_ms()
-            challenges = (self._challenge(peer, now_ms), self._challenge(peer, now_ms - CHALLENGE_S * 1000))
-            if not any(asked.is_signed(protocol, self._identity.public_key, each) for each in challenges):
+            public_key = self._identity.public_key
+            if not any(asked.is_signed(protocol, public_key, each) for each in self.challenges(peer)):
                 raise RefusedError("not signed by the topic's key, for this mailbox and connection")
             return await act(asked.topic, asked.body)
         except MalformedError as error:
@@ -163,8 +174,18 @@ class Mailbox:
         return FetchReply(considered, items).encode()
 
     async def _deposit(self, topic: bytes, body: bytes) -> bytes:
-        """Returns once it is durable."""
-        waiting = _Waiting(topic, Deposit.decode(body), len(body))
+        deposit = Deposit.decode(body)
+        outcomes, state = await self.take(topic, deposit, len(body))
+        kept = [
+            item_id(item)
+            for item, outcome in zip(deposit.items, outcomes, strict=True)
+            if outcome in (Outcome.STORED, Outcome.HELD)
+        ]
+        return DepositReply(outcomes, self._statement(RECEIVED, topic, state, digest(kept))).encode()
+
+    async def take(self, topic: bytes, deposit: Deposit, size: int) -> tuple[tuple[Outcome, ...], TopicState]:
+        """Returns once it is durable; raises `RefusedError` when too much is waiting."""
+        waiting = _Waiting(topic, deposit, size)
         if self._pending_bytes + waiting.size > PENDING_BYTES_MAX:
             raise RefusedError("too much is waiting for the disk")
         self._pending_bytes += waiting.size
@@ -173,13 +194,7 @@ class Mailbox:
         await waiting.done.wait()
         if waiting.result is None:
             raise NodeError("the disk did not take it")
-        outcomes, state = waiting.result
-        kept = [
-            item_id(item)
-            for item, outcome in zip(waiting.deposit.items, outcomes, strict=True)
-            if outcome in (Outcome.STORED, Outcome.HELD)
-        ]
-        return DepositReply(outcomes, self._statement(RECEIVED, topic, state, digest(kept))).encode()
+        return waiting.result
 
     def _statement(self, kind: bytes, topic: bytes, state: TopicState, about: bytes) -> Statement:
         return Statement.sign(

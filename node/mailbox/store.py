@@ -130,6 +130,19 @@ class MailboxStore:
             raise
         return taken
 
+    def remove(self, topic: bytes, ids: Sequence[bytes]) -> None:
+        """Forget these items of a topic: they have arrived."""
+        with self._database.transaction():
+            for id in ids:
+                sql = "SELECT arrival FROM items WHERE id = ? AND topic = (SELECT number FROM topics WHERE topic = ?)"
+                for (arrival,) in self._rows(sql, id, topic):
+                    self._delete(arrival)
+
+    def room(self, topic: bytes) -> tuple[int, int]:
+        """How many items a topic has, and their bytes."""
+        rows = self._rows("SELECT count, bytes FROM topics WHERE topic = ?", topic)
+        return rows[0] if rows else (0, 0)
+
     def expire(self, now_s: int) -> bool:
         """Forget what is past its time, some of it; whether there may be more."""
         before_s = now_s - self.limits.retention_days * DAY_S

@@ -113,4 +113,4 @@ def under(subtree: Subtree) -> set[int]:
 async def offer(member: Member, built: Built) -> None:
     """Have a member's node take a commit for its own, vote for it and spread it."""
     agreement = member.session.agreement
-    await member.session.ask(lambda: agreement.offer(agreement.candidacy.admit_own(built)))
+    await member.session.ask(lambda: agreement.nominations.offer(agreement.candidacy.admit_own(built)))

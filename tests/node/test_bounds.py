@@ -143,11 +143,11 @@ async def test_a_bundle_is_asked_for_once_at_a_time(tmp_path: Path, autojump_clo
         session = idle_session(ada)
         session.outward.clear()
         for _ in range(5):
-            session.agreement._fetch(BundleId(bytes(32)), (bob.peer_id,))
+            session.agreement.nominations.fetch(BundleId(bytes(32)), (bob.peer_id,))
 
         (ask,) = [each for each in session.outward if isinstance(each, Ask)]
         ask.then(bob.peer_id, None)
-        session.agreement._fetch(BundleId(bytes(32)), ())
+        session.agreement.nominations.fetch(BundleId(bytes(32)), ())
         assert len([each for each in session.outward if isinstance(each, Ask)]) == 2
 
 
@@ -158,14 +158,14 @@ async def test_what_one_member_makes_up_is_not_asked_of_everybody(tmp_path: Path
         session = idle_session(ada)
         session.outward.clear()
         for number in range(1000):
-            session.agreement._fetch(BundleId(number.to_bytes(32, "big")), (bob.peer_id,))
+            session.agreement.nominations.fetch(BundleId(number.to_bytes(32, "big")), (bob.peer_id,))
 
         asks = [each for each in session.outward if isinstance(each, Ask)]
         assert len(asks) == OFFERS_ASKED_MAX
         assert {ask.peers for ask in asks} == {(bob.peer_id,)}
         wanted = BundleId(b"w" * 32)
         session.agreement.instance = replace(session.agreement.instance, proposal=wanted)
-        session.agreement._fetch(wanted, (bob.peer_id,))
+        session.agreement.nominations.fetch(wanted, (bob.peer_id,))
         ask = session.outward[-1]
         assert isinstance(ask, Ask)
         assert set(ask.peers) == {bob.peer_id, cyn.peer_id, dan.peer_id}

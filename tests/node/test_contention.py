@@ -229,7 +229,7 @@ def commit_in_every_epoch(member: Member, wishes: tuple[SharedIntent, ...] = ())
         now = agreement.context.now_ms() // 1000
         random, key = agreement.context.random, agreement.vote_key
         built = build_for_intents(agreement.group, agreement.epoch.instance, Plan(), key, random, now)
-        agreement.offer(agreement.candidacy.admit_own(built))
+        agreement.nominations.offer(agreement.candidacy.admit_own(built))
         if wishes:
             agreement.pursuit._tell_all(wishes)
 
