@@ -162,7 +162,7 @@ def play(ledger: Ledger, scale: float, jobs: int) -> None:
         for start, count in part.chunks(scale)
         if (part.name, start, count) not in done
     ]
-    left.sort(key=lambda job: (job[1] - PARTS[job[0]].start) / PARTS[job[0]].count)  # of each part alike, at any time
+    left.sort(key=_turn)
     began_s, noted_s, runs = monotonic(), monotonic(), 0
     with Pool(jobs, maxtasksperchild=100) as pool:
         for number, ((part, start, count), score, seconds) in enumerate(pool.imap_unordered(play_job, left), 1):
@@ -174,6 +174,13 @@ def play(ledger: Ledger, scale: float, jobs: int) -> None:
                 rate = runs / (now_s - began_s)
                 failed = "".join(f"\n{failure}" for failure in score.failures)
                 print(f"{number}/{len(left)} chunks, {runs} runs, {rate:.0f}/s{failed}", flush=True)
+
+
+def _turn(job: Job) -> tuple[bool, float]:
+    """First what counts as a whole only, then of each part alike at any time."""
+    place, start, _ = job
+    part = PARTS[place]
+    return part.covers is None, (start - part.start) / part.count
 
 
 Chunks = dict[tuple[str, int, int], Chunk]
