@@ -507,11 +507,15 @@ class _Yamux(Yamux):
         return body
 
     async def _read_more(self) -> None:
+        """At the end of the connection nothing is left: libp2p's loop goes on after a body that it could not read, and
+        would take what is here of that body for frames."""
         try:
             for said in self._packets.open(await self._socket.read()):
                 self._plain += said
-        except ConnectionResetError as error:
-            raise RawConnError(str(error)) from error
+        except Exception as error:
+            self._plain.clear()
+            self._socket.close_now()
+            raise RawConnError(str(error) or "a packet that the peer did not seal") from error
 
     def _is_full(self, length: int) -> bool:
         return length + sum(map(len, self.stream_buffers.values())) > BUFFER_SIZE_MAX

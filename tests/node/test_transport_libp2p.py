@@ -248,6 +248,28 @@ async def test_a_frame_that_comes_in_pieces_is_read_as_one() -> None:
         await scene.victim_still_delivers()
 
 
+@pytest.mark.parametrize("ending", ["a packet that nobody sealed", "the connection closes"])
+async def test_a_frame_that_is_cut_off_is_nothing(ending: str) -> None:
+    """What it carries may be a third party's words, who would put frames of its own in an honest peer's mouth by having
+    the connection broken in the middle of them."""
+    async with open_scene() as scene:
+        stream = await scene.raw_stream(KEPT_PROTOCOL)
+        said = encode_frame(Kind.DATA, b"a third party's")
+        inner = _HEADER.pack(0, 0, 0, stream._id, len(said)) + said
+        outer = _HEADER.pack(0, 0, 0, stream._id, 64 * KIB)
+        await stream._muxer._write_frame(outer + inner * 3)
+        await trio.sleep(0.1)  # it is read
+        if ending == "the connection closes":
+            stream._muxer._socket.close_now()
+        else:
+            await stream._muxer._socket.write((32).to_bytes(2, "big") + bytes(32))
+        with trio.fail_after(5):
+            await until(lambda: scene.mallory.peer_id not in scene.victim.peers())
+        await scene.friend.send(scene.victim.peer_id, b"the friend's")
+        assert await scene.victim.inbox().receive() == (scene.friend.peer_id, b"the friend's")
+        await scene.victim_still_delivers()
+
+
 async def test_hints_on_topics_we_do_not_follow_are_ignored() -> None:
     async with open_scene() as scene:
         stream = await scene.raw_stream(KEPT_PROTOCOL)
