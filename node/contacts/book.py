@@ -193,12 +193,15 @@ class Contacts:
         if present is not None and present.petname:
             self.update(card)
             return
-        added_ms = self._context.now_ms()
+        known = self._store.peer(card.peer_id)
+        addresses = tuple(dict.fromkeys((*card.dial, *(known.addresses if known else ()))))[:ADDRESSES_MAX]
         with self._store.transaction() as transaction:
             strangers = [row for row in transaction.contacts() if not row.petname and not row.blocked]
             for row in strangers[: max(0, len(strangers) + 1 - ACQUAINTANCES_MAX)]:
                 transaction.delete_contact(row.peer_id)
-            transaction.put_contact(ContactRow(card.peer_id, "", card.encode(), None, False, added_ms))
+            transaction.put_contact(ContactRow(card.peer_id, "", card.encode(), None, False, self._context.now_ms()))
+            transaction.put_peer(PeerRow(card.peer_id, addresses, known.name if known else ""))
+        keep(self._context, card.dial)
 
     # --- names ---
 

@@ -54,10 +54,12 @@ class Consent:
 
     def judge(self, arrival: Arrival) -> Verdict:
         """By who made the commit that adds us; who brought it does not matter."""
+        if arrival.is_return:  # members whom we knew vouch for it
+            return Verdict.ENTER
         if arrival.adder in self._context.blocked:
             return Verdict.REFUSE
         accept = self._context.config.group.accept
-        if self._is_followed(arrival) or arrival.is_return or accept == "anyone":
+        if self._is_followed(arrival) or accept == "anyone":
             return Verdict.ENTER
         if accept == "nobody":
             return Verdict.REFUSE

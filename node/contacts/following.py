@@ -5,7 +5,7 @@ Welcome into that group is taken whoever made the commit; the committee that the
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -15,6 +15,7 @@ import trio
 from mls import frame
 from node.api.errors import ApiError, ErrorCode
 from node.contacts.book import Contacts, name_holder
+from node.contacts.cards import Card
 from node.contacts.invites import (
     Invite,
     InviteError,
@@ -32,7 +33,6 @@ from node.contacts.text import MistypedError, TextError
 from node.context import NodeContext
 from node.directory import new_key_package
 from node.feed import HEALTH, NoticeBody
-from node.introductions import keep
 from node.logs import logger, short
 from node.session import Session
 from node.store_rows import FeedRow
@@ -44,13 +44,21 @@ JOINS_MAX: Final = 64
 ASK_MIN_S: Final = 1.0  # between attempts to reach the inviter, growing
 ASK_MAX_S: Final = 60.0
 WAITING_S: Final = 5.0  # between questions how it is doing
+LEAVE_S: Final = 6 * 3600.0  # between two copies of a request left at the mailboxes of an inviter who is not there
 GIVE_UP_MS: Final = 30 * 24 * 3600 * 1000
 """After so long nobody will answer any more."""
 COMPARE_S: Final = 5.0  # between attempts to have the decided chain from the link's epoch on
 COMPARE_TRIES_MAX: Final = 720  # such attempts: an hour
 DOUBT_TRIES_MAX: Final = 12  # in which a member shows another chain, and nobody the right one
 
+Leave = Callable[[Card, bytes], Awaitable[int]]
+"""Leaves a sealed request at the mailboxes that a card names, and says at how many."""
+
 log = logger("following")
+
+
+async def _nowhere(_card: Card, _request: bytes) -> int:
+    return 0
 
 
 class Following:
@@ -63,6 +71,8 @@ class Following:
         self._sessions = sessions
         self._own = own
         self._contacts = contacts
+        self.leave: Leave = _nowhere  # set by the daemon: a request to who is not there goes to its mailboxes
+        self._left_s: dict[bytes, float] = {}  # when that was last done, by group
         self._begin, self._begun = trio.open_memory_channel[bytes](JOINS_MAX)
 
     # --- our user ---
@@ -96,6 +106,7 @@ class Following:
             for each in ended[: max(0, open_count + len(ended) + 1 - JOINS_MAX)]:
                 transaction.delete_join(each.group_id)
             transaction.put_join(row)
+        self._left_s.pop(invite.group_id, None)
         self._contacts.acquaint(invite.card)
         with suppress(trio.WouldBlock):
             self._begin.send_nowait(invite.group_id)
@@ -140,6 +151,7 @@ class Following:
             answer = JoinAnswer.decode(reply)
         except (TransportError, MalformedError) as error:
             log.info("inviter not reached", group=short(row.group_id), reason=str(error))
+            await self._leave(row, invite)
             if row.state == JOIN_ASKING and now_ms >= 1000 * invite.expires_s:
                 self._set(row, JOIN_OVER, f"the inviter was not reached, and {expired_words(invite)}")
             elif now_ms - row.created_ms > GIVE_UP_MS:
@@ -154,14 +166,24 @@ class Following:
                 self._set(row, JOIN_OVER, "".join(filter(str.isprintable, answer.reason)) or "the inviter has refused")
         return True
 
+    async def _leave(self, row: JoinRow, invite: Invite) -> None:
+        """Leave the request at the inviter's mailboxes, now and then until it is reached."""
+        now_s = self._context.now_s()
+        if not invite.card.mailboxes or now_s - self._left_s.get(row.group_id, float("-inf")) < LEAVE_S:
+            return
+        count = await self.leave(invite.card, row.body)
+        if count:
+            self._left_s[row.group_id] = now_s
+            self._set(row, row.state, f"asked at {count} of its mailboxes")
+
     async def _reach(self, invite: Invite) -> None:
         """Be connected to the inviter; raises `TransportError`."""
         transport, card = self._context.transport, invite.card
-        keep(self._context, card.dial)
         if card.peer_id in transport.peers():
             return
+        known = self._context.store.peer(card.peer_id)
         failed: TransportError | None = None
-        for address in card.dial:
+        for address in dict.fromkeys((*card.dial, *(known.addresses if known else ()))):
             try:
                 await transport.connect(address)
             except TransportError as error:
@@ -185,10 +207,10 @@ class Following:
         invite = Invite.decode(row.link)
         tries = {Verdict.UNKNOWN: COMPARE_TRIES_MAX, Verdict.OTHER: DOUBT_TRIES_MAX}
         while True:
-            session = self._sessions.get(row.group_id)
-            if session is None or session.holding.removed:
+            group, session = self._context.store.group(row.group_id), self._sessions.get(row.group_id)
+            if group is None or group.removed:
                 return
-            verdict = await compare_chain(session, invite)
+            verdict = Verdict.UNKNOWN if session is None else await compare_chain(session, invite)
             tries[verdict] = tries.get(verdict, 0) - 1
             if tries[verdict] <= 0:
                 break
@@ -199,6 +221,9 @@ class Following:
         """The link is done with; our user is told what is wrong, if anything is."""
         session = self._sessions.get(row.group_id)
         with self._context.store.transaction() as transaction:
+            present = transaction.join(row.group_id)
+            if present is None or present.link != row.link:
+                return
             transaction.delete_join(row.group_id)
             if text and session is not None:
                 body, epoch = NoticeBody(text).encode(), session.holding.epoch

@@ -147,8 +147,9 @@ class InviteService:
                 is_confirmed=not session.holding.unconfirmed,
             )
         state = STATES.get(row.state, "approved")
+        where = f" ({row.reason})" if row.reason else ""
         words = {
-            "asking": f"{who} is being asked to let this node into {row.name}",
+            "asking": f"{who} is being asked to let this node into {row.name}{where}",
             "waiting": f"{who} has to approve: waiting to be let into {row.name}",
             "approved": f"{who} has approved: being added to {row.name}",
             "refused": f"not let into {row.name}: {row.reason}",

@@ -31,7 +31,6 @@ from node.context import NodeContext
 from node.electorate import RuleError
 from node.feed import GROUP, NoticeBody
 from node.intents import ADD, FAILED, AddBody
-from node.introductions import keep
 from node.logs import logger, short
 from node.names import Names
 from node.peer_id import PeerId
@@ -110,16 +109,20 @@ class Inviting:
         return tuple(row for row in self._context.store.requests(group_id) if row.state == REQUEST_WAITING)
 
     async def approve(self, session: Session, row: RequestRow) -> IntentRow:
-        """Add who asks. Raises what `Session.submit` does."""
+        """Add who asks. The use of the link is taken first, and given back if the group cannot take the change now.
+
+        Raises what `Session.submit` does, and `ApiError` when the request is decided already.
+        """
+        self._take_use(row)
         request = JoinRequest.decode(row.body)
-        intent = await session.submit(ADD, AddBody(row.peer_id, request.key_package).encode())
+        try:
+            intent = await session.submit(ADD, AddBody(row.peer_id, request.key_package).encode())
+        except BaseException:
+            self._give_back(row, REQUEST_WAITING)
+            raise
         with self._context.store.transaction() as transaction:
             transaction.put_request(replace(row, state=REQUEST_APPROVED, intent_id=intent.intent_id))
-            invite = transaction.invite(row.invite_id)
-            if invite is not None:
-                transaction.put_invite(replace(invite, uses_left=max(0, invite.uses_left - 1)))
         self._contacts.acquaint(request.joiner)
-        keep(self._context, request.joiner.dial)
         return intent
 
     def refuse(self, row: RequestRow) -> None:
@@ -167,7 +170,13 @@ class Inviting:
         return self._answer(row)
 
     async def run(self) -> None:
-        """Let in those whose link is enough, where it could not be done at once."""
+        """Let in those whose link is enough, where it could not be done at once.
+
+        What was approved without its intent, before a crash, was not begun.
+        """
+        for row in self._context.store.requests():
+            if row.state == REQUEST_APPROVED and row.intent_id is None:
+                self._give_back(row, REQUEST_WAITING)
         while True:
             for row in self._context.store.requests():
                 invite = self._context.store.invite(row.invite_id)
@@ -207,6 +216,24 @@ class Inviting:
         log.info("asks to join", group=short(request.group_id), peer=joiner)
         return None
 
+    def _take_use(self, row: RequestRow) -> None:
+        with self._context.store.transaction() as transaction:
+            present, invite = transaction.request(row.id), transaction.invite(row.invite_id)
+            if present is None or present.state != REQUEST_WAITING:
+                raise ApiError(ErrorCode.ALREADY_SO, "this request is decided already")
+            if invite is not None and invite.is_auto and invite.uses_left <= 0:
+                raise ApiError(ErrorCode.REFUSED, "the invite has been used already")
+            transaction.put_request(replace(row, state=REQUEST_APPROVED, intent_id=None))
+            if invite is not None:
+                transaction.put_invite(replace(invite, uses_left=max(0, invite.uses_left - 1)))
+
+    def _give_back(self, row: RequestRow, state: str) -> None:
+        with self._context.store.transaction() as transaction:
+            transaction.put_request(replace(row, state=state, intent_id=None))
+            invite = transaction.invite(row.invite_id)
+            if invite is not None:
+                transaction.put_invite(replace(invite, uses_left=min(USES_MAX, invite.uses_left + 1)))
+
     async def _accept(self, row: RequestRow) -> RequestRow:
         session, invite = self._sessions.get(row.group_id), self._context.store.invite(row.invite_id)
         if session is None or invite is None or invite.uses_left <= 0:
@@ -225,11 +252,7 @@ class Inviting:
             return JoinAnswer(JoinState.WAITING)
         intent = None if row.intent_id is None else self._context.store.intent(row.intent_id)
         if intent is not None and intent.state == FAILED:
-            with self._context.store.transaction() as transaction:
-                transaction.put_request(replace(row, state=REQUEST_REFUSED))
-                invite = transaction.invite(row.invite_id)
-                if invite is not None:
-                    transaction.put_invite(replace(invite, uses_left=min(USES_MAX, invite.uses_left + 1)))
+            self._give_back(row, REQUEST_REFUSED)
             return refusal(f"it could not be added: {intent.error or 'no reason was kept'}")
         session = self._sessions.get(row.group_id)
         if session is not None and row.peer_id in session.agreement.roster:

@@ -23,7 +23,7 @@ from node.api.contact_schema import (
 from node.api.errors import ErrorCode
 from node.contacts import following, inviting, pins
 from node.contacts.book import Contacts
-from node.contacts.cards import card_from_text
+from node.contacts.cards import Card, Place, card_from_text
 from node.contacts.invites import (
     Invite,
     JoinAnswer,
@@ -481,3 +481,66 @@ async def test_one_who_cannot_be_added_is_told_and_the_link_is_not_used_up(
                 await trio.sleep(1)
         assert "could not be added" in answer.reason
         assert (await join(bob, invite.to_text())).state == "joined"
+
+
+async def test_an_inviter_who_sleeps_is_asked_at_its_mailboxes(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Never awake at the same time until both are: the request waits where the inviter's card says, once."""
+    box: list[bytes] = []
+
+    async def leave(card: Card, request: bytes) -> int:
+        box.append(request)
+        return len(card.mailboxes)
+
+    async with open_people(tmp_path, "ada", "bob", "eve") as (_, (ada, bob, eve)):
+        ada.member.node.own_card.mailboxes = (Place(eve.member.node.context.identity.public_key, ("/memory/eve",)),)
+        await ada.found()
+        text = await link(ada)
+        await ada.member.stop()
+        bob.member.node.following.leave = leave
+        await join(bob, text, wait=False)
+        await trio.sleep(600)
+        assert (await ends(bob, "asking")).text.endswith("(asked at 1 of its mailboxes)")
+        (request,) = box
+        await bob.member.stop()
+        await ada.member.start()
+        for _ in range(2):  # a mailbox may hand out a note twice
+            await ada.member.node.inviting.take(request)
+        assert (await asks(ada)).peer_id == bob.peer_id
+        await approve(ada, "~bob")
+        await bob.member.start()
+        await bob.ends_in("lunch")
+
+
+async def test_a_link_for_one_lets_one_in_however_many_ask_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_people(tmp_path, "ada", "bob", "cyn", "dan") as (_, (ada, *others)):
+        await ada.found()
+        text = await link(ada, auto=True)
+        payloads = [raw_request(one, text) for one in others]
+        states: list[JoinState] = []
+
+        async def ask(one: Person, payload: bytes) -> None:
+            states.append((await send(one, ada, payload)).state)
+
+        async with trio.open_nursery() as nursery:
+            for one, payload in zip(others, payloads, strict=True):
+                nursery.start_soon(ask, one, payload)
+        await trio.sleep(60)
+        assert len((await ada.group()).members) == 2
+
+
+async def test_an_approval_that_was_not_begun_is_asked_for_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A crash between the note that it is approved and the intent to add: nobody is let in twice, or never."""
+    async with open_people(tmp_path, "ada", "bob") as (_, (ada, bob)):
+        await ada.found()
+        await join(bob, await link(ada), wait=False)
+        await asks(ada)
+        (row,) = ada.member.node.inviting.waiting()
+        ada.member.node.inviting._take_use(row)
+        assert await requests(ada) == ()
+        await ada.member.stop()
+        await ada.member.start()
+        assert (await asks(ada)).peer_id == bob.peer_id
+        await approve(ada, "~bob")
+        await bob.ends_in("lunch")
+        (left,) = (await ada.service.group_invites(schema.GroupRequest(group="lunch"))).invites
+        assert left.uses_left == 0
