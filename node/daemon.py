@@ -77,6 +77,8 @@ class Node:
         self._doors = Doors(context, self.directory, self._groups, self.consent, self.cards, self.inviting)
         self.post = Post(context, lambda: self.own_card.inbox_key)
         self.post.handle(NoteKind.WELCOME, partial(self._doors.welcomed, ""))
+        self.post.handle(NoteKind.JOIN_REQUEST, self.inviting.take)
+        self.following.leave = lambda card, request: self.post.leave(card, NoteKind.JOIN_REQUEST, request)
         context.leave_note = self.post.leave_for
 
     @property

@@ -38,6 +38,8 @@ from node.directory import new_key_package
 from node.store_rows import PeerRow
 from node.transport import RequestError, RequestFailure
 from tests.node.contacts.people import NOTHING, Person, open_people, refused, until
+from tests.node.mailbox.world import mailboxes, stored
+from tests.node.world import open_world
 
 
 async def link(person: Person, **wishes: object) -> str:
@@ -544,3 +546,39 @@ async def test_an_approval_that_was_not_begun_is_asked_for_again(tmp_path: Path,
         await bob.ends_in("lunch")
         (left,) = (await ada.service.group_invites(schema.GroupRequest(group="lunch"))).invites
         assert left.uses_left == 0
+
+
+async def test_two_who_are_never_awake_together_meet_by_a_link(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Request, approval, Welcome and message all wait at a mailbox that neither of them trusts."""
+    async with open_world(tmp_path) as world:
+        world.accept = "contacts"
+        await mailboxes(world, "box")
+        ada, bob = Person(await world.member("ada")), Person(await world.member("bob", alone=True))
+        await bob.member.stop()
+        await ada.found()
+        text = await link(ada)
+        await ada.member.stop()
+
+        await bob.member.start(alone=True)
+        await join(bob, text, wait=False)
+        assert (await until_left(bob)).text.endswith("(asked at 1 of its mailboxes)")
+        await bob.member.stop()
+
+        await ada.member.start(alone=True)
+        await asks(ada)
+        await approve(ada, "~bob")
+        await ada.say("welcome, bob")
+        await until(lambda: stored(ada.member, "welcome, bob") == 1)
+        await trio.sleep(120)
+        await ada.member.stop()
+
+        await bob.member.start(alone=True)
+        await bob.ends_in("lunch")
+        await bob.hears("welcome, bob")
+
+
+async def until_left(person: Person) -> contact_schema.JoinResult:
+    with trio.fail_after(200):
+        while "mailboxes" not in (await ends(person, "asking")).text:  # noqa: ASYNC110
+            await trio.sleep(1)
+    return await ends(person, "asking")
