@@ -40,6 +40,7 @@ def message_item(row: FeedRow, names: Names, stored_at: int = 0) -> schema.Messa
         sender_name=names.of_peer(sender),
         is_own=body.is_own,
         at=row.at_ms / 1000,
+        sent_at=body.sent_ms / 1000,
         text=body.text,
         stored_at=stored_at,
     )

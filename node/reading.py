@@ -10,6 +10,7 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.holding import Extra
 from node.names import Names
+from node.one_order import Place, PlaceError, messages_after
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow
 from ordering import OrderingError
@@ -31,6 +32,8 @@ class Reading:
 
         There is no checkpoint between the questions, and nobody else writes: they are of one moment.
         """
+        if request.order == "shared":
+            return self._in_one_order(group_id, request)
         rows = self._store.feed_of_kind(group_id, feed.MESSAGE, request.after_seq, min(request.limit, PAGE_SIZE_MAX))
         more = self._store.feed_of_kind(group_id, feed.MESSAGE, rows[-1].seq, 1) if rows else ()
         last_seq = rows[-1].seq if more else max(self._store.feed_head(), request.after_seq)
@@ -40,6 +43,21 @@ class Reading:
         names = Names.of(self._context)
         messages = tuple(feed_views.message_item(row, names, self._stored_at(row)) for row in rows)
         return schema.MessagePage(messages=messages, last_seq=last_seq, has_more=bool(more))
+
+    def _in_one_order(self, group_id: bytes, request: schema.GroupReadRequest) -> schema.MessagePage:
+        try:
+            place = Place.from_text(request.after_place) if request.after_place else None
+        except PlaceError as error:
+            raise ApiError(ErrorCode.BAD_REQUEST, str(error)) from error
+        limit = min(request.limit, PAGE_SIZE_MAX)
+        found = messages_after(self._store, group_id, place, limit + 1)
+        rows, names = found[:limit], Names.of(self._context)
+        return schema.MessagePage(
+            messages=tuple(feed_views.message_item(row, names, self._stored_at(row)) for row in rows),
+            last_seq=max((row.seq for row in rows), default=request.after_seq),
+            has_more=len(found) > limit,
+            last_place=Place.of(rows[-1]).to_text() if rows else request.after_place,
+        )
 
     def _stored_at(self, row: FeedRow) -> int:
         """How many mailboxes have acknowledged a message of ours."""

@@ -191,6 +191,22 @@ class StoreReads(ContactReads, MailboxReads, ABC):
         )
         return tuple(FeedRow(*row) for row in rows)
 
+    def feed_epochs(self, group_id: bytes, kind: str, first: int, limit: int) -> tuple[int, ...]:
+        """The epochs from `first` on in which a group has entries of one kind, in order; so many at most."""
+        rows = self._rows(
+            "SELECT DISTINCT epoch FROM feed WHERE group_id = ? AND kind = ? AND epoch >= ? ORDER BY epoch LIMIT ?",
+            group_id,
+            kind,
+            max(0, min(first, EPOCH_MAX)),
+            _page(limit),
+        )
+        return tuple(row[0] for row in rows)
+
+    def feed_of_epoch(self, group_id: bytes, kind: str, epoch: int) -> tuple[FeedRow, ...]:
+        """All entries of one kind, group and epoch."""
+        rows = self._rows(f"{_FEED} WHERE group_id = ? AND kind = ? AND epoch = ? ORDER BY seq", group_id, kind, epoch)
+        return tuple(FeedRow(*row) for row in rows)
+
     def unread_count(self, group_id: bytes, kind: str, after_seq: int, own: str) -> int:
         """How many entries of one kind and group above ``after_seq`` are by somebody else than ``own``."""
         rows = self._rows(

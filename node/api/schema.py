@@ -145,10 +145,13 @@ class GroupSendRequest(GroupRequest, frozen=True, kw_only=True):
 
 
 class GroupReadRequest(GroupRequest, frozen=True, kw_only=True):
-    """Messages of one group with a feed number above `after_seq`, oldest first."""
+    """Messages of one group, oldest first: with a feed number above `after_seq`, or in the order that all members
+    share, after a place in it."""
 
     after_seq: Seq = 0
     limit: PageSize = 100
+    order: Literal["arrival", "shared"] = "arrival"
+    after_place: Annotated[str, Meta(max_length=128)] = ""  # in the shared order: `last_place` of the page before
 
 
 class GroupLogRequest(GroupRequest, frozen=True, kw_only=True):
@@ -387,16 +390,21 @@ class MessageItem(Reply, frozen=True, kw_only=True):
     sender_name: str
     is_own: bool
     at: float  # when this node received or sent it
+    sent_at: float = 0.0  # by the sender's clock
     text: str
     stored_at: int = 0  # of this node's own: how many mailboxes have acknowledged it
 
 
 class MessagePage(Reply, frozen=True, kw_only=True):
-    """Messages, and where to go on: `after_seq=last_seq` misses none and repeats none."""
+    """Messages, and where to go on: `after_seq=last_seq` misses none and repeats none.
+
+    In the shared order it is `after_place=last_place`; what comes late may take a place before it.
+    """
 
     messages: tuple[MessageItem, ...]
     last_seq: int
     has_more: bool
+    last_place: str = ""
 
 
 class Change(Reply, frozen=True, kw_only=True):

@@ -48,11 +48,17 @@ def send(group: str, text: tuple[str, ...]) -> None:
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only those after this sequence number.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many [default: all].")
 @click.option("--follow", "-f", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@click.option("--shared", is_flag=True, help="In the order that all members share, not as they came here.")
 @common
-def read(group: str, after: int, limit: int | None, follow: bool) -> None:
+def read(group: str, after: int, limit: int | None, follow: bool, shared: bool) -> None:
     """Messages, oldest first."""
     if follow and limit is not None:
         raise click.UsageError("--follow has no end: leave --limit out")
+    if shared and (follow or after):
+        raise click.UsageError("--shared is an order of its own: leave --follow and --after out")
+    if shared:
+        print_in_one_order(group, limit)
+        return
     last_seq = print_messages(group, after, limit, lines=follow)
     if follow:
         follow_messages(group, last_seq)
@@ -100,6 +106,29 @@ def read_stdin(size_max: int) -> str:
         return data.decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise CommandError(Failure(Exit.FAILED, "not_text", "standard input is not UTF-8 text")) from error
+
+
+def print_in_one_order(group: str, limit: int | None) -> None:
+    """Print messages in the order that all members share."""
+    from node.api import operations, schema
+
+    given = context()
+    client, messages = given.client(), list[schema.MessageItem]()
+    page = schema.MessagePage(messages=(), last_seq=0, has_more=True)
+    while page.has_more and (limit is None or len(messages) < limit):
+        size = schema.PAGE_SIZE_MAX if limit is None else min(limit - len(messages), schema.PAGE_SIZE_MAX)
+        request = schema.GroupReadRequest(group=group, limit=size, order="shared", after_place=page.last_place)
+        page = client.call(operations.GROUP_READ, request)
+        messages += page.messages
+        if not given.is_json:
+            for message in page.messages:
+                click.echo(message_lines(message))
+    if given.is_json:
+        print_json(
+            schema.MessagePage(
+                messages=tuple(messages), last_seq=page.last_seq, has_more=page.has_more, last_place=page.last_place
+            )
+        )
 
 
 def print_messages(group: str, after: int, limit: int | None, *, lines: bool) -> int:
