@@ -30,13 +30,18 @@ SETTINGS = {
     "retention.messages_days": "How long encrypted messages are kept.",
     "retention.decisions_days": "How long what was decided is kept.",
     "retention.decisions_epochs": "How many epochs of it are kept in any case.",
+    "mailbox.serve": "Keep what members of other groups miss, as a mailbox.",
+    "mailbox.quota_mb": "How much a mailbox here keeps in all.",
+    "mailbox.topic_quota_mb": "How much of it for one group.",
+    "mailbox.retention_days": "How long at most.",
+    "mailbox.use": "Mailboxes of this node, multiaddrs with peer ids, separated by commas.",
     "vault.passphrase_file": "A file, mode 0600, that holds the passphrase.",
     "vault.key_file": "The key file that opens the vault.",
 }
 """Every setting that is not a global option, and its help."""
 
 GLOBAL = frozenset({"node.data_dir", "api.socket"})
-SWITCHES = frozenset({"node.always_on", "ordering.evict_proven"})
+SWITCHES = frozenset({"node.always_on", "ordering.evict_proven", "mailbox.serve"})
 OWN_FLAGS = {"vault.key_file": "--key-file"}  # where `--vault-key-file` would be an odd word
 
 
