@@ -8,7 +8,8 @@ and then, in whichever group is due (which also tells how far away it is, `node.
 from typing import Final
 
 from node.context import NodeContext
-from node.conversation import Conversation
+from node.conversation import SYNC_EPOCHS, Conversation
+from node.electorate import RuleError
 from node.outward import Tell
 from node.peer_id import PeerId
 from node.peer_messages import Frame, FrameKind, Holds
@@ -16,6 +17,7 @@ from node.peer_messages import Frame, FrameKind, Holds
 QUESTION_GAP_S: Final = 2.0  # between two questions to a peer, over all groups; it is told a hash in between
 DIFFERENCE_GAP_S: Final = 0.5  # between two questions to a member because it says that it holds something else,
 DIFFERENCE_EPOCHS: Final = 4  # unless so many epochs have passed
+WORD_GAP_S: Final = 0.1  # between two words of a member that are looked at; it is hashed here what is held, each time
 
 
 class Comparing:
@@ -26,6 +28,7 @@ class Comparing:
         self.agreement = conversation.agreement
         self._turn = int.from_bytes(self.context.random(2), "big")
         self._asked: dict[PeerId, tuple[float, int]] = {}  # whom because of a difference: when, and in which epoch
+        self._heard_s: dict[PeerId, float] = {}  # whose word was looked at just now
 
     @property
     def context(self) -> NodeContext:
@@ -44,12 +47,19 @@ class Comparing:
             self._tell(peer, self.conversation.first_compared)
 
     def take(self, peer: PeerId, body: bytes) -> None:
-        """What a member says it holds. With the same there is nothing to do."""
+        """What a member says it holds. With the same there is nothing to do.
+
+        Raises `RuleError` for more epochs than anybody compares.
+        """
         theirs, here = Holds.decode(body), self.agreement.holding.epoch
+        if theirs.epoch - theirs.first >= SYNC_EPOCHS:
+            raise RuleError("message sets of too many epochs")
         if self.agreement.holding.is_cut_off:
             return  # we ask, in our turn
         if theirs.epoch > here + 1:  # by one: it is on its way
             self.conversation.behind(peer, theirs.epoch)
+            return
+        if not self._is_looked_at(peer):
             return
         joined = self.agreement.holding.extra.anchor.epoch
         if theirs.epoch < here - 1 or theirs.first < joined:  # it is behind; or it has been a member for longer than we
@@ -61,6 +71,14 @@ class Comparing:
         self._ask(peer)
         if not theirs.is_answer:
             self._tell(peer, theirs.first, is_answer=True)
+
+    def _is_looked_at(self, peer: PeerId) -> bool:
+        now_s = self.context.now_s()
+        self._heard_s = {each: at for each, at in self._heard_s.items() if at > now_s - WORD_GAP_S}
+        if peer in self._heard_s:
+            return False
+        self._heard_s[peer] = now_s
+        return True
 
     def _ask(self, peer: PeerId) -> None:
         now, epoch = self.context.now_s(), self.agreement.holding.epoch

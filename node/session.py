@@ -204,25 +204,31 @@ class Session:
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery_or_none = nursery
-            self.context.transport.subscribe(topic_of(self.group_id))
-            self.conversation.resume()
-            if self._may_seal:
-                self.conversation.send_drafts()  # an earlier task of this process may have died on the way
-            self.conversation.open_parked()
-            self.agreement.pursue_intents()
+            try:
+                await self._work(nursery)
+            finally:
+                self._nursery_or_none = None
+
+    async def _work(self, nursery: trio.Nursery) -> None:
+        self.context.transport.subscribe(topic_of(self.group_id))
+        self.conversation.resume()
+        if self._may_seal:
+            self.conversation.send_drafts()  # an earlier task of this process may have died on the way
+        self.conversation.open_parked()
+        self.agreement.pursue_intents()
+        await self._after_step()
+        self.mailboxes.entered()
+        nursery.start_soon(self.mailboxes.run)
+        while not self.agreement.is_over:
+            item = await self._next()
+            if isinstance(item, FrameIn | HintIn):
+                self._take_together(item)
+            else:
+                self._take(item)
             await self._after_step()
-            self.mailboxes.entered()
-            nursery.start_soon(self.mailboxes.run)
-            while not self.agreement.is_over:
-                item = await self._next()
-                if isinstance(item, FrameIn | HintIn):
-                    self._take_together(item)
-                else:
-                    self._take(item)
-                await self._after_step()
-            self.cleaning.clean()
-            self.context.transport.unsubscribe(topic_of(self.group_id))
-            await self._say_goodbye()
+        self.cleaning.clean()
+        self.context.transport.unsubscribe(topic_of(self.group_id))
+        await self._say_goodbye()
 
     async def _say_goodbye(self) -> None:
         """We were removed: answer what local callers still ask, and nobody else."""

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.conversation import Conversation
+from node.conversation import SYNC_EPOCHS, Conversation
 from node.inbox import FrameIn
 from node.intents import DONE
 from node.peer_id import PeerId
@@ -104,6 +104,39 @@ async def test_a_liar_makes_nobody_ask_without_end(
             await trio.testing.wait_all_tasks_blocked()
 
         assert 1 <= asked.count(bob.peer_id) <= 3
+
+
+async def test_a_liar_makes_nobody_read_without_end(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty bytes cost a look at all that is held of the epochs they name: so these are few, and the looks too."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        for _ in range(SYNC_EPOCHS):
+            await ada.update()
+        await world.settled(ada, bob)
+        ask_nobody_in_turn((ada, bob))
+        looks: list[int] = []
+        original = Conversation.digest_between
+
+        def digest_between(conversation: Conversation, first: int, last: int) -> bytes:
+            if conversation is ada.session.conversation:
+                looks.append(last - first + 1)
+            return original(conversation, first, last)
+
+        monkeypatch.setattr(Conversation, "digest_between", digest_between)
+
+        async def say(first: int, times: int) -> None:
+            holds = Holds(first, ada.epoch, bytes(32), True)
+            frame = Frame(group_tag(ada.session.group_id), FrameKind.HOLDS, holds.encode())
+            for _ in range(times):
+                ada.session.post(FrameIn(bob.peer_id, frame))
+            await trio.testing.wait_all_tasks_blocked()
+
+        await say(0, 1)
+        assert looks == []
+        await say(ada.epoch - SYNC_EPOCHS + 1, 100)
+        assert looks == [SYNC_EPOCHS]
 
 
 async def test_what_lies_there_is_taken_in_with_one_wait_for_the_disk(

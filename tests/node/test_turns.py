@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from node.daemon import Node
-from node.intents import DONE, UPDATE
+from node.intents import ADD, DONE, UPDATE, AddBody
+from node.judgement import Known
+from node.nominations import Nominations
 from node.session import Session
 from node.turns import AT_ONCE_MAX, TURN_S, Turns
 from ordering import Policy
-from tests.node.world import SUITE, open_world
+from tests.node.world import SUITE, Member, open_world, until
 
 GROUPS = 12
 
@@ -48,16 +51,29 @@ def test_who_does_not_end_keeps_the_others_waiting_no_longer_than_a_turn() -> No
     assert turns.take(b"late", TURN_S, lambda: None)
 
 
-async def test_a_change_of_every_group_at_once(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """All are carried out, and never more than a few candidates of the node are under way."""
+async def test_a_change_of_every_group_at_once(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All are carried out, and never more than a few commits of the node are under way."""
     async with open_world(tmp_path) as world:
         ada = await world.member("ada")
-        sessions = [await ada.node.create_group(str(number), SUITE, Policy(delta_ms=200)) for number in range(GROUPS)]
+        bob = await world.member("bob", always_on=False)
+        for number in range(GROUPS):
+            await found_with(ada.node, bob, str(number))
+        await until(lambda: len(bob.node.sessions) == GROUPS)
         under_way: list[int] = []
+        original = Nominations.offer
+
+        def offer(nominations: Nominations, known: Known) -> None:
+            original(nominations, known)
+            under_way.append(count_candidates(bob.node))
+
+        monkeypatch.setattr(Nominations, "offer", offer)
+        sessions = tuple(bob.node.sessions.values())
+        epochs = [session.holding.epoch for session in sessions]
 
         async def change(session: Session) -> None:
             row = await session.submit(UPDATE, b"")
-            under_way.append(count_candidates(ada.node))
             assert (await session.intent_ended(row.intent_id)).state == DONE
 
         with trio.fail_after(5):
@@ -65,8 +81,26 @@ async def test_a_change_of_every_group_at_once(tmp_path: Path, autojump_clock: M
                 for session in sessions:
                     nursery.start_soon(change, session)
 
-        assert all(session.holding.epoch == 1 for session in sessions)
-        assert max(under_way) <= AT_ONCE_MAX
+        assert [session.holding.epoch for session in sessions] == [epoch + 1 for epoch in epochs]
+        assert len(under_way) == GROUPS
+        assert max(under_way) == AT_ONCE_MAX
+
+
+async def test_the_turn_of_a_group_whose_task_has_ended_passes_by(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """It is given in the task of another group, which must not die of it."""
+    async with open_world(tmp_path) as world:
+        (ada,) = await world.group_of("ada", committee=1)
+        session = ada.session
+        await ada.stop()
+
+        session.agreement.on_turn()
+
+
+async def found_with(node: Node, other: Member, name: str) -> None:
+    session = await node.create_group(name, SUITE, Policy(delta_ms=200))
+    package = await node.key_package_of(other.peer_id, SUITE)
+    row = await session.submit(ADD, AddBody(other.peer_id, package).encode())
+    assert (await session.intent_ended(row.intent_id)).state == DONE
 
 
 def count_candidates(node: Node) -> int:
