@@ -43,8 +43,9 @@ def ended(*words: str, timeout_s: float = READY_S) -> subprocess.CompletedProces
 class Daemon:
     """One node's folder, and the process that serves it. Its standard error goes to a log beside the folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, netns: str = "") -> None:
         self.folder = folder
+        self._prefix = ["ip", "netns", "exec", netns] if netns else []  # a network of its own
         self.log_path = folder.with_suffix(".log")
         self.address = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,7 +66,10 @@ class Daemon:
         """Start the process."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                command("--data-dir", str(self.folder), "--json", "run", "--log-level", "debug", *words),
+                [
+                    *self._prefix,
+                    *command("--data-dir", str(self.folder), "--json", "run", "--log-level", "debug", *words),
+                ],
                 cwd=ROOT,
                 env=ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
