@@ -87,7 +87,7 @@ class Inviting:
         row = InviteRow(invite.id, session.group_id, invite.token, uses, is_auto, 1000 * invite.expires_s, now_ms)
         with context.store.transaction() as transaction:
             self._prune(transaction)
-            if sum(each.expires_ms > now_ms for each in transaction.invites(session.group_id)) >= INVITES_PER_GROUP_MAX:
+            if sum(is_open(each, now_ms) for each in transaction.invites(session.group_id)) >= INVITES_PER_GROUP_MAX:
                 raise ApiError(
                     ErrorCode.BUSY,
                     f"{INVITES_PER_GROUP_MAX} invites into this group are open",
@@ -147,6 +147,9 @@ class Inviting:
             claimed = JoinRequest.decode(payload)
             invite = self._context.store.invite(claimed.invite_id)
             if invite is None or invite.group_id != claimed.group_id:
+                known = self._context.store.request(claimed.id)
+                if known is not None and peer in (None, known.peer_id):  # the link was taken back since
+                    return self._answer(known)
                 return refusal("the invite is not known here any more; ask for a new one")
             if not has_token(claimed, inviter, invite.token):
                 raise InviteError("who asks does not have the link")
@@ -287,6 +290,11 @@ class Inviting:
         for row in transaction.requests():
             if row.created_ms < oldest:
                 transaction.delete_request(row.id)
+
+
+def is_open(invite: InviteRow, now_ms: int) -> bool:
+    """Whether a link lets anybody in any more."""
+    return invite.uses_left > 0 and invite.expires_ms > now_ms
 
 
 def refusal(reason: str) -> JoinAnswer:

@@ -217,6 +217,18 @@ async def test_a_link_taken_back_lets_nobody_in(tmp_path: Path, autojump_clock: 
         assert (await join(bob, made.link, timeout_s=20)).text.endswith("is not known here any more; ask for a new one")
 
 
+async def test_a_link_taken_back_refuses_nobody_who_was_approved(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with open_people(tmp_path, "ada", "bob") as (_, (ada, bob)):
+        await ada.found()
+        made = await ada.service.group_invite(GroupInviteRequest(group="lunch"))
+        payload = raw_request(bob, made.link)
+        await send(bob, ada, payload)
+        await approve(ada, "~bob")
+        await ada.service.group_uninvite(InviteRequest(group="lunch", invite=made.invite_id))
+        assert (await send(bob, ada, payload)).state is JoinState.MEMBER
+        assert (await send(bob, ada, raw_request(bob, made.link))).state is JoinState.REFUSED
+
+
 async def test_both_ends_may_be_restarted_at_any_time(tmp_path: Path, autojump_clock: MockClock) -> None:
     """The link, the request with its key package, and the yes are on disk before anybody is told of them."""
     async with open_people(tmp_path, "ada", "bob") as (_, (ada, bob)):
