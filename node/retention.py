@@ -49,6 +49,7 @@ def _without_oldest(transaction: Transaction, holding: Holding, epochs_kept: int
     if kept is None or oldest_kept == 0 or len(old) < 2:
         return holding
     transaction.prune_decisions(holding.group_id, oldest_kept)
+    transaction.prune_mailboxes(holding.group_id, oldest_kept)
     anchor = holding.extra.anchor
     if anchor.epoch < oldest_kept:
         anchor = Anchor.before(Decision.decode(kept.decision))

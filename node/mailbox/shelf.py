@@ -44,6 +44,12 @@ class Shelf:
             _forget_oldest(self._topics)
         return self._topics[epoch]
 
+    def forget(self) -> None:
+        """We are no member any more: no key of the group stays in memory."""
+        self._topics.clear()
+        self._ids.clear()
+        self._since_s.clear()
+
     def held(self, epoch: int) -> dict[bytes, Ref]:
         """What we hold of an epoch, by item id."""
         topic = self.topic(epoch)

@@ -174,6 +174,11 @@ class MailboxWrites(MailboxReads):
             FAULTS_MAX,
         )
 
+    def forget_mailboxes(self, group_id: bytes) -> None:
+        """We are no member any more: the keys of all its topics go, and what we had to bring there."""
+        for table in OF_A_GROUP:
+            self._rows(f"DELETE FROM {table} WHERE group_id = ?", group_id)  # noqa: S608 - ours
+
     def prune_mailboxes(self, group_id: bytes, before_epoch: int) -> None:
         """Forget all this of the epochs below `before_epoch`."""
         for table in OF_A_GROUP:

@@ -124,10 +124,12 @@ class Mailboxes:
                 self._look_around()
                 if self.addresses:
                     await self._round()
+                if not self.agreement.is_over:
                     self.judge.keep()
                 await self._pause()
         except ApiError:
             log.debug("group task has ended", group=short(self._group_id))
+        self._shelf.forget()
 
     async def _pause(self) -> None:
         """Until something is to be brought, or it is time to look again."""

@@ -220,6 +220,8 @@ async def test_who_was_removed_while_asleep_learns_it_from_a_mailbox(tmp_path: P
         await until(lambda: bool(bob.node.context.store.groups()[0].removed))
         said = bob.node.context.store.feed_of_kind(group_id, feed.MESSAGE, 0, 10)
         assert [feed.MessageBody.decode(row.body).text for row in said] == ["before"]
+        tables = ("topic_keys", "deposits", "mailbox_statements")
+        assert [bob.node.context.store._rows(f"SELECT count(*) FROM {table}") for table in tables] == [[(0,)]] * 3
 
 
 async def test_junk_of_a_member_stops_nobody(tmp_path: Path, autojump_clock: MockClock) -> None:
