@@ -18,9 +18,10 @@ from node.data_dir import DataDir
 from node.identity import Identity
 from node.intents import ADD, UPDATE, AddBody
 from node.mailbox.messages import Deposit
+from node.mailbox.room import Limits
 from node.mailbox.sealing import ItemKind, Topic, TopicKeys
 from node.mailbox.serving import Mailbox
-from node.mailbox.store import Limits, open_mailbox
+from node.mailbox.store import open_mailbox
 from node.mailbox.visiting import Visit
 from node.setup import create_node, open_key, read_identity
 from node.store import open_store

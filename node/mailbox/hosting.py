@@ -9,8 +9,9 @@ import trio
 from node.context import NodeContext
 from node.data_dir import DataDir
 from node.logs import logger
+from node.mailbox.room import Limits
 from node.mailbox.serving import Mailbox
-from node.mailbox.store import Limits, open_mailbox
+from node.mailbox.store import open_mailbox
 from node.store import KEY_SIZE
 from node.transport import MIB
 

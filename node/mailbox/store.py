@@ -1,9 +1,7 @@
 """What a mailbox keeps: topics with their sealed items, and how each topic's epoch ended as far as that is certified.
 
-Room is given to *owners*: to a chain of decisions that it has verified itself, from the first entry it was given, or
-to a single topic of no such chain. Nobody fills the room of another: who is full loses its own oldest items, and when
-the whole is full the largest owner does, those without a chain first. Within an owner what every member has passed
-goes first, then what is oldest; a decided bundle goes when there is nothing else.
+Room (`node.mailbox.room`) is given to *owners*: to a chain of decisions that it has verified itself, from the first
+entry it was given, or to a single topic of no such chain. Nobody fills the room of another.
 
 A batch of deposits is one transaction: it is durable when `take` returns.
 """
@@ -16,29 +14,17 @@ from typing import Final
 
 from mls import Random, ed25519_verify
 from node.mailbox.messages import BORN_SIZE, DECIDED_MAX, ENTRIES_MAX, ITEMS_SIZE_MAX, Deposit, Outcome
+from node.mailbox.room import ITEM_COST, TOPIC_COST, Limits, Room
 from node.mailbox.sealing import is_padded, item_id
 from node.mailbox.store_schema import MAILBOX_MIGRATIONS, MAILBOX_SCHEMA, MAILBOX_SCHEMA_VERSION
 from node.store import Database, Schema, open_database
 from ordering import Anchor, InvalidError, LogEntry, MalformedError, verify_entry
 
-ITEM_COST: Final = 160  # what keeping an item costs besides its bytes
-TOPIC_COST: Final = 1024  # what a topic costs besides its items
 CHAINS_PER_GROUP_MAX: Final = 4  # chains under one group id: the true one, parts of it, or made-up ones
-EVICTED_AT_ONCE_MAX: Final = 512  # items that one search for room takes away
-LONE_SHARE: Final = 2  # topics without a chain fill one part in so many at most
 DECIDED_KEPT: Final = 4  # a decided bundle outlives its retention so many times, unless its epoch is released
 EXPIRED_PER_STEP: Final = 512
 DAY_S: Final = 24 * 3600
 _BORN: Final = "born"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is kept, and how long."""
-
-    quota: int  # bytes in all
-    owner_quota: int  # bytes of one chain, or of one topic without
-    retention_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +57,15 @@ class MailboxStore:
         if not self._rows("SELECT 1 FROM meta WHERE key = ?", _BORN):
             with database.transaction():
                 self._rows("INSERT INTO meta VALUES (?, ?)", _BORN, random(BORN_SIZE))
-        self._busy = 0  # the topic that is being deposited in, which is not taken away for its own sake
         self.born: bytes = self._rows("SELECT value FROM meta WHERE key = ?", _BORN)[0][0]
-        self._measure()
+        self._room = Room(database.rows, limits)
 
     # --- questions ---
 
     @property
     def size(self) -> int:
         """Bytes kept in all, costs included."""
-        return int(self._chained + self._lone)
+        return self._room.size
 
     def ids(self, topic: bytes) -> list[bytes]:
         """The ids of a topic's items, sorted."""
@@ -126,7 +111,7 @@ class MailboxStore:
                     outcomes = self._take(topic, deposit, now_s)
                     taken.append((outcomes, self.state(topic)))
         except BaseException:
-            self._measure()
+            self._room.measure()
             raise
         return taken
 
@@ -136,7 +121,7 @@ class MailboxStore:
             for id in ids:
                 sql = "SELECT arrival FROM items WHERE id = ? AND topic = (SELECT number FROM topics WHERE topic = ?)"
                 for (arrival,) in self._rows(sql, id, topic):
-                    self._delete(arrival)
+                    self._room.delete_item(arrival)
 
     def room(self, topic: bytes) -> tuple[int, int]:
         """How many items a topic has, and their bytes."""
@@ -156,12 +141,12 @@ class MailboxStore:
                 EXPIRED_PER_STEP,
             )
             for (arrival,) in old:
-                self._delete(arrival)
+                self._room.delete_item(arrival)
             empty = self._rows(
                 "SELECT number FROM topics WHERE count = 0 AND at_s < ? LIMIT ?", before_s, EXPIRED_PER_STEP
             )
             for (number,) in empty:
-                self._delete_topic(number)
+                self._room.delete_topic(number)
             self._rows(
                 "DELETE FROM owners WHERE at_s < ? AND NOT EXISTS (SELECT 1 FROM topics WHERE owner = owners.number)",
                 decided_before_s,
@@ -171,10 +156,10 @@ class MailboxStore:
     # --- one deposit ---
 
     def _take(self, id: bytes, deposit: Deposit, now_s: int) -> tuple[Outcome, ...]:
-        self._busy = 0
+        self._room.busy = 0
         if not self._rows("SELECT 1 FROM topics WHERE topic = ?", id) and not self._found_topic(id, now_s):
             return (Outcome.NO_ROOM,) * len(deposit.items)
-        self._busy = self._topic(id).number
+        self._room.busy = self._topic(id).number
         if deposit.entry:
             self._take_entry(id, deposit, now_s)
         topic = self._topic(id)
@@ -192,7 +177,7 @@ class MailboxStore:
 
     def _found_topic(self, id: bytes, now_s: int) -> bool:
         """A topic that nobody has spoken of yet; it belongs to no chain."""
-        if not self._make_room(TOPIC_COST, None):
+        if not self._room.make(TOPIC_COST, None):
             return False
         (owner,) = self._rows("INSERT INTO owners (bytes, at_s) VALUES (0, ?) RETURNING number", now_s)[0]
         self._rows(
@@ -201,7 +186,7 @@ class MailboxStore:
             owner,
             now_s,
         )
-        self._charge(owner, TOPIC_COST)
+        self._room.charge(owner, TOPIC_COST)
         return True
 
     def _topic(self, id: bytes) -> _Topic:
@@ -214,13 +199,13 @@ class MailboxStore:
         if self._rows("SELECT 1 FROM items WHERE topic = ? AND id = ?", topic.number, id):
             return Outcome.HELD
         cost = len(item) + ITEM_COST
-        if not self._make_room(cost, topic.owner):
+        if not self._room.make(cost, topic.owner):
             return Outcome.NO_ROOM
         self._rows(
             "INSERT INTO items (topic, rank, at_s, id, body) VALUES (?, 0, ?, ?, ?)", topic.number, now_s, id, item
         )
         self._rows("UPDATE topics SET count = count + 1, bytes = bytes + ? WHERE number = ?", cost, topic.number)
-        self._charge(topic.owner, cost)
+        self._room.charge(topic.owner, cost)
         return Outcome.STORED
 
     def _protect(self, topic: _Topic, id: bytes) -> None:
@@ -249,11 +234,11 @@ class MailboxStore:
                 return
             self._drop_entry(topic, others[0])
         cost = len(deposit.entry) + ITEM_COST
-        if not self._make_room(cost, topic.owner):
+        if not self._room.make(cost, topic.owner):
             return
         self._rows("INSERT INTO entries VALUES (?, ?, ?, ?)", topic.number, entry.decision.id, continues, deposit.entry)
         self._rows("UPDATE topics SET serial = serial + 1, bytes = bytes + ? WHERE number = ?", cost, topic.number)
-        self._charge(topic.owner, cost)
+        self._room.charge(topic.owner, cost)
         if chain is None:
             return
         self._move(self._topic(id), chain)
@@ -267,7 +252,7 @@ class MailboxStore:
         )
         cost = rows[0][0] + ITEM_COST
         self._rows("UPDATE topics SET bytes = bytes - ? WHERE number = ?", cost, topic.number)
-        self._charge(topic.owner, -cost)
+        self._room.charge(topic.owner, -cost)
 
     def _chain_of(self, entry: LogEntry, after: Anchor, now_s: int) -> tuple[int | None, bool]:
         """The chain that an entry continues, or begins; and whether it continues one."""
@@ -292,99 +277,13 @@ class MailboxStore:
 
     def _move(self, topic: _Topic, chain: int) -> None:
         """A lone topic becomes part of a chain; one that is part of a chain stays where it is."""
-        if self._is_chain(topic.owner):
+        if self._room.is_chain(topic.owner):
             return
         cost = topic.bytes + TOPIC_COST
-        self._charge(topic.owner, -cost)
+        self._room.charge(topic.owner, -cost)
         self._rows("DELETE FROM owners WHERE number = ?", topic.owner)
         self._rows("UPDATE topics SET owner = ? WHERE number = ?", chain, topic.number)
-        self._charge(chain, cost)
-
-    # --- room ---
-
-    def _make_room(self, cost: int, owner: int | None) -> bool:
-        """Whether there is room now for so much more of an owner (None: of one that is not there yet)."""
-        limits = self.limits
-        if cost > min(limits.owner_quota, limits.quota // LONE_SHARE):
-            return False
-        if owner is not None:
-            while self._bytes(owner) + cost > limits.owner_quota:
-                if not self._evict(owner, limits.owner_quota // 64):
-                    return False
-        is_chained = owner is not None and self._is_chain(owner)
-        while not is_chained and self._lone + cost > limits.quota // LONE_SHARE:
-            if not self._evict_largest("group_id IS NULL"):
-                return False
-        while self.size + cost > limits.quota:
-            if not self._evict_largest("group_id IS NULL") and not (
-                is_chained and self._evict_largest("group_id IS NOT NULL")
-            ):
-                return False
-        return True
-
-    def _evict_largest(self, which: str) -> bool:
-        rows = self._rows(f"SELECT number FROM owners WHERE {which} ORDER BY bytes DESC LIMIT 4")  # noqa: S608 - ours
-        return any(self._evict(number, self.limits.quota // 64) for (number,) in rows)
-
-    def _evict(self, owner: int, size: int) -> bool:
-        """Take away what an owner can do without best, at least so much of it; False when there was nothing."""
-        victims = self._rows(
-            "SELECT items.arrival, length(items.body) FROM items JOIN topics ON topics.number = items.topic"
-            " WHERE topics.owner = ? ORDER BY topics.released DESC, items.rank, items.arrival LIMIT ?",
-            owner,
-            EVICTED_AT_ONCE_MAX,
-        )
-        freed = 0
-        for arrival, length in victims:
-            self._delete(arrival)
-            freed += length + ITEM_COST
-            if freed >= size:
-                break
-        if victims:
-            return True
-        bare = self._rows(
-            "SELECT number FROM topics WHERE owner = ? AND number <> ? ORDER BY at_s, number LIMIT 1", owner, self._busy
-        )
-        for (number,) in bare:  # nothing in them but how their epochs ended
-            self._delete_topic(number)
-        return bool(bare)
-
-    def _delete_topic(self, number: int) -> None:
-        self._rows("DELETE FROM entries WHERE topic = ?", number)
-        owner, bytes = self._rows("DELETE FROM topics WHERE number = ? RETURNING owner, bytes", number)[0]
-        self._charge(owner, -(bytes + TOPIC_COST))
-        if not self._is_chain(owner):
-            self._rows("DELETE FROM owners WHERE number = ?", owner)
-
-    def _delete(self, arrival: int) -> None:
-        topic, length = self._rows("DELETE FROM items WHERE arrival = ? RETURNING topic, length(body)", arrival)[0]
-        cost = length + ITEM_COST
-        owner = self._rows(
-            "UPDATE topics SET count = count - 1, bytes = bytes - ? WHERE number = ? RETURNING owner", cost, topic
-        )[0][0]
-        self._charge(owner, -cost)
-
-    def _bytes(self, owner: int) -> int:
-        return int(self._rows("SELECT bytes FROM owners WHERE number = ?", owner)[0][0])
-
-    def _is_chain(self, owner: int) -> bool:
-        return bool(self._rows("SELECT 1 FROM owners WHERE number = ? AND group_id IS NOT NULL", owner))
-
-    def _charge(self, owner: int, cost: int) -> None:
-        rows = self._rows(
-            "UPDATE owners SET bytes = bytes + ? WHERE number = ? RETURNING group_id IS NULL", cost, owner
-        )
-        if rows[0][0]:
-            self._lone += cost
-        else:
-            self._chained += cost
-
-    def _measure(self) -> None:
-        """How much is kept, from the rows themselves."""
-        ((self._lone, self._chained),) = self._rows(
-            "SELECT coalesce(sum(bytes) FILTER (WHERE group_id IS NULL), 0),"
-            " coalesce(sum(bytes) FILTER (WHERE group_id IS NOT NULL), 0) FROM owners"
-        )
+        self._room.charge(chain, cost)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from pathlib import Path
 import trio
 
 from node.identity import Identity
+from node.mailbox.room import Limits
 from node.mailbox.serving import Mailbox
-from node.mailbox.store import Limits, open_mailbox
+from node.mailbox.store import open_mailbox
 from node.transport import MIB
 from node.transport_memory import MemoryNetwork
 from node.transport_memory_node import MemoryTransport

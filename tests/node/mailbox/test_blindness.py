@@ -17,8 +17,9 @@ from node.identity import claimed_peer
 from node.intents import DONE
 from node.mailbox import hosting, serving
 from node.mailbox.messages import COMPARE_PROTOCOL, DEPOSIT_PROTOCOL, FETCH_PROTOCOL, HELLO_PROTOCOL, Asked, Deposit
+from node.mailbox.room import Limits
 from node.mailbox.serving import Mailbox
-from node.mailbox.store import Limits, open_mailbox
+from node.mailbox.store import open_mailbox
 from node.peer_id import public_key_of
 from node.transport import Handler, PeerId, Transport
 from ordering import LogEntry, Policy

@@ -9,17 +9,9 @@ from random import Random
 import pytest
 
 from node.mailbox.messages import DECIDED_MAX, ENTRIES_MAX, Deposit, Outcome
+from node.mailbox.room import ITEM_COST, LONE_SHARE, Limits
 from node.mailbox.sealing import ItemKind, Topic, TopicKeys, item_id
-from node.mailbox.store import (
-    CHAINS_PER_GROUP_MAX,
-    DAY_S,
-    DECIDED_KEPT,
-    ITEM_COST,
-    LONE_SHARE,
-    Limits,
-    MailboxStore,
-    open_mailbox,
-)
+from node.mailbox.store import CHAINS_PER_GROUP_MAX, DAY_S, DECIDED_KEPT, MailboxStore, open_mailbox
 from node.store import StoreKeyError
 from node.transport import KIB, MIB
 from ordering import LogEntry
@@ -256,5 +248,5 @@ def test_the_count_follows_the_rows_whatever_comes(tmp_path: Path) -> None:
         ((entries_size,),) = store._rows("SELECT coalesce(sum(length(entry) + ?), 0) FROM entries", ITEM_COST)
         ((count,),) = store._rows("SELECT count(*) FROM topics")
         assert topics_size == items_size + entries_size
-        store._measure()
+        store._room.measure()
         assert store.size == counted == topics_size + count * 1024

@@ -15,8 +15,9 @@ from node.contacts.rows import ContactRow
 from node.data_dir import DataDir
 from node.intents import DONE
 from node.mailbox.messages import COMPARE_PROTOCOL, FETCH_PROTOCOL, Deposit, FetchReply
+from node.mailbox.room import Limits
 from node.mailbox.sealing import ItemKind, Topic, TopicKeys, item_id
-from node.mailbox.store import Limits, open_mailbox
+from node.mailbox.store import open_mailbox
 from node.mailbox.visiting import FaultKind, Visit
 from node.transport import Transport
 from node.views import group_detail
