@@ -424,6 +424,7 @@ class Agreement:
         """Memory follows the disk; then the next epoch opens and what lost is built again."""
         refused = self.patience.note(ended, self.candidacy, self.context.now_s(), carried=self.pursuit.carries)
         self.holding = ended.after
+        self.telling.sparing.entered()
         wake(self.context)
         self.context.feed.grew()
         if self.is_over:

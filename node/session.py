@@ -366,7 +366,6 @@ class Session:
         """What follows from a step: our own standing wishes, then the world, then the disk's hygiene."""
         while self._new_epoch:
             self._new_epoch = False
-            self.agreement.telling.sparing.entered()
             if not self.agreement.is_over:
                 self.catching_up.entered()
                 self.conversation.open_parked()

@@ -12,9 +12,10 @@ from trio.testing import MockClock
 from node import instance_setup, round_trips, sparing
 from node.carrying import Carrier
 from node.config import OrderingSection
+from node.intents import UPDATE
 from node.peer_messages import Frame, FrameKind
 from node.sparing import HEAD_START_S, WAIT_MAX_S
-from ordering import MessageKind
+from ordering import Candidate, MessageKind
 from tests.node.world import Member, World, open_world
 
 NAMES = "abcdefg"
@@ -106,6 +107,31 @@ async def test_who_keeps_silent_costs_a_moment_and_then_everybody_is_asked(
         await trio.sleep(1)
         assert (await author.update()).state == "done"
         assert told.of(FrameKind.CANDIDATE)[0][2] == len(NAMES) - 1
+
+
+async def test_a_commit_made_as_the_epoch_begins_is_told_to_all_as_well(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made in the step that ended the epoch before; what was withheld in that one is of no use, this is."""
+    async with open_group(tmp_path, monkeypatch) as (_, members, told):
+        leader, size = members[0].session.agreement.instance.leader, len(NAMES)
+        own = {member.session.agreement.instance.config.own_voter: member for member in members}
+        author, mute = own[(leader + 2) % size], own[(leader + QUORUM) % size]  # asked in the next epoch, not in this
+        monkeypatch.setattr(mute.session, "post", lambda item: None)
+        began_s, epoch = trio.current_time(), author.epoch
+
+        await author.submit(UPDATE)
+        row = await author.submit(UPDATE)
+        assert (await author.session.intent_ended(row.intent_id)).state == "done"
+
+        assert author.epoch == epoch + 2
+        assert trio.current_time() - began_s < WAIT_MAX_S + 0.2
+        by_instance: dict[bytes, int] = {}
+        for _, peer, frame, count in told.frames:
+            if frame.kind is FrameKind.CANDIDATE and peer == author.peer_id:
+                instance = Candidate.decode(frame.body).instance
+                by_instance[instance] = by_instance.get(instance, 0) + count
+        assert list(by_instance.values()) == [QUORUM - 1, size - 1]
 
 
 async def test_a_leader_that_keeps_silent_is_passed_over_as_before(
