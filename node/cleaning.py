@@ -62,4 +62,5 @@ class Cleaning:
         else:
             log.warning("deleted secrets are still on the disk", group=short(self.agreement.holding.group_id))
             self.due_at_s = now + self._again_s
+            self._latest_s = self.due_at_s + CLEAN_WAIT_MAX_S
             self._again_s = min(AGAIN_MAX_S, 2 * self._again_s)

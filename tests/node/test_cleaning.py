@@ -69,3 +69,27 @@ async def test_it_waits_while_an_epoch_is_being_decided_but_not_for_ever(
         await trio.sleep(2 * CLEAN_WAIT_MAX_S)
         assert cleaned_s
         assert CLEAN_WAIT_MAX_S <= cleaned_s[0] - entered_s <= CLEAN_DELAY_S + CLEAN_WAIT_MAX_S + 0.1
+
+
+async def test_what_is_tried_again_waits_no_longer_either(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody was in the way the first time, and the group still cannot decide."""
+    async with open_world(tmp_path) as world:
+        ada, bob, cyn = await world.group_of("ada", "bob", "cyn", committee=3)
+        await trio.sleep(1)
+        tried_s: list[float] = []
+        truncate = Store.checkpoint
+
+        def in_the_way_once(store: Store) -> bool:
+            tried_s.append(trio.current_time())
+            return len(tried_s) > 1 and truncate(store)
+
+        await bob.stop()
+        await cyn.stop()
+        await ada.submit(UPDATE)  # which nobody else votes for
+        monkeypatch.setattr(Store, "checkpoint", in_the_way_once)
+        ada.session.cleaning.entered()
+        await trio.sleep(3 * CLEAN_WAIT_MAX_S)
+        assert len(tried_s) == 2
+        assert tried_s[1] - tried_s[0] <= AGAIN_MIN_S + CLEAN_WAIT_MAX_S + 0.1
