@@ -13,7 +13,7 @@ from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from mls import Random, SignaturePrivateKey, ed25519_generate, ed25519_load, ed25519_sign, ed25519_verify
 from node.errors import NodeError
-from node.peer_id import PUBLIC_KEY_SIZE, PeerId, peer_id_of
+from node.peer_id import PUBLIC_KEY_SIZE, PeerId, PeerIdError, peer_id_of
 
 IDENTITY_VERSION: Final = 1
 BINDING_VERSION: Final = 1
@@ -100,12 +100,13 @@ def verify_binding(identity: bytes, signature_key: bytes, suite: int) -> PeerId:
 
 
 def claimed_peer(identity: bytes) -> PeerId:
-    """The peer that identity bytes name, without checking their signature: for leaves that were verified before."""
+    """The peer that identity bytes name, without checking their signature: for leaves that were verified before, or
+    will be. Raises `BindingError` for bytes that name none."""
     try:
         _, public_key, _ = msgspec.msgpack.decode(identity, type=tuple[int, bytes, bytes])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return peer_id_of(public_key)
+    except (msgspec.MsgspecError, UnicodeDecodeError, PeerIdError):
         raise BindingError("credential: not a binding of this program") from None
-    return peer_id_of(public_key)
 
 
 def valid_vote_key(public_key: bytes) -> bool:

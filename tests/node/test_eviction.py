@@ -13,8 +13,10 @@ from mls import (
     Extension,
     ExtensionType,
     LeafChange,
+    LeafNode,
     Proposal,
     SignaturePrivateKey,
+    basic,
     ed25519_generate,
     ed25519_sign,
     group_context_extensions,
@@ -295,6 +297,22 @@ async def test_a_second_candidate_is_no_evidence(tmp_path: Path, autojump_clock:
         await world.settled(ada, bob, cyn, dan)
         assert not any(member.session.agreement.eviction.book.pieces for member in (ada, bob, cyn))
         assert len(ada.session.agreement.roster) == 4
+
+
+async def test_evidence_against_nobody_ends_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Its leaf is anything that decodes; whose it is, is asked first."""
+    async with open_world(tmp_path) as world:
+        ada, _, _, dan = await world.group_of(*FOUR, committee=4)
+        evidence, session = contradiction(dan), ada.session
+        leaf = LeafNode.decode(evidence.leaf_node)
+        for size in (0, 31, 33):
+            identity = msgspec.msgpack.encode((1, bytes(size), bytes(64)))
+            unnamed = replace(leaf, credential=basic(identity)).encode()
+            post(dan, ada, FrameKind.EVIDENCE, msgspec.structs.replace(evidence, leaf_node=unnamed).encode())
+
+        assert (await ada.update()).state == DONE
+        assert ada.session is session
+        assert accusations(ada) == 0
 
 
 async def test_a_new_leaf_key_sheds_no_evidence(tmp_path: Path, autojump_clock: MockClock) -> None:

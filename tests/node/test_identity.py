@@ -9,7 +9,7 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.peer.id import ID
 
 from mls import ed25519_load, ed25519_sign
-from node.identity import BindingError, Identity, IdentityError, valid_vote_key, verify_binding
+from node.identity import BindingError, Identity, IdentityError, claimed_peer, valid_vote_key, verify_binding
 from node.peer_id import peer_id_of
 
 LEAF_KEY = b"\x04" + bytes(64)  # a P-256 signature key has 65 bytes; any bytes do here
@@ -110,6 +110,13 @@ def test_a_vote_or_another_signature_of_the_key_is_no_binding(alice: Identity) -
 def test_an_identity_that_is_no_binding_says_why(identity: bytes, complaint: str) -> None:
     with pytest.raises(BindingError, match=complaint):
         verify_binding(identity, LEAF_KEY, 1)
+
+
+def test_bytes_that_name_no_peer_are_no_binding_either() -> None:
+    """They are looked at before anything is verified, and whoever does expects one error only."""
+    for identity in (b"", b"alice", *(msgspec.msgpack.encode((1, bytes(size), b"")) for size in (0, 31, 33))):
+        with pytest.raises(BindingError):
+            claimed_peer(identity)
 
 
 def test_keys_under_which_one_signature_fits_many_messages_are_refused(alice: Identity) -> None:
