@@ -21,9 +21,8 @@ from node.mailbox.visiting import FaultKind, Visit, VisitError
 from node.peer_id import PeerId
 from node.transport import peer_of
 
-RETRY_S: Final = 15.0  # for what a mailbox did not take
 OTHERS_S: Final = 10.0  # what is not ours is left to others for so long, and up to twice as long
-ROWS_MAX: Final = 512  # of the outbox, looked at in one go
+ROWS_MAX: Final = 512  # of the outbox, brought in one go
 
 
 class Bringing:
@@ -44,14 +43,15 @@ class Bringing:
         self._addresses = addresses
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
         self._patience_s = OTHERS_S * self._chance.uniform(1.0, 2.0)
-        self._retry_at_s = float("-inf")
 
     @property
-    def due_at_s(self) -> float:
-        """When there is something of ours to bring; infinite when there is not."""
-        if not any(row.is_own for row in self._open()):
-            return float("inf")
-        return self._retry_at_s
+    def is_waiting(self) -> bool:
+        """Whether a mailbox that is not resting lacks something of ours."""
+        return any(
+            self._context.store.open_deposits(self._group_id, peer_of(address), 1)
+            for address in self._addresses()
+            if not self._judge.is_resting(address)
+        )
 
     def is_due(self, epoch: int, ref: Ref) -> bool:
         """Whether a mailbox that lacks something should get it from us: it is ours, or nobody else has brought it."""
@@ -62,26 +62,21 @@ class Bringing:
 
     async def bring(self, visits: list[Visit]) -> list[Visit]:
         """What is ours, to each mailbox that has not acknowledged it; the visits that went well."""
-        due = [row for row in self._open() if row.is_own]
-        if not due or self._context.now_s() < self._retry_at_s:
-            return visits
         went_well: list[Visit] = []
 
         async def one(visit: Visit) -> None:
             with self._judge.judging(visit, went_well):
-                rows = [row for row in due if visit.mailbox not in row.places]
-                for epoch in dict.fromkeys(row.epoch for row in rows):
-                    topic = self._shelf.topic(epoch)
-                    if topic is not None:
-                        refs = [Ref(ItemKind(row.kind), row.ref) for row in rows if row.epoch == epoch]
-                        await self.leave(visit, topic, epoch, refs)
+                while rows := self._context.store.open_deposits(self._group_id, visit.mailbox, ROWS_MAX):
+                    self._close_what_is_gone(rows)
+                    for epoch in dict.fromkeys(row.epoch for row in rows):
+                        topic = self._shelf.topic(epoch)
+                        if topic is not None:
+                            refs = [Ref(ItemKind(row.kind), row.ref) for row in rows if row.epoch == epoch]
+                            await self.leave(visit, topic, epoch, refs)
 
         async with trio.open_nursery() as nursery:
             for visit in visits:
                 nursery.start_soon(one, visit)
-        self._close_what_is_gone(due)
-        if len(went_well) < len(self._addresses()):
-            self._retry_at_s = self._context.now_s() + RETRY_S * self._chance.uniform(0.75, 1.25)
         return [visit for visit in visits if visit in went_well]
 
     async def leave(self, visit: Visit, topic: Topic, epoch: int, refs: Iterable[Ref]) -> None:
@@ -122,9 +117,6 @@ class Bringing:
         self._put(there, mailbox)
         return lost
 
-    def _open(self) -> tuple[DepositRow, ...]:
-        return self._context.store.open_deposits(self._group_id, ROWS_MAX)
-
     def _acknowledged(self, mailbox: PeerId, refs: Iterable[Ref]) -> None:
         rows = [self._context.store.deposit(self._group_id, ref.id) for ref in refs]
         self._put([row for row in rows if row is not None and mailbox not in row.places], mailbox)
@@ -138,7 +130,7 @@ class Bringing:
                 places = (*row.places, mailbox)
                 transaction.put_deposit(replace(row, places=places, is_open=not wanted <= set(places)))
 
-    def _close_what_is_gone(self, rows: list[DepositRow]) -> None:
+    def _close_what_is_gone(self, rows: Sequence[DepositRow]) -> None:
         """What is not kept here any more cannot be brought."""
         gone = [row for row in rows if self._shelf.item(row.epoch, Ref(ItemKind(row.kind), row.ref)) is None]
         if gone:

@@ -14,6 +14,8 @@ from node.peer_id import PeerId
 from node.transport import PERSONA_SIZE, peer_of
 
 PERSONA_S: Final = 60.0  # a throw-away identity serves no longer, and for two epochs only while we catch up
+REST_MIN_S: Final = 15.0  # for a mailbox that could not be reached or did not take what was brought; then twice that
+REST_MAX_S: Final = 60.0
 SAID_MAX: Final = 256  # statements of mailboxes that are not durable yet
 
 log = logger("mailboxes")
@@ -30,6 +32,8 @@ class Standing:
     persona: bytes = field(default=b"", repr=False)
     persona_epoch: int = -1
     persona_until_s: float = float("-inf")
+    rests_until_s: float = float("-inf")  # it was of no use, and is left alone till then
+    rest_s: float = REST_MIN_S
 
 
 class Judge:
@@ -50,6 +54,11 @@ class Judge:
             standing.persona_epoch, standing.persona_until_s = epoch, now_s + PERSONA_S
         return Visit(self._context.transport, address, standing.persona)
 
+    def is_resting(self, address: str) -> bool:
+        """Whether a mailbox was of no use just now: it is not asked again at once, or it would hold up the others."""
+        standing = self.standings.get(address)
+        return standing is not None and self._context.now_s() < standing.rests_until_s
+
     @contextmanager
     def judging(self, visit: Visit, went_well: list[Visit]) -> Iterator[None]:
         """Around a visit: what the mailbox does wrong ends the visit and nothing else."""
@@ -63,8 +72,11 @@ class Judge:
                 self.blame(visit.mailbox, error.kind, str(error))
             else:
                 log.info("mailbox not used", mailbox=visit.mailbox, reason=str(error))
+            standing.rests_until_s = self._context.now_s() + standing.rest_s
+            standing.rest_s = min(REST_MAX_S, 2 * standing.rest_s)
         else:
             went_well.append(visit)
+            standing.rest_s = REST_MIN_S
             if standing.fault is None:
                 standing.detail, standing.reached_ms = "", self._context.now_ms()
 

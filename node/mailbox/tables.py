@@ -105,10 +105,14 @@ class MailboxReads:
         rows = self._rows(f"{_DEPOSIT} WHERE group_id = ? AND ref = ?", group_id, ref)
         return _deposit(rows[0]) if rows else None
 
-    def open_deposits(self, group_id: bytes, limit: int) -> tuple[DepositRow, ...]:
-        """What is to be deposited, by epoch; so many at most."""
+    def open_deposits(self, group_id: bytes, mailbox: str, limit: int) -> tuple[DepositRow, ...]:
+        """What is ours to bring to a mailbox that has not acknowledged it, by epoch; so many at most."""
         rows = self._rows(
-            f"{_DEPOSIT} WHERE group_id = ? AND is_open = 1 ORDER BY epoch, rowid LIMIT ?", group_id, limit
+            f"{_DEPOSIT} WHERE group_id = ? AND is_open = 1 AND is_own = 1 AND instr(places, ?) = 0"
+            " ORDER BY epoch, rowid LIMIT ?",
+            group_id,
+            mailbox.encode(),
+            limit,
         )
         return tuple(map(_deposit, rows))
 

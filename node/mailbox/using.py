@@ -134,16 +134,16 @@ class Mailboxes:
     async def _pause(self) -> None:
         """Until something is to be brought, or it is time to look again."""
         until_s = self.context.now_s() + PULL_PERIOD_S * self._chance.uniform(0.75, 1.25)
-        if self.addresses:
-            until_s = min(until_s, self._bringing.due_at_s)
-        with trio.move_on_at(until_s):
-            await self._stirred.wait()
+        if not self._bringing.is_waiting:
+            with trio.move_on_at(until_s):
+                await self._stirred.wait()
         await trio.sleep(PUSH_DELAY_S)
 
     async def _round(self) -> None:
         """Bring what is ours, follow the chain as far as the mailboxes lead, look at what came late."""
         began = self.agreement.holding.epoch
-        visits = await self._bringing.bring([self.judge.visit(address, began) for address in self.addresses])
+        awake = [address for address in self.addresses if not self.judge.is_resting(address)]
+        visits = await self._bringing.bring([self.judge.visit(address, began) for address in awake])
         patience = Patience()
         went_on = True
         while went_on and visits and not self.agreement.is_over and not self.agreement.holding.is_cut_off:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import trio
 from msgspec import structs
 from trio.testing import MockClock
 
@@ -271,3 +272,20 @@ async def test_a_members_card_names_its_mailboxes(tmp_path: Path, autojump_clock
         await ada.stop()
         await bob.start(alone=True)
         await until(lambda: texts(bob) == ["hello"])
+
+
+async def test_a_dead_mailbox_does_not_hold_up_the_others(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Whatever has piled up for it, what is said goes to the living one at once."""
+    async with open_world(tmp_path) as world:
+        dead, _ = await mailboxes(world, "dead", "alive")
+        await dead.stop()
+        ada, _bob = await pair(world)
+        for number in range(5):
+            await ada.session.send(f"before {number}")
+        await until(lambda: stored(ada, "before 4") == 1)
+        await trio.sleep(60)
+        asked_s = trio.current_time()
+        await ada.session.send("now")
+        await until(lambda: stored(ada, "now") == 1)
+        assert trio.current_time() - asked_s < 12, "one try of the dead one at most"
+        assert ada.session.mailboxes.backlog >= 6
