@@ -13,8 +13,11 @@ from node.electorate import RuleError
 from node.outward import Tell
 from node.peer_id import PeerId
 from node.peer_messages import Frame, FrameKind, Holds
+from node.round_trips import NEAR_S
+from ordering import VOTES_TO_ALL_MAX
 
 QUESTION_GAP_S: Final = 2.0  # between two questions to a peer, over all groups; it is told a hash in between
+MEASURED_GAP_S: Final = 20.0  # between two questions to whomever, where it is known how far away the peer is: near
 DIFFERENCE_GAP_S: Final = 0.5  # between two questions to a member because it says that it holds something else,
 DIFFERENCE_EPOCHS: Final = 4  # unless so many epochs have passed
 WORD_GAP_S: Final = 0.1  # between two words of a member that are looked at; it is hashed here what is held, each time
@@ -41,10 +44,21 @@ class Comparing:
             return
         self._turn += 1
         peer = connected[self._turn % len(connected)]
-        if self.agreement.holding.is_cut_off or self.context.may_ask(peer, QUESTION_GAP_S):
+        over_all_s = MEASURED_GAP_S if self._is_measured(peer) else 0.0
+        if self.agreement.holding.is_cut_off or self.context.may_ask(peer, QUESTION_GAP_S, over_all_s):
             self.conversation.compare_with(peer)
         else:
             self._tell(peer, self.conversation.first_compared)
+
+    def _is_measured(self, peer: PeerId) -> bool:
+        """Whether its next answer would tell nothing new of how far away it is, which is near.
+
+        In a large committee the timers' unit is never less than the policy's, so that such an answer adds nothing.
+        """
+        nearest_s, round_trips = self.context.transport.nearest_s(peer), self.context.round_trips
+        if nearest_s is None or nearest_s >= NEAR_S:
+            return False
+        return len(self.agreement.roster.other_voters) >= VOTES_TO_ALL_MAX or round_trips.p99_s(peer) is not None
 
     def take(self, peer: PeerId, body: bytes) -> None:
         """What a member says it holds. With the same there is nothing to do.

@@ -145,13 +145,14 @@ class NodeContext:
         if len(self.heard_s) > HEARD_MAX:
             del self.heard_s[next(iter(self.heard_s))]
 
-    def may_ask(self, peer: PeerId, gap_s: float) -> bool:
+    def may_ask(self, peer: PeerId, gap_s: float, over_all_s: float = 0.0) -> bool:
         """Whether a member may be asked what it holds, which in all groups together is done once in that time.
 
-        Who is told that it may is taken to ask.
+        `over_all_s`: likewise between questions to whomever. Who is told that it may is taken to ask.
         """
         now_s = self.now_s()
-        if now_s - self.asked_s.get(peer, float("-inf")) < gap_s:
+        last_s = max(self.asked_s.values(), default=float("-inf")) if over_all_s else float("-inf")
+        if now_s - self.asked_s.get(peer, float("-inf")) < gap_s or now_s - last_s < over_all_s:
             return False
         if len(self.asked_s) >= HEARD_MAX:
             self.asked_s.clear()

@@ -7,6 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from node.comparing import MEASURED_GAP_S
 from node.conversation import SYNC_EPOCHS, Conversation
 from node.inbox import FrameIn
 from node.intents import DONE
@@ -78,8 +79,8 @@ async def test_who_holds_the_same_is_not_asked(
 async def test_a_member_is_asked_now_and_then_over_all_groups(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Round trips are learnt from it."""
-    async with open_world(tmp_path) as world:
+    """Round trips are learnt from it, as long as they tell something."""
+    async with open_world(tmp_path, conditions=Conditions(delay_s=(0.03, 0.04))) as world:
         ada, bob = await world.group_of("ada", "bob", committee=1)
         asked = count_questions(monkeypatch)
 
@@ -88,6 +89,21 @@ async def test_a_member_is_asked_now_and_then_over_all_groups(
         assert asked.count(bob.peer_id) >= GAP_S / 5
         assert ada.node.context.may_ask(bob.peer_id, 0.0)
         assert not ada.node.context.may_ask(bob.peer_id, 1.0)
+
+
+async def test_who_is_known_to_be_near_is_asked_seldom(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question costs as much as twenty frames: of thirty idle members' questions a machine had a lot to do."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        await trio.sleep(GAP_S)
+        assert ada.node.context.round_trips.p99_s(bob.peer_id) is not None
+        asked = count_questions(monkeypatch)
+
+        await trio.sleep(GAP_S)
+
+        assert 1 <= asked.count(bob.peer_id) <= 1 + GAP_S / MEASURED_GAP_S
 
 
 async def test_a_liar_makes_nobody_ask_without_end(
