@@ -34,12 +34,12 @@ class Nominations:
         self._context = agreement.context
         self._outward = outward
         self._step = step
-        self._fetching = Fetching(agreement, outward)
+        self.fetching = Fetching(agreement, outward)
         self.unwritten: list[Write] = []  # candidates of others that nothing we said relies on yet
 
     def begin(self) -> None:
         """Another epoch, with other bundles."""
-        self._fetching.begin()
+        self.fetching.begin()
 
     # --- others' ---
 
@@ -88,7 +88,7 @@ class Nominations:
         if known is not None:
             self.learn(known)
         else:
-            self._fetching.fetch(id, likely, named=self._is_named(id))
+            self.fetching.fetch(id, likely, named=self._is_named(id))
 
     # --- our own ---
 

@@ -84,9 +84,10 @@ from node.transport import (
 from node.transport_frames import BrokenStreamError
 from node.transport_gossip import SeenWindow, content_id
 from node.transport_packets import Packets
+from node.transport_requests import REQUEST_PROTOCOL
 from node.transport_scope import open_background
 from node.transport_socket import Socket
-from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, REQUEST_PROTOCOL, StreamTransport
+from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, StreamTransport
 from node.transport_unnamed import Personas
 
 MESH_PROTOCOL = TProtocol("/meshsub/1.1.0")

@@ -1,15 +1,13 @@
 """The transport port built on connections with streams, whoever provides those (see `Wire`).
 
-Everything that is ours and not libp2p's lives here: kept streams and their heartbeat, request
-streams, who is told which hint, the dial manager, the bounds.
+Everything that is ours and not libp2p's lives here and in what this file puts together: kept streams and their
+heartbeat (`Link`), questions and answers (`Requests`), who is told which hint, the dial manager, the bounds.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -21,14 +19,10 @@ from node.transport import (
     EVENTS_MAX,
     FRAME_SIZE_MAX,
     GOSSIP_SIZE_MAX,
-    HANDLER_TIMEOUT_S,
     INBOX_BYTES_MAX,
     INBOX_FRAMES_MAX,
-    PROTOCOL_SIZE_MAX,
     REQUEST_SIZE_MAX,
     REQUEST_TIMEOUT_S,
-    REQUESTS_PER_PEER_MAX,
-    RESPONSE_SIZE_MAX,
     TOPICS_MAX,
     DialError,
     Events,
@@ -40,7 +34,6 @@ from node.transport import (
     PeerDisconnected,
     PeerEvent,
     PeerId,
-    RefusedError,
     RequestError,
     RequestFailure,
     TransportConfig,
@@ -50,34 +43,26 @@ from node.transport import (
 )
 from node.transport_dial import DialManager
 from node.transport_frames import (
-    FAILURE_OF,
     Announcement,
     BrokenStreamError,
     ByteStream,
     FrameError,
     FrameReader,
     Kind,
-    Outcome,
-    Question,
     decode_announcement,
     decode_hint,
     encode_announcement,
-    encode_answer,
     encode_frame,
     encode_hint,
-    encode_question,
-    read_answer,
-    read_question,
 )
 from node.transport_gossip import Audience, SeenWindow, content_id
 from node.transport_link import Link
 from node.transport_queue import FairQueue
+from node.transport_requests import REQUEST_PROTOCOL, Requests
 from node.transport_unnamed import Personas
 
 KEPT_PROTOCOL = "/conclave/kept/1"
-REQUEST_PROTOCOL = "/conclave/request/1"
 OPEN_TIMEOUT_S = 5.0  # for a new stream, negotiation included
-ANSWER_TIMEOUT_S = 30.0  # for a peer to take our answer
 
 _log = structlog.get_logger()
 
@@ -129,7 +114,7 @@ class StreamTransport:
         self._nursery = nursery
         self._links: dict[PeerId, Link] = {}
         self._ready: set[PeerId] = set()
-        self._handlers: dict[str, Handler] = {}
+        self._requests = Requests(partial(wire.open_stream, protocol=REQUEST_PROTOCOL), counters)
         self._topics: set[str] = set()
         self._audience = Audience()
         self._seen = SeenWindow()
@@ -364,9 +349,7 @@ class StreamTransport:
     # Requests
 
     def handle(self, protocol: str, handler: Handler) -> None:
-        if not 0 < len(protocol.encode()) <= PROTOCOL_SIZE_MAX:
-            raise OversizeError(f"a protocol name is 1 to {PROTOCOL_SIZE_MAX} bytes of UTF-8")
-        self._handlers[protocol] = handler
+        self._requests.handle(protocol, handler)
 
     async def request(
         self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float = REQUEST_TIMEOUT_S
@@ -376,31 +359,7 @@ class StreamTransport:
         if link is None or peer not in self._ready:
             await trio.lowlevel.checkpoint()
             raise RequestError(RequestFailure.NOT_CONNECTED, peer)
-        try:
-            with trio.move_on_after(timeout_s):
-                async with link.asking:
-                    outcome, answer = await self._ask(peer, encode_question(protocol, payload))
-                if outcome is Outcome.ANSWER:
-                    return answer
-                raise RequestError(FAILURE_OF[outcome], protocol)
-        except BrokenStreamError as error:
-            raise RequestError(RequestFailure.BROKEN, peer) from error
-        except FrameError as error:
-            self.counters["frames_malformed"] += 1
-            raise RequestError(RequestFailure.MALFORMED, str(error)) from error
-        raise RequestError(RequestFailure.TIMEOUT, f"{protocol}, {timeout_s} s")
-
-    async def _ask(self, peer: PeerId, question: bytes) -> tuple[Outcome, bytes]:
-        stream = await self._wire.open_stream(peer, REQUEST_PROTOCOL)
-        finish: Callable[[], object] = stream.reset
-        try:
-            await stream.write(question)
-            answer = await read_answer(stream)
-            finish = stream.close
-            return answer
-        finally:
-            with trio.CancelScope(shield=True):
-                await finish()  # type: ignore[misc]
+        return await self._requests.ask(link, protocol, payload, timeout_s)
 
     personas: Personas
     """Set by whoever opens the transport: how throw-away identities are had."""
@@ -412,53 +371,7 @@ class StreamTransport:
 
     async def serve_request(self, peer: PeerId, stream: ByteStream) -> None:
         """Answer one question on a stream that `peer` opened."""
-        link = self._links.get(peer)
-        try:
-            with trio.move_on_after(HANDLER_TIMEOUT_S + ANSWER_TIMEOUT_S), suppress(BrokenStreamError):
-                if link is not None:
-                    await stream.write(await self._answer(link, stream))
-                    await stream.close()
-                    while await stream.read():  # until the asker has it and closes too
-                        pass
-        except FrameError as error:
-            self.counters["frames_malformed"] += 1
-            _log.warning("transport.breach", peer=peer, detail=str(error))
-        finally:
-            with trio.CancelScope(shield=True):
-                await stream.reset()
-
-    async def _answer(self, link: Link, stream: ByteStream) -> bytes:
-        if link.serving >= REQUESTS_PER_PEER_MAX:
-            self.counters["requests_busy"] += 1
-            return encode_answer(Outcome.BUSY)
-        link.serving += 1
-        try:
-            with trio.fail_after(HANDLER_TIMEOUT_S):
-                return await self._serve(link.peer, await read_question(stream))
-        except trio.TooSlowError:
-            self.counters["requests_slow"] += 1
-            return encode_answer(Outcome.FAILED)
-        finally:
-            link.serving -= 1
-
-    async def _serve(self, peer: PeerId, question: Question) -> bytes:
-        handler = self._handlers.get(question.protocol)
-        if handler is None:
-            return encode_answer(Outcome.UNSUPPORTED)
-        try:
-            response = await handler(peer, question.payload)
-        except RefusedError:
-            return encode_answer(Outcome.REFUSED)
-        except trio.TooSlowError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever a handler does wrong, its peer gets an answer
-            self.counters["handlers_failed"] += 1
-            _log.error("transport.handler_failed", protocol=question.protocol, error=type(error).__name__)
-            return encode_answer(Outcome.FAILED)
-        if len(response) > RESPONSE_SIZE_MAX:
-            self.counters["responses_too_large"] += 1
-            return encode_answer(Outcome.TOO_LARGE)
-        return encode_answer(Outcome.ANSWER, response)
+        await self._requests.serve(self._links.get(peer), peer, stream)
 
     def close(self) -> None:
         """End the three channels for their consumers. The wire closes the connections."""

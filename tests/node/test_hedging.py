@@ -134,7 +134,9 @@ async def test_bytes_come_soon_though_a_silent_voter_is_asked_first(tmp_path: Pa
         agreement.candidacy.admit_own(built)  # and nobody is told
 
         wanting = cyn.session.agreement
-        await cyn.session.ask(lambda: wanting.fetching.fetch(built.id, (bob.peer_id, ada.peer_id), named=True))
+        await cyn.session.ask(
+            lambda: wanting.nominations.fetching.fetch(built.id, (bob.peer_id, ada.peer_id), named=True)
+        )
 
         with trio.fail_after(1):
             await until(lambda: built.id in wanting.known)

@@ -37,7 +37,8 @@ from node.sealing import seal
 from node.transport import FRAME_SIZE_MAX, REQUEST_SIZE_MAX, RequestError, RequestFailure
 from node.transport_frames import Kind, encode_frame, encode_hint, encode_question
 from node.transport_libp2p import MESH_PROTOCOL
-from node.transport_streams import KEPT_PROTOCOL, REQUEST_PROTOCOL
+from node.transport_requests import REQUEST_PROTOCOL
+from node.transport_streams import KEPT_PROTOCOL
 from ordering import ChainRequest, Status, encode_message
 from tests.node.libp2p_world import Scene, open_scene
 from tests.node.test_transport_libp2p import HASHED_AUTHOR, message, multistream, rpc, varint

@@ -34,7 +34,8 @@ from node.transport_libp2p import (
     STREAMS_PER_PEER_MAX,
     open_libp2p,
 )
-from node.transport_streams import KEPT_PROTOCOL, REQUEST_PROTOCOL, StreamTransport
+from node.transport_requests import REQUEST_PROTOCOL
+from node.transport_streams import KEPT_PROTOCOL, StreamTransport
 from tests.node.transport_worlds import QUICK, connect, until, until_counted, until_listening, until_peers
 
 
