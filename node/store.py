@@ -143,8 +143,8 @@ class Store(StoreReads):
                 self._rows(undo)
             raise
         finally:
-            if transaction.changes_intents:
-                self._open_intents.clear()
+            for group_id in transaction.changed_intents:
+                self._open_intents.pop(group_id, None)
             transaction.end()
             self._transaction = None
 

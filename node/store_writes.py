@@ -72,12 +72,12 @@ class Digests:
 class Transaction(StoreReads, ContactWrites, MailboxWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
-    __slots__ = ("_digests", "_run", "changes_intents")
+    __slots__ = ("_digests", "_run", "changed_intents")
 
     def __init__(self, run: Callable[..., list[tuple[Any, ...]]], digests: Digests) -> None:
         self._run: Callable[..., list[tuple[Any, ...]]] | None = run
         self._digests = digests
-        self.changes_intents = False
+        self.changed_intents = set[bytes]()  # of these groups
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
         if self._run is None:
@@ -130,7 +130,7 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites):
     def delete_group(self, group_id: bytes) -> None:
         """Forget a group and everything of it, except the guard: what was signed stays signed."""
         self._digests.forget(group_id)
-        self.changes_intents = True
+        self.changed_intents.add(group_id)
         for table in (
             "groups",
             "group_pieces",
@@ -233,15 +233,16 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites):
 
     def put_intent(self, row: IntentRow) -> None:
         """Insert a new intent; an id already there is an error of ours."""
-        self.changes_intents = True
+        self.changed_intents.add(row.group_id)
         self._rows("INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *_values(row))
 
     def update_intent(self, intent_id: bytes, state: str, epoch: int | None = None, error: str | None = None) -> None:
         """Set where an intent stands; ``epoch`` and ``error`` are replaced too."""
-        self.changes_intents = True
-        self._rows(
-            "UPDATE intents SET state = ?, epoch = ?, error = ? WHERE intent_id = ?", state, epoch, error, intent_id
+        changed = self._rows(
+            "UPDATE intents SET state = ?, epoch = ?, error = ? WHERE intent_id = ? RETURNING group_id",
+            *(state, epoch, error, intent_id),
         )
+        self.changed_intents.update(group_id for (group_id,) in changed)
 
     # the local feed
 
