@@ -264,7 +264,8 @@ class Agreement:
         self._link_heard_s[peer] = now
         voter = self.roster.voter_of(peer)
         if voter is not None:
-            self._step(Heard(now, (voter,)))
+            if now - self.instance.heard.get(voter, float("-inf")) >= HEARD_AGAIN_S:
+                self._step(Heard(now, (voter,)))
             self.reconsider()
 
     def reconsider(self) -> None:
@@ -422,6 +423,8 @@ class Agreement:
 
     def _adopt(self, ended: Adoption) -> None:
         """Memory follows the disk; then the next epoch opens and what lost is built again."""
+        if self._config.own_voter is not None and self.instance.view == 0 and self.instance.clock_s > 0:
+            self.context.pace.note(self.instance.clock_s)
         refused = self.patience.note(ended, self.candidacy, self.context.now_s(), carried=self.pursuit.carries)
         self.holding = ended.after
         self.telling.sparing.entered()

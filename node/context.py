@@ -12,6 +12,8 @@ from node.addresses import reachable
 from node.admission import ADMISSION
 from node.config import Config
 from node.identity import Identity
+from node.joint import Joint
+from node.pace import Pace
 from node.peer_id import PeerId
 from node.round_trips import RoundTrips
 from node.silence import LISTEN_AGAIN_S, Silence
@@ -67,6 +69,8 @@ class NodeContext:
     feed: FeedSignal
     heard_s: dict[PeerId, float] = field(default_factory=dict)  # the last authenticated traffic of each peer
     round_trips: RoundTrips = field(default_factory=RoundTrips)
+    pace: Pace = field(default_factory=Pace)
+    joint: Joint = field(default_factory=Joint)
     running: set[bytes] = field(default_factory=set)  # the groups whose tasks run
     turns: Turns = field(default_factory=Turns)
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`

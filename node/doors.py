@@ -1,6 +1,7 @@
 """The way in for everything from outside: frames, hints, connections, and what peers ask."""
 
 from collections.abc import Callable, Set
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -43,6 +44,8 @@ from node.supervision import Supervisor
 from node.transport import PeerConnected, RefusedError
 from node.welcoming import ALREADY_IN, DECLINED, JOINED, WAITING
 from ordering import MalformedError, OrderingError
+
+AT_ONCE_MAX: Final = 32  # frames handed to their groups before these take them in
 
 log = logger("doors")
 
@@ -94,17 +97,25 @@ class Doors:
         nursery.start_soon(self._take_events, nursery)
 
     async def _take_frames(self) -> None:
-        async for peer, payload in self._context.transport.inbox():
-            if peer in self._context.blocked:
-                continue
-            try:
-                frame = Frame.decode(payload)
-            except OrderingError as error:
-                log.info("frame dropped", peer=peer, reason=str(error))
-                continue
-            session = self._groups.of_tag(frame.tag)
-            if session is not None:
-                session.post(FrameIn(peer, frame))
+        """All that lie here at once, so that a group takes together what came together."""
+        inbox = self._context.transport.inbox()
+        async for peer, payload in inbox:
+            self._take_frame(peer, payload)
+            with suppress(trio.WouldBlock, trio.EndOfChannel):
+                for _ in range(AT_ONCE_MAX - 1):
+                    self._take_frame(*inbox.receive_nowait())
+
+    def _take_frame(self, peer: PeerId, payload: bytes) -> None:
+        if peer in self._context.blocked:
+            return
+        try:
+            frame = Frame.decode(payload)
+        except OrderingError as error:
+            log.info("frame dropped", peer=peer, reason=str(error))
+            return
+        session = self._groups.of_tag(frame.tag)
+        if session is not None:
+            session.post(FrameIn(peer, frame))
 
     async def _take_hints(self) -> None:
         async for peer, _, payload in self._context.transport.gossip():

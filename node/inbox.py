@@ -69,6 +69,11 @@ class Answer:
     reply: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """Frames from here were taken in while the group's task slept (`node.joint`): what follows from that is due."""
+
+
 @dataclass(slots=True)
 class Wish:
     """Something a local caller wants done in the session's task."""
@@ -111,12 +116,16 @@ class Inbox:
         self._members = members
         self._in, self._out = trio.open_memory_channel[Item | Waiting](INBOX_MAX)
         self._waiting: dict[PeerId, int] = {}  # what of each peer lies here, in bytes
+        self._sleeper = trio.lowlevel.ParkingLot()
+        self._has_stepped = False
+        self.is_resting = False  # the task waits in `next`, between two steps and with nothing left to do
 
     def __len__(self) -> int:
         return self._in.statistics().current_buffer_used
 
     def post(self, item: FrameIn | HintIn | PeerIn) -> None:
         """Something from the network; dropped when there is no room for it."""
+        self._sleeper.unpark_all()
         share = item.peer if item.peer in self._members() else ""
         after = self._waiting.get(share, 0) + ITEM_COST + item.size
         if after > WAITING_PER_PEER_MAX:
@@ -131,13 +140,13 @@ class Inbox:
 
     async def answer(self, answer: Answer) -> None:
         """The end of a question of ours; waits for room."""
-        await self._in.send(answer)
+        await self._send(answer)
 
     async def wish(self, act: Callable[[], T]) -> T:
         """Have something done in the session's task, between two of its steps; raises what it raised."""
         wish = Wish(act, trio.Event(), error=interrupted())
         try:
-            await self._in.send(wish)
+            await self._send(wish)
         except trio.ClosedResourceError:
             raise interrupted() from None
         await wish.done.wait()
@@ -145,13 +154,33 @@ class Inbox:
             raise wish.error
         return cast(T, wish.value)
 
-    async def next(self, due_s: float) -> Item | None:
+    async def _send(self, item: Answer | Wish) -> None:
+        self._sleeper.unpark_all()
+        await self._in.send(item)
+
+    def stepped(self) -> None:
+        """Frames were taken from here on behalf of the task, which sleeps: wake it, before it takes anything else."""
+        self._has_stepped, self.is_resting = True, False
+        self._sleeper.unpark_all()
+
+    async def next(self, due_s: float) -> Item | Stepped | None:
         """The next item, or None when a timer is due: timers first, or whoever keeps the inbox full would stop them."""
         if trio.current_time() >= due_s:
             return None
-        with trio.move_on_at(due_s):
-            return self._unpacked(await self._out.receive())
-        return None
+        self.is_resting = True
+        try:
+            if len(self):
+                await trio.lowlevel.checkpoint()
+            else:
+                with trio.move_on_at(due_s):
+                    while not len(self) and not self._has_stepped:
+                        await self._sleeper.park()
+        finally:
+            self.is_resting = False
+        if self._has_stepped:
+            self._has_stepped = False
+            return Stepped()
+        return self.at_once()
 
     def at_once(self) -> Item | None:
         """The next item if one lies here."""

@@ -34,10 +34,11 @@ def instance_config(agreement: "Agreement", voting: Voting, own_leaf: int) -> In
         fingerprint=NO_FINGERPRINT if holding.is_cut_off else fingerprint(agreement.group),
         boot=context.boot,
         timing=Timing(
-            delta_s=round_trips.delta_s(voting.policy.delta_ms / 1000, others, quorum),
+            delta_s=round_trips.delta_s(voting.policy.delta_ms / 1000, others, quorum, context.pace.repeat_s),
             status_period_s=settings.status_period_ms / 1000,
             idle_period_s=settings.status_idle_period_ms / 1000,
             collect_max_s=settings.collection_window_ms / 1000 if len(roster) > 1 else 0.0,
+            repeat_min_s=context.pace.repeat_s,
         ),
         through_leader=len(others) >= VOTES_TO_ALL_MAX
         and round_trips.is_near(others, quorum, context.transport.nearest_s),

@@ -65,14 +65,15 @@ class RoundTrips:
         taken = sorted(seconds for seconds in known if seconds is not None)
         return 1 < quorum <= len(taken) + 1 and taken[quorum - 2] < NEAR_S
 
-    def delta_s(self, policy_s: float, others: Collection[PeerId], quorum: int) -> float:
+    def delta_s(self, policy_s: float, others: Collection[PeerId], quorum: int, repeat_s: float = 0.0) -> float:
         """Δ₀ for a committee: `others` are its voters but ourselves. The policy's while too few of them are known.
 
-        Never less than the policy's in a large committee: what a vote of so many costs, one question does not show.
+        At least `repeat_s` (`node.pace`): a node that takes that long for a decision is not late before. Never less
+        than the policy's in a large committee: what a vote of so many costs, one question does not show.
         """
         known = sorted(found for peer in others if (found := self.p99_s(peer)) is not None)
         needed = quorum - 1  # with ourselves
         if needed < 1 or len(known) < needed:
             return policy_s
         least_s = policy_s if len(others) >= VOTES_TO_ALL_MAX else policy_s / RATIO_MAX
-        return min(RATIO_MAX * policy_s, max(least_s, FACTOR * known[needed - 1] + MARGIN_S))
+        return min(RATIO_MAX * policy_s, max(least_s, repeat_s, FACTOR * known[needed - 1] + MARGIN_S))

@@ -8,6 +8,7 @@ An error of our own ends the task; the daemon starts it again from the disk.
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random as Chance
 from typing import Final, TypeVar
 
@@ -26,7 +27,7 @@ from node.conversation import Conversation
 from node.delivering import Deliveries
 from node.electorate import RuleError
 from node.holding import FROZEN, SUPERSEDED, Holding
-from node.inbox import Answer, FrameIn, HintIn, Inbox, Item, PeerIn, Wish
+from node.inbox import Answer, FrameIn, HintIn, Inbox, Item, PeerIn, Stepped, Wish
 from node.instance_setup import fingerprint
 from node.intents import ALREADY, DONE, FAILED, OPEN, OPEN_INTENTS_MAX
 from node.introducing import Introducing
@@ -38,8 +39,9 @@ from node.peer_messages import Frame, FrameKind, Sealed, topic_of
 from node.rescuing import Rescuing
 from node.sealing import open_sealed
 from node.standing_wishes import StandingWishes
+from node.store import StoreError
 from node.store_rows import FeedRow, IntentRow
-from ordering import Evidence, MalformedError, OrderingError
+from ordering import Evidence, MalformedError, MessageKind, OrderingError
 
 SYNC_PERIOD_S: Final = 2.0  # between two comparisons of message sets with one member, jittered
 SYNC_RATE_MAX: Final = 10.0  # such comparisons in a second, of all groups of the node
@@ -51,6 +53,8 @@ LONELY_WAITS: Final = "since this node was started it has met no other member"
 CUT_OFF_WAITS: Final = "this node could not open the last change of the group, and has no key to speak with"
 CONFIRM_S: Final = 0.5  # unconfirmed in an epoch for so long, we ask where the others stand; then every other period
 TOGETHER_MAX: Final = 32  # frames taken in with one wait for the disk
+
+_OWN_WORDS: Final = frozenset(bytes((kind,)) for kind in (MessageKind.VOTE, MessageKind.PROPOSE, MessageKind.STATUS))
 
 T = TypeVar("T")
 log = logger("session")
@@ -70,6 +74,7 @@ class Session:
         self._new_epoch = True
         self._was_cut_off = holding.is_cut_off
         self._held: Item | None = None  # taken out of the inbox, and next
+        self._error: Exception | None = None  # what went wrong in a step that another task took for this one
         self.agreement = Agreement(context, holding)
         self.agreement.on_epoch = self._note_epoch
         self.agreement.on_turn = self._note_turn
@@ -186,6 +191,8 @@ class Session:
     def post(self, item: FrameIn | HintIn | PeerIn) -> None:
         """Hand over something from the network; dropped when there is no room for it, since all of it is repeated."""
         self.inbox.post(item)
+        if self.inbox.is_resting:
+            self.context.joint.offer(self.group_id, self)
 
     # --- the task ---
 
@@ -199,6 +206,7 @@ class Session:
             if isinstance(self._held, Wish):
                 self._held.done.set()
             self.inbox.close()
+            self.context.joint.withdraw(self.group_id)
             self.context.turns.end(self.group_id, self.context.now_s())
 
     async def _run(self) -> None:
@@ -222,8 +230,8 @@ class Session:
         while not self.agreement.is_over:
             item = await self._next()
             if isinstance(item, FrameIn | HintIn):
-                self._take_together(item)
-            else:
+                self.context.joint.run(self.context.store, partial(self._take_frames, item))
+            elif not isinstance(item, Stepped):
                 self._take(item)
             await self._after_step()
         self.cleaning.clean()
@@ -235,28 +243,52 @@ class Session:
         async for wish in self.inbox.wishes():
             wish.grant()
 
-    async def _next(self) -> Item | None:
-        """The next item, or None when a timer is due."""
+    async def _next(self) -> Item | Stepped | None:
+        """The next item, or None when a timer is due; raises what went wrong in a step taken for us (`node.joint`)."""
         if self._held is not None:
-            item, self._held = self._held, None
-            return item
+            held, self._held = self._held, None
+            return held
         deadlines = [self._next_sync_s, self._speak_s, self.cleaning.due_at_s, self.introducing.due_at_s]
         deadlines += [self.agreement.telling.sparing.due_at_s]
         deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
-        return await self.inbox.next(min(deadlines))
+        item = await self.inbox.next(min(deadlines))
+        self.context.joint.withdraw(self.group_id)
+        if self._error is not None:
+            raise self._error
+        return item
 
-    def _take_together(self, item: FrameIn | HintIn) -> None:
-        """What came in and lies here, in order, up to the end of an epoch; all of it is durable at the end."""
-        with self.context.store.together():
+    def _take_frames(self, item: FrameIn | HintIn) -> None:
+        """What came in and lies here, in order, up to the end of an epoch; durable with the block this is done in."""
+        self._take(item)
+        for _ in range(TOGETHER_MAX - 1):
+            if self._new_epoch or self.agreement.is_over:
+                return
+            self._held = self.inbox.at_once()
+            if not isinstance(self._held, FrameIn | HintIn):
+                return
+            item, self._held = self._held, None
             self._take(item)
-            for _ in range(TOGETHER_MAX - 1):
-                if self._new_epoch or self.agreement.is_over:
-                    return
-                self._held = self.inbox.at_once()
-                if not isinstance(self._held, FrameIn | HintIn):
-                    return
-                item, self._held = self._held, None
-                self._take(item)
+
+    def step(self) -> bool:
+        """Take in the frames that lie here, for the task, which sleeps (`node.joint`)."""
+        if not self.inbox.is_resting or self._held is not None:
+            return False
+        item = self.inbox.at_once()
+        if item is None:
+            return False
+        self.inbox.stepped()
+        if not isinstance(item, FrameIn | HintIn):
+            self._held = item
+            return False
+        try:
+            self._take_frames(item)
+        except Exception as error:  # noqa: BLE001 - a bug of ours, or the disk: the task ends of it, and this one goes on
+            self._error = error
+        return True
+
+    def fail(self, error: BaseException) -> None:
+        """What was taken in for the task is not on the disk."""
+        self._error = self._error or StoreError(f"what was taken in for this group was lost: {error}")
 
     def _take(self, item: Item | None) -> None:
         match item:
@@ -266,8 +298,10 @@ class Session:
                 item.grant()
             case FrameIn(peer, frame):
                 self.context.hear(peer)
-                self.agreement.hear(peer)
+                if not _is_own_word(frame):
+                    self.agreement.hear(peer)
                 self._guarded(peer, lambda: self._take_frame(peer, frame))
+                self.agreement.hear(peer)
             case HintIn(peer, sealed):
                 self._guarded(peer, lambda: self._take_hint(peer, sealed))
             case Answer(peer, ask, reply):
@@ -377,3 +411,8 @@ class Session:
                 self.deliveries.start(self._nursery)
                 self.introducing.entered()
         await self._carrier.flush(self._nursery)
+
+
+def _is_own_word(frame: Frame) -> bool:
+    """Whether a frame is itself a sign of life to the instance, if it is true: then no other is needed."""
+    return frame.kind is FrameKind.ORDERING and frame.body[:1] in _OWN_WORDS

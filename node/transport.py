@@ -24,9 +24,10 @@ import trio
 
 from node.errors import NodeError, NodeMisuseError
 from node.peer_id import PeerId as PeerId  # in the in-memory network: the node's name
+from node.transport_queue import FairQueue
 
 Handler: TypeAlias = Callable[[PeerId, bytes], Awaitable[bytes]]
-Frames: TypeAlias = trio.abc.ReceiveChannel[tuple[PeerId, bytes]]
+Frames: TypeAlias = FairQueue[tuple[PeerId, bytes]]
 Hints: TypeAlias = trio.abc.ReceiveChannel[tuple[PeerId, str, bytes]]
 """(the neighbour that handed it to us, topic, payload); the author is the payload's business."""
 

@@ -40,6 +40,7 @@ class Timing:
     status_period_s: float = 1.0  # while awake and undecided
     idle_period_s: float = 5.0  # while asleep, and for members without a seat
     collect_max_s: float = 0.05  # the longest a leader waits for rivals of the first candidate
+    repeat_min_s: float = 0.0  # before anything is repeated, where decisions take that long anyway; at most Δ₀ counts
 
     def delta(self, view: int) -> float:
         """Δ of a view: grows by half per view, up to a minute."""

@@ -119,9 +119,11 @@ def speak_soon(work: Work) -> None:
 
 def soon_s(config: InstanceConfig) -> float:
     """min(Δ₀/2, 250 ms); three times that where votes go through the leader, which takes two messages more (R16), and
-    where what many repeat too early holds up what they wait for. It is still before the leader timer."""
-    soon = min(config.timing.delta_s / 2, SOON_MAX_S)
-    return 3 * soon if config.gathers else soon
+    where what many repeat too early holds up what they wait for. Longer, up to Δ₀, where decisions take longer than
+    that with nothing lost. It is still before the leader timer."""
+    timing = config.timing
+    soon = min(timing.delta_s / 2, SOON_MAX_S)
+    return max(3 * soon if config.gathers else soon, min(timing.repeat_min_s, timing.delta_s))
 
 
 def rearm(work: Work) -> None:

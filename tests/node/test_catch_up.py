@@ -29,7 +29,7 @@ class Counted:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
         self.transactions = 0
-        self.requests: list[str] = []
+        self.asked: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -41,7 +41,7 @@ class Counted:
             yield transaction
 
     async def request(self, *arguments: Any, **named: Any) -> bytes:
-        self.requests.append(arguments[1])
+        self.asked.append(arguments[1])
         return cast(bytes, await self._inner.request(*arguments, **named))
 
 
@@ -68,7 +68,7 @@ async def test_a_hundred_epochs_and_a_thousand_messages(tmp_path: Path, autojump
         assert [feed.MessageBody.decode(row.body).text for row in rows] == said
         assert [row.epoch for row in rows] == sorted(row.epoch for row in rows)
         assert disks[0].transactions <= 5 * EPOCHS
-        assert len(wires[0].requests) <= 4 * EPOCHS, Counter(wires[0].requests)
+        assert len(wires[0].asked) <= 4 * EPOCHS, Counter(wires[0].asked)
 
 
 async def test_one_member_that_says_there_was_nothing_is_not_believed(
