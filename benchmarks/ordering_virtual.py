@@ -16,6 +16,7 @@ from typing import Any
 from ordering import (
     INTENT_ORDINAL,
     PARKED_MESSAGES_PER_PEER_MAX,
+    RULES_VERSION,
     Anchor,
     Broadcast,
     BuildOwn,
@@ -51,7 +52,6 @@ from ordering import (
 )
 
 GROUP_ID = b"benchmark"
-RULES = 1
 ASK_TIMEOUT_S = 5.0
 
 
@@ -98,7 +98,7 @@ class Group:
         self._serial = 0
         self._secrets = {_public(member): blake2b(b"%d" % member, digest_size=32).digest() for member in range(members)}
         seats = tuple(Seat(member, b"%d" % member, _public(member), member) for member in range(seated))
-        self.committee = Committee(seats, Model.BYZANTINE, RULES)
+        self.committee = Committee(seats, Model.BYZANTINE, RULES_VERSION)
         self.prev = Anchor.genesis(GROUP_ID, bytes(32), self.committee.descriptor).prev
         self.members = [Member(self, number) for number in range(members)]
         for each in self.members:

@@ -20,7 +20,7 @@ QUESTION_GAP_S: Final = 2.0  # between two questions to a peer, over all groups;
 MEASURED_GAP_S: Final = 20.0  # between two questions to whomever, where it is known how far away the peer is: near
 DIFFERENCE_GAP_S: Final = 0.5  # between two questions to a member because it says that it holds something else,
 DIFFERENCE_EPOCHS: Final = 4  # unless so many epochs have passed
-WORD_GAP_S: Final = 0.1  # between two words of a member that are looked at; it is hashed here what is held, each time
+WORD_GAP_S: Final = 0.1  # in an epoch, between two words of a member that are looked at: each costs a hash of all held
 
 
 class Comparing:
@@ -31,7 +31,7 @@ class Comparing:
         self.agreement = conversation.agreement
         self._turn = int.from_bytes(self.context.random(2), "big")
         self._asked: dict[PeerId, tuple[float, int]] = {}  # whom because of a difference: when, and in which epoch
-        self._heard_s: dict[PeerId, float] = {}  # whose word was looked at just now
+        self._heard: dict[PeerId, tuple[float, int]] = {}  # whose word was looked at just now: when, and in which epoch
 
     @property
     def context(self) -> NodeContext:
@@ -87,11 +87,13 @@ class Comparing:
             self._tell(peer, theirs.first, is_answer=True)
 
     def _is_looked_at(self, peer: PeerId) -> bool:
-        now_s = self.context.now_s()
-        self._heard_s = {each: at for each, at in self._heard_s.items() if at > now_s - WORD_GAP_S}
-        if peer in self._heard_s:
+        now, here = self.context.now_s(), self.agreement.holding.epoch
+        self._heard = {
+            each: (at, then) for each, (at, then) in self._heard.items() if at > now - WORD_GAP_S and then == here
+        }
+        if peer in self._heard:
             return False
-        self._heard_s[peer] = now_s
+        self._heard[peer] = (now, here)
         return True
 
     def _ask(self, peer: PeerId) -> None:
