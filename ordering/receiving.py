@@ -156,7 +156,9 @@ def take_propose(work: Work, propose: Propose) -> None:
     timing.hear(work, propose.voter)
     note_proposed(work, propose.view, BundleId(propose.id))
     if propose.view == work.state.view:
-        work.set(proposal=BundleId(propose.id))
+        proposal = BundleId(propose.id)
+        asked = tuple(id for id in work.state.fetched if id != proposal)  # R15: not its leader, perhaps, who has it
+        work.set(proposal=proposal, fetched=asked)
     count(work, Vote(VoteKind.NOTARIZE, propose.view, propose.voter, BundleId(propose.id), propose.notarize))
 
 

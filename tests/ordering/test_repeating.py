@@ -297,6 +297,19 @@ def test_r15_a_new_view_asks_again_at_once() -> None:
     assert of_type(node.receive(NULLIFIED), Fetch) == [Fetch(X, (3,))]
 
 
+def test_r15_the_leader_is_asked_for_what_it_proposes() -> None:
+    """Whoever offered it before, and does not hand it over, keeps nobody waiting; once in a view."""
+    node = opened()
+    leader = node.config.committee.leader(node.config.epoch, 0)
+    other = next(voter for voter in (0, 1, 3) if voter != leader)
+    assert of_type(node.receive(LIAR.status(other, 1, candidates=(X,))), Fetch) == [Fetch(X, (other,))]
+    node.pass_time(0.05)
+    [again] = of_type(node.receive(LIAR.propose(0, X)), Fetch)
+    assert again.id == X
+    assert again.holders[0] == leader
+    assert of_type(node.receive(LIAR.propose(0, X)), Fetch) == []
+
+
 def with_members() -> Node:
     """A voter that can check members' leaf keys."""
     base = config(4, 2)
