@@ -283,8 +283,8 @@ class Struct:
         return writer
 
     def write(self, writer: Writer) -> None:
-        """Append this value's encoding."""
-        raise NotImplementedError  # `@struct` puts `pack` here
+        """Append this value's encoding; the class's own is put in this place by `@struct`."""
+        raise MisuseError(f"{type(self).__name__} is not declared with @struct")
 
 
 class KeptStruct(Struct):

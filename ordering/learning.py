@@ -46,7 +46,8 @@ def wake(work: Work) -> bool:
 
 
 def fetch_missing(work: Work) -> bool:
-    """Ask for every bundle that is named and not here: once per Status period and view each, until it comes (R15)."""
+    """Ask for every bundle that is named and not here, until it comes: once each per Status period and view, and once
+    more when it is proposed (R15)."""
     state = work.state
     if state.handed:
         return False

@@ -352,6 +352,14 @@ def test_a_struct_overrides_both_or_neither() -> None:
                 writer.opaque(self.data)
 
 
+def test_a_class_that_was_not_declared_is_named_when_it_is_written() -> None:
+    class Undeclared(Struct):
+        pass
+
+    with pytest.raises(MisuseError, match="Undeclared is not declared with @struct"):
+        Undeclared().encode()
+
+
 def test_a_field_without_a_layout_is_named_when_the_class_is_made() -> None:
     with pytest.raises(TypeError, match="int"):
 
