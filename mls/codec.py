@@ -282,7 +282,7 @@ class Struct:
             raise MisuseError(f"a {type(self).__name__} with a field outside its declared type") from error
         return writer
 
-    def write(self, writer: Writer) -> None:
+    def write(self, writer: Writer) -> None:  # noqa: ARG002 - what `@struct` puts here takes one
         """Append this value's encoding; the class's own is put in this place by `@struct`."""
         raise MisuseError(f"{type(self).__name__} is not declared with @struct")
 
