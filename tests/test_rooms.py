@@ -14,8 +14,8 @@ MAY_IMPORT_OF_OURS = {"mls": {"mls"}, "ordering": {"ordering"}, "node": {"node",
 
 ONLY_IN = {
     "cryptography": "mls/crypto/",
-    "libp2p": "node/transport_libp2p.py",
-    "multiaddr": "node/transport_libp2p.py",
+    "libp2p": "node/transport_libp2p/",
+    "multiaddr": "node/transport_libp2p/",
     "apsw": "node/store.py",
     "starlette": "node/api/",
     "hypercorn": "node/api/",

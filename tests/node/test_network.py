@@ -36,7 +36,7 @@ from node.peer_messages import (
 from node.sealing import seal
 from node.transport import FRAME_SIZE_MAX, REQUEST_SIZE_MAX, RequestError, RequestFailure
 from node.transport_frames import Kind, encode_frame, encode_hint, encode_question
-from node.transport_libp2p import MESH_PROTOCOL
+from node.transport_libp2p.mesh import MESH_PROTOCOL
 from node.transport_requests import REQUEST_PROTOCOL
 from node.transport_streams import KEPT_PROTOCOL
 from ordering import ChainRequest, Status, encode_message

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import trio
 
-from node import transport_libp2p
 from node.transport import (
     FRAME_SIZE_MAX,
     KIB,
@@ -27,13 +26,10 @@ from node.transport import (
     TransportError,
 )
 from node.transport_frames import BrokenStreamError, Kind, encode_frame, encode_hint, encode_question
-from node.transport_libp2p import (
-    _HEADER,
-    _STREAM_ERRORS,
-    MESH_PROTOCOL,
-    STREAMS_PER_PEER_MAX,
-    open_libp2p,
-)
+from node.transport_libp2p import muxer, open_libp2p
+from node.transport_libp2p.mesh import MESH_PROTOCOL
+from node.transport_libp2p.stream import HEADER, STREAM_ERRORS
+from node.transport_libp2p.swarm import STREAMS_PER_PEER_MAX
 from node.transport_requests import REQUEST_PROTOCOL
 from node.transport_streams import KEPT_PROTOCOL, StreamTransport
 from tests.node.transport_worlds import QUICK, connect, until, until_counted, until_listening, until_peers
@@ -215,7 +211,7 @@ async def test_streams_that_are_opened_and_left_are_bounded() -> None:
 
 async def test_what_nobody_reads_is_bounded_whatever_window_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """libp2p's muxer takes whatever comes, and makes its own class unless it is kept from doing so."""
-    monkeypatch.setattr(transport_libp2p, "BUFFER_SIZE_MAX", 64 * KIB)
+    monkeypatch.setattr(muxer, "BUFFER_SIZE_MAX", 64 * KIB)
 
     async def dawdle(peer: PeerId, payload: bytes) -> bytes:
         await trio.sleep_forever()
@@ -225,8 +221,8 @@ async def test_what_nobody_reads_is_bounded_whatever_window_was_given(monkeypatc
         scene.victim.handle("dawdle", dawdle)
         stream = await scene.raw_stream(REQUEST_PROTOCOL)
         await stream.write(encode_question("dawdle", b""))
-        header = _HEADER.pack(0, 0, 0, stream._id, 16 * KIB)
-        with suppress(*_STREAM_ERRORS):
+        header = HEADER.pack(0, 0, 0, stream._id, 16 * KIB)
+        with suppress(*STREAM_ERRORS):
             for _ in range(64):
                 await stream._muxer._write_frame(header + bytes(16 * KIB))
         with trio.fail_after(5):
@@ -239,7 +235,7 @@ async def test_a_frame_that_comes_in_pieces_is_read_as_one() -> None:
     async with open_scene() as scene:
         stream = await scene.raw_stream(KEPT_PROTOCOL)
         said = encode_frame(Kind.DATA, bytes(1000))
-        header = _HEADER.pack(0, 0, 0, stream._id, len(said))
+        header = HEADER.pack(0, 0, 0, stream._id, len(said))
         for cut in (1, 11, 12, 13, 500):
             await stream._muxer._write_frame((header + said)[:cut])
             await trio.sleep(0.02)
@@ -256,8 +252,8 @@ async def test_a_frame_that_is_cut_off_is_nothing(ending: str) -> None:
     async with open_scene() as scene:
         stream = await scene.raw_stream(KEPT_PROTOCOL)
         said = encode_frame(Kind.DATA, b"a third party's")
-        inner = _HEADER.pack(0, 0, 0, stream._id, len(said)) + said
-        outer = _HEADER.pack(0, 0, 0, stream._id, 64 * KIB)
+        inner = HEADER.pack(0, 0, 0, stream._id, len(said)) + said
+        outer = HEADER.pack(0, 0, 0, stream._id, 64 * KIB)
         await stream._muxer._write_frame(outer + inner * 3)
         await trio.sleep(0.1)  # it is read
         if ending == "the connection closes":

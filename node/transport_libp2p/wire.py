@@ -1,0 +1,315 @@
+"""The wire: sockets, connections and streams of one node, and libp2p put together on top of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+import structlog
+import trio
+from libp2p.abc import INetConn, INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.basic_host import BasicHost
+from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.transport.upgrader import TransportUpgrader
+from multiaddr import Multiaddr
+
+from node.transport import DialError, PeerId, TransportConfig, TransportError
+from node.transport_frames import BrokenStreamError
+from node.transport_libp2p.faults import Faults, quiet_libp2p, root_of
+from node.transport_libp2p.listening import address_of, listen_on, with_peer
+from node.transport_libp2p.mesh import MESH_PROTOCOL, GuardedPubsub, Router
+from node.transport_libp2p.muxer import BoundedYamux, bottom_of
+from node.transport_libp2p.stream import Stream
+from node.transport_libp2p.swarm import Arrivals, DialTcp, GuardedManager, QuietSwarm
+from node.transport_requests import REQUEST_PROTOCOL
+from node.transport_scope import open_background
+from node.transport_socket import Socket
+from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, StreamTransport
+from node.transport_unnamed import Personas
+
+MESH_PUBLISH_MAX = 1024  # own publishes waiting for gossipsub
+HANDSHAKES_MAX = 64  # accepted connections that have not said who they are
+HANDSHAKE_TIMEOUT_S = 5.0
+CONNECTIONS_PER_PEER_MAX = 3  # two nodes may dial each other at once
+SHUTDOWN_TIMEOUT_S = 1.5
+
+_log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_libp2p(config: TransportConfig, key_seed: bytes) -> AsyncIterator[StreamTransport]:
+    """A node on the network for as long as the block lasts; leaving it takes less than two seconds.
+
+    :param key_seed: the 32 secret bytes of the node's Ed25519 key, which decides its peer id.
+    :raises TransportError: an address to listen on is malformed, not TCP, or taken.
+    """
+    quiet_libp2p()
+    async with open_background() as nursery:
+        wire = Libp2pWire(config, key_seed, nursery)
+        await wire.start()
+        transport = wire.transport
+        dialling = replace(config, listen=(), announce=())
+        transport.personas = Personas(partial(open_libp2p, dialling), nursery.start_soon)
+        try:
+            yield transport
+        finally:
+            with trio.move_on_after(SHUTDOWN_TIMEOUT_S) as scope:
+                scope.shield = True
+                transport.close()
+                await wire.stop()
+
+
+class Libp2pWire:
+    """Sockets, connections and streams; calls the transport when peers and streams arrive."""
+
+    def __init__(self, config: TransportConfig, key_seed: bytes, nursery: trio.Nursery) -> None:
+        self._config = config
+        self._nursery = nursery
+        self._counters: Counter[str] = Counter()
+        self._faults = Faults(self._counters)
+        self._sockets: set[Socket] = set()
+        self._of_peer: dict[PeerId, set[Socket]] = {}
+        self._handshakes = 0
+        self._stopping = False
+        self._mesh_orders, self._mesh_work = trio.open_memory_channel[Callable[[], Awaitable[object]]](MESH_PUBLISH_MAX)
+        key = create_new_key_pair(key_seed)
+        self._id = ID.from_pubkey(key.public_key)
+        noise = Noise(key, noise_privkey=create_noise_key_pair().private_key)
+        peerstore = PeerStore()
+        peerstore.add_key_pair(self._id, key)
+        sockets_max = config.connections_max + HANDSHAKES_MAX
+        self._swarm = QuietSwarm(
+            self._faults,
+            self._id,
+            peerstore,
+            TransportUpgrader({NOISE: noise}, {TProtocol(YAMUX): BoundedYamux}),
+            transports=[DialTcp(self._adopt)],
+            retry_config=RetryConfig(max_retries=0),
+            connection_config=ConnectionConfig(
+                max_connections=2 * sockets_max,
+                high_watermark=2 * sockets_max,
+                low_watermark=0,
+                min_connections=0,
+                max_connections_per_peer=2 * CONNECTIONS_PER_PEER_MAX,
+                inbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
+                outbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
+                inbound_stream_protocol_negotiation_timeout=OPEN_TIMEOUT_S,
+                outbound_stream_protocol_negotiation_timeout=OPEN_TIMEOUT_S,
+            ),
+        )
+        self._host = BasicHost(network=self._swarm, addrs_factory=self._announced)
+        self._host.remove_stream_handler(IDENTIFY_PUSH)
+        self._swarm.notifees = [Arrivals(self._connected)]  # identify's own would run in unguarded system tasks
+        self._router = Router(
+            protocols=[MESH_PROTOCOL],
+            degree=6,
+            degree_low=4,
+            degree_high=12,
+            heartbeat_interval=1,
+            do_px=False,
+            adaptive_gossip_enabled=False,
+            spam_protection_enabled=False,
+            eclipse_protection_enabled=False,
+            max_pending_messages_per_peer=4,
+        )
+        self._pubsub = GuardedPubsub(self._faults, self._mesh_arrived, self._host, self._router)
+        for protocol, serve in ((KEPT_PROTOCOL, self._serve_kept), (REQUEST_PROTOCOL, self._serve_request)):
+            self._host.set_stream_handler(TProtocol(protocol), serve)
+        self._listeners: list[trio.SocketListener] = []
+        self.transport: StreamTransport
+
+    async def start(self) -> None:
+        """Listen, then run libp2p's services, then accept."""
+        for address in self._config.listen:
+            self._listeners += await listen_on(address)
+        addresses = self._config.announce or tuple(map(address_of, self._listeners))
+        self.transport = StreamTransport(
+            self._id.to_base58(),
+            tuple(with_peer(address, self._id) for address in addresses),
+            self._config,
+            self,
+            self._nursery,
+            self._counters,
+        )
+        for service in (self._swarm, self._pubsub, self._router):
+            manager = GuardedManager(service, self._faults)
+            service._manager = manager
+            self._nursery.start_soon(manager.run)
+            await manager.wait_started()
+        await self._pubsub.wait_until_ready()
+        self._nursery.start_soon(self._do_mesh_work)
+        if self._listeners:
+            self._nursery.start_soon(trio.serve_listeners, self._accept, self._listeners)
+
+    async def stop(self) -> None:
+        """Close every socket, then give libp2p the moment it needs to notice."""
+        self._stopping = True  # a connection accepted from here on is closed at once
+        for socket in list(self._sockets):
+            socket.close_now()
+        while self._swarm.connections and self._swarm.manager.is_running:  # noqa: ASYNC110 - no event for it
+            await trio.sleep(0.02)
+
+    # Connections
+
+    async def dial(self, address: str) -> None:
+        try:
+            target = Multiaddr(address)
+            peer = ID.from_base58(target.value_for_protocol("p2p"))
+            await self._swarm.dial_addr(target, peer)
+        except Exception as error:  # libp2p, multiaddr and the resolver each raise their own
+            raise DialError(f"cannot connect to {address}: {root_of(error)}") from error
+
+    def nearest_s(self, peer: PeerId) -> float | None:
+        known = [taken for socket in self._of_peer.get(peer, ()) if (taken := socket.nearest_s()) is not None]
+        return min(known, default=None)
+
+    def hang_up(self, peer: PeerId) -> None:
+        for socket in list(self._of_peer.get(peer, ())):
+            socket.close_now()
+
+    def _adopt(self, stream: trio.SocketStream) -> Socket:
+        if self._stopping or len(self._sockets) >= self._config.connections_max + HANDSHAKES_MAX:
+            stream.socket.close()
+            raise TransportError("no room for another connection")
+        socket = Socket(stream, self._nursery, self._socket_ended)
+        self._sockets.add(socket)
+        return socket
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        if self._handshakes >= HANDSHAKES_MAX:
+            self._counters["connections_refused"] += 1
+            return
+        self._handshakes += 1
+        socket: Socket | None = None
+        try:
+            socket = self._adopt(stream)
+            await self._swarm.upgrade_inbound_raw_conn(RawConnection(socket, False), Multiaddr("/ip4/0.0.0.0/tcp/0"))
+        except Exception as error:  # noqa: BLE001 - a stranger's handshake may raise anything
+            self._counters["handshakes_failed"] += 1
+            _log.debug("transport.handshake_failed", error=type(error).__name__)
+            if socket is not None:
+                socket.close_now()
+        finally:
+            self._handshakes -= 1
+        if socket is not None:
+            await socket.ended.wait()
+
+    def _connected(self, connection: INetConn) -> None:
+        """A connection has proven whose it is."""
+        socket = _socket_of(connection)
+        peer = connection.muxed_conn.peer_id.to_base58()
+        connections = self._of_peer.setdefault(peer, set())
+        others = len(self._of_peer) - (0 if connections else 1)
+        if socket.ended.is_set():
+            pass
+        elif len(connections) >= CONNECTIONS_PER_PEER_MAX or others >= self._config.connections_max:
+            self._counters["connections_refused"] += 1
+            socket.close_now()
+        else:
+            socket.peer, socket.connection = peer, connection
+            connections.add(socket)
+            self.transport.peer_up(peer)
+        if not connections:
+            self._of_peer.pop(peer, None)
+
+    def _socket_ended(self, socket: Socket) -> None:
+        self._sockets.discard(socket)
+        connections = self._of_peer.get(socket.peer)
+        if connections is not None:
+            connections.discard(socket)
+            if not connections:
+                del self._of_peer[socket.peer]
+                self.transport.peer_down(socket.peer)
+
+    # Streams
+
+    async def open_stream(self, peer: PeerId, protocol: str) -> Stream:
+        socket = next(iter(self._of_peer.get(peer, ())), None)
+        if socket is None or socket.connection is None:
+            await trio.lowlevel.checkpoint()
+            raise BrokenStreamError("not connected")
+        try:
+            stream = await socket.connection.new_stream()
+        except (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise BrokenStreamError(str(error)) from error
+        agreed = False
+        try:
+            await self._host.multiselect_client.select_one_of(
+                [TProtocol(protocol)], MultiselectCommunicator(stream), int(OPEN_TIMEOUT_S)
+            )
+            agreed = True
+        except (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise BrokenStreamError(f"the peer does not speak {protocol}") from error
+        finally:
+            if not agreed:
+                with trio.CancelScope(shield=True):
+                    await Stream(stream).reset()
+        return Stream(stream)
+
+    async def _serve_kept(self, stream: INetStream) -> None:
+        if peer := self._live_peer(stream):
+            await self.transport.serve_kept(peer, Stream(stream))
+
+    async def _serve_request(self, stream: INetStream) -> None:
+        if peer := self._live_peer(stream):
+            await self.transport.serve_request(peer, Stream(stream))
+
+    def _live_peer(self, stream: INetStream) -> PeerId | None:
+        """Whose stream it is, if connected; a stream may be here before the news of its connection."""
+        peer = stream.muxed_conn.peer_id.to_base58()
+        if peer not in self._of_peer:
+            for connection in self._swarm.connections.get(stream.muxed_conn.peer_id, []):
+                self._connected(connection)
+        return peer if peer in self._of_peer else None
+
+    # Gossipsub
+
+    def mesh_subscribe(self, topic: str, wanted: bool) -> None:
+        change = self._pubsub.subscribe if wanted else self._pubsub.unsubscribe
+        self._order(lambda: change(topic))
+
+    def mesh_publish(self, topic: str, payload: bytes) -> None:
+        self._order(lambda: self._pubsub.publish(topic, payload))
+
+    def mesh_peers(self, topic: str) -> frozenset[PeerId]:
+        return frozenset(peer.to_base58() for peer in self._pubsub.peer_topics.get(topic, ()))
+
+    def _order(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            self._mesh_orders.send_nowait(work)
+        except trio.WouldBlock:
+            self._counters["mesh_dropped"] += 1
+
+    async def _do_mesh_work(self) -> None:
+        async for work in self._mesh_work:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - gossipsub's state is not worth the node
+                self._faults.caught("gossipsub", error)
+
+    def _mesh_arrived(self, peer: PeerId, topic: str, payload: bytes) -> None:
+        self.transport.mesh_hint(peer, topic, payload)
+
+    def _announced(self, _candidates: list[Multiaddr]) -> list[Multiaddr]:
+        transport = getattr(self, "transport", None)
+        return [] if transport is None else [Multiaddr(address) for address in transport.addresses]
+
+
+def _socket_of(connection: INetConn) -> Socket:
+    """The socket at the bottom of an upgraded connection."""
+    return bottom_of(connection.muxed_conn.secured_conn)
