@@ -85,6 +85,13 @@ class MailboxSection(msgspec.Struct, frozen=True, kw_only=True):
     use: tuple[str, ...] = ()
 
 
+class DiscoverySection(msgspec.Struct, frozen=True, kw_only=True):
+    mdns: bool = False
+    rendezvous: tuple[str, ...] = ()
+    rendezvous_serve: Literal["no", "contacts", "anyone"] = "no"
+    rendezvous_quota: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_096
+
+
 class VaultSection(msgspec.Struct, frozen=True, kw_only=True):
     passphrase_file: str = ""
     key_file: str = ""
@@ -100,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     group: GroupSection = GroupSection()
     retention: RetentionSection = RetentionSection()
     mailbox: MailboxSection = MailboxSection()
+    discovery: DiscoverySection = DiscoverySection()
     vault: VaultSection = VaultSection()
 
     @property
@@ -235,4 +243,5 @@ CHECKS: Final[Mapping[str, Check]] = {
     "network.listen": _listen_complaint,
     "network.peers": _peers_complaint,
     "mailbox.use": _peers_complaint,
+    "discovery.rendezvous": _peers_complaint,
 }
