@@ -19,6 +19,7 @@ import msgspec
 from node.api import contact_schema, schema
 from node.api import operations as op
 from node.api.errors import ApiError, ErrorCode
+from node.client_calls import Calls
 
 RequestT = TypeVar("RequestT", bound=schema.Request)
 ReplyT = TypeVar("ReplyT", bound=schema.Reply)
@@ -45,7 +46,7 @@ class NoReplyError(ClientError):
     """The daemon took the request and did not answer in time. What it has accepted goes on."""
 
 
-class Client:
+class Client(Calls):
     """The operations of one daemon, as blocking calls."""
 
     def __init__(self, socket_path: Path) -> None:
@@ -163,10 +164,11 @@ def decode(response: HTTPResponse, kind: type[ReplyT]) -> ReplyT:
 def as_error(status: int, data: bytes) -> ApiError:
     """The daemon's refusal, or our own words where it has none (hypercorn answers broken HTTP by itself)."""
     try:
-        body = msgspec.json.decode(data, type=schema.ErrorReply).error
-        return ApiError(ErrorCode(body.code), body.message, body.hint)
-    except (msgspec.DecodeError, ValueError):
+        problem = msgspec.json.decode(data, type=schema.Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ApiError(ErrorCode.INTERNAL, f"the daemon answered with HTTP status {status} and no reason")
+    known = problem.code in list(ErrorCode)  # a newer daemon may have others
+    return ApiError(ErrorCode(problem.code) if known else ErrorCode.INTERNAL, problem.detail, problem.hint)
 
 
 def frames(response: HTTPResponse) -> Iterator[tuple[int | None, bytes]]:
@@ -190,7 +192,6 @@ def frames(response: HTTPResponse) -> Iterator[tuple[int | None, bytes]]:
             data += value
         elif not name and not value:
             if kind == b"error":
-                body = msgspec.json.decode(data, type=schema.ErrorBody)
-                raise ApiError(ErrorCode(body.code), body.message, body.hint)
+                raise as_error(0, data)
             yield seq, data
             kind = data = b""

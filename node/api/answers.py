@@ -1,25 +1,35 @@
-"""JSON answers: a reply, or an error in the one shape all errors have."""
+"""JSON answers: a reply, or an error in the one shape all errors have (problem+json, RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
 
 import msgspec
 from starlette.responses import Response
 
 from node.api.errors import ApiError, ErrorCode, http_status
-from node.api.schema import ErrorBody, ErrorReply
+from node.api.schema import Problem
 
-FAILED = ApiError(ErrorCode.INTERNAL, "the daemon failed to do this", "its log says why")
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+
+FAILED: Final = ApiError(ErrorCode.INTERNAL, "the daemon failed to do this", "its log says why")
 """What a caller learns of a bug of ours."""
 
 
-def reply(value: msgspec.Struct, status: int = 200) -> Response:
-    """A value as JSON."""
-    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")
+def reply(value: msgspec.Struct) -> Response:
+    """A value as JSON. What it tells is for the caller alone, and of this moment."""
+    return Response(msgspec.json.encode(value), media_type=JSON, headers={"cache-control": "no-store"})
 
 
-def refusal(error: ApiError) -> Response:
+def refusal(error: ApiError, headers: Mapping[str, str] | None = None) -> Response:
     """An error, with the status of its code."""
-    return reply(ErrorReply(error=error_body(error)), http_status(error.code))
+    body = msgspec.json.encode(problem(error))
+    return Response(body, status_code=http_status(error.code), media_type=PROBLEM, headers=headers)
 
 
-def error_body(error: ApiError) -> ErrorBody:
+def problem(error: ApiError) -> Problem:
     """An error as it is written down."""
-    return ErrorBody(code=error.code.value, message=error.message, hint=error.hint)
+    status = http_status(error.code)
+    title = HTTPStatus(status).phrase
+    return Problem(title=title, status=status, detail=error.message, code=error.code.value, hint=error.hint)

@@ -16,8 +16,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.api.answers import FAILED, refusal, reply
+from node.api.answers import FAILED, JSON, refusal, reply
 from node.api.errors import ApiError, ErrorCode, http_status
+from node.api.openapi import openapi_json
 from node.api.operations import OPERATIONS, SHUTDOWN, Operation
 from node.api.service import Service
 from node.api.stream import EventStream, until_gone, until_set
@@ -41,9 +42,15 @@ def build_app(service: Service, stop_event: trio.Event) -> Starlette:
         )
         for operation in OPERATIONS
     ]
+    routes.append(Route("/openapi.json", describe, methods=["GET"]))
     app = Starlette(routes=routes, exception_handlers={HTTPException: refuse_route})
     app.router.redirect_slashes = False
     return app
+
+
+async def describe(_request: Request) -> Response:
+    """This API, for programs that make clients of it."""
+    return Response(openapi_json(), media_type=JSON)
 
 
 def endpoint(
@@ -158,9 +165,8 @@ async def refuse_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == http_status(ErrorCode.METHOD_NOT_ALLOWED):
         allowed = (error.headers or {}).get("Allow", "")
-        return refusal(
-            ApiError(ErrorCode.METHOD_NOT_ALLOWED, f"{request.method} is not for {request.url.path}", f"try {allowed}")
-        )
+        message = f"{request.method} is not for {request.url.path}"
+        return refusal(ApiError(ErrorCode.METHOD_NOT_ALLOWED, message, f"try {allowed}"), {"allow": allowed})
     return refusal(
         ApiError(ErrorCode.UNKNOWN_ROUTE, f"there is no {request.url.path}", "client and daemon may differ in version")
     )

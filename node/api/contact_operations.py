@@ -6,10 +6,22 @@ from node.api import contact_schema, schema
 from node.api.operation import Operation
 
 CONTACT_CARD = Operation(
-    "contact_card", "GET", "/v1/card", schema.Nothing, contact_schema.OwnCard, "This node's own card, to be given away."
+    "contact_card",
+    "GET",
+    "/v1/card",
+    schema.Nothing,
+    contact_schema.OwnCard,
+    "This node's own card, to be given away.",
+    scope="read",
 )
 CONTACT_LIST = Operation(
-    "contact_list", "GET", "/v1/contacts", schema.Nothing, contact_schema.ContactList, "Everybody this user knows."
+    "contact_list",
+    "GET",
+    "/v1/contacts",
+    schema.Nothing,
+    contact_schema.ContactList,
+    "Everybody this user knows.",
+    scope="read",
 )
 CONTACT_ADD = Operation(
     "contact_add",
@@ -26,6 +38,7 @@ CONTACT_SHOW = Operation(
     contact_schema.ContactRequest,
     contact_schema.Contact,
     "One contact, with the safety number to compare.",
+    scope="read",
 )
 CONTACT_VERIFY = Operation(
     "contact_verify",
@@ -74,6 +87,7 @@ GROUP_INVITATIONS = Operation(
     schema.Nothing,
     contact_schema.InvitationList,
     "Groups that others have added this node to, and that wait for its user.",
+    scope="read",
 )
 GROUP_ACCEPT = Operation(
     "group_accept",
@@ -106,6 +120,7 @@ GROUP_INVITES = Operation(
     schema.GroupRequest,
     contact_schema.InviteList,
     "The links given out.",
+    scope="read",
 )
 GROUP_UNINVITE = Operation(
     "group_uninvite",
@@ -122,6 +137,7 @@ GROUP_REQUESTS = Operation(
     schema.GroupRequest,
     contact_schema.JoinerList,
     "Who asks to be let in by a link of this node's.",
+    scope="read",
 )
 GROUP_APPROVE = Operation(
     "group_approve",
@@ -148,7 +164,13 @@ GROUP_JOIN = Operation(
     "Follow a link into a group; answers when this node is in, or refused.",
 )
 GROUP_JOINS = Operation(
-    "group_joins", "GET", "/v1/joins", schema.Nothing, contact_schema.JoinList, "The links that are followed."
+    "group_joins",
+    "GET",
+    "/v1/joins",
+    schema.Nothing,
+    contact_schema.JoinList,
+    "The links that are followed.",
+    scope="read",
 )
 
 CONTACT_OPERATIONS: tuple[Operation[Any, Any], ...] = (

@@ -13,12 +13,27 @@ from node.api.operation import Operation, ReplyT, RequestT
 __all__ = ["OPERATIONS", "Operation", "ReplyT", "RequestT"]
 
 STATUS = Operation(
-    "status", "GET", "/v1/status", schema.Nothing, schema.NodeStatus, "What the node is doing: peers, groups, health."
+    "status",
+    "GET",
+    "/v1/status",
+    schema.Nothing,
+    schema.NodeStatus,
+    "What the node is doing: peers, groups, health.",
+    scope="read",
 )
 IDENTITY = Operation(
-    "identity", "GET", "/v1/identity", schema.Nothing, schema.Identity, "Who the node is and where it can be dialled."
+    "identity",
+    "GET",
+    "/v1/identity",
+    schema.Nothing,
+    schema.Identity,
+    "Who the node is and where it can be dialled.",
+    scope="read",
+    command="id",
 )
-PEERS = Operation("peers", "GET", "/v1/peers", schema.Nothing, schema.PeerList, "The peers connected right now.")
+PEERS = Operation(
+    "peers", "GET", "/v1/peers", schema.Nothing, schema.PeerList, "The peers connected right now.", scope="read"
+)
 CONNECT = Operation(
     "connect", "POST", "/v1/connect", schema.ConnectRequest, schema.PeerInfo, "Dial a peer by its multiaddr."
 )
@@ -29,10 +44,15 @@ PEER_NAME = Operation(
     schema.PeerNameRequest,
     schema.PeerInfo,
     "Give a peer a name; it stays on this node.",
+    command="name",
 )
-SHUTDOWN = Operation("shutdown", "POST", "/v1/shutdown", schema.Nothing, schema.Done, "Stop the daemon cleanly.")
+SHUTDOWN = Operation(
+    "shutdown", "POST", "/v1/shutdown", schema.Nothing, schema.Done, "Stop the daemon cleanly.", command="stop"
+)
 
-GROUP_LIST = Operation("group_list", "GET", "/v1/groups", schema.Nothing, schema.GroupList, "All groups of this node.")
+GROUP_LIST = Operation(
+    "group_list", "GET", "/v1/groups", schema.Nothing, schema.GroupList, "All groups of this node.", scope="read"
+)
 GROUP_CREATE = Operation(
     "group_create", "POST", "/v1/groups", schema.GroupCreateRequest, schema.GroupDetail, "Found a group."
 )
@@ -43,6 +63,7 @@ GROUP_SHOW = Operation(
     schema.GroupRequest,
     schema.GroupDetail,
     "Members, committee, epoch and health of one group.",
+    scope="read",
 )
 GROUP_ADD = Operation(
     "group_add",
@@ -131,6 +152,8 @@ GROUP_INTENT = Operation(
     schema.IntentRequest,
     schema.IntentResult,
     "How a change asked for earlier is doing; waits for its end.",
+    scope="read",
+    command="group wait",
 )
 GROUP_RESCUE = Operation(
     "group_rescue",
@@ -147,6 +170,7 @@ GROUP_SEND = Operation(
     schema.GroupSendRequest,
     schema.SendResult,
     "Send a message to all members.",
+    scope="chat",
 )
 GROUP_READ = Operation(
     "group_read",
@@ -155,6 +179,7 @@ GROUP_READ = Operation(
     schema.GroupReadRequest,
     schema.MessagePage,
     "Messages received and sent, oldest first.",
+    scope="read",
 )
 GROUP_LOG = Operation(
     "group_log",
@@ -163,6 +188,7 @@ GROUP_LOG = Operation(
     schema.GroupLogRequest,
     schema.LogPage,
     "The decided chain: one line per epoch, and who certified it.",
+    scope="read",
 )
 GROUP_LOG_EXPORT = Operation(
     "group_log_export",
@@ -171,6 +197,8 @@ GROUP_LOG_EXPORT = Operation(
     schema.GroupRequest,
     schema.LogExport,
     "The decided chain with its certificates, as one portable piece.",
+    scope="read",
+    command="log export",
 )
 EVENTS = Operation(
     "events",
@@ -180,6 +208,7 @@ EVENTS = Operation(
     schema.EventBatch,
     "What happens, as it happens (server-sent events; resumes by Last-Event-ID).",
     is_stream=True,
+    scope="read",
 )
 
 OPERATIONS: tuple[Operation[Any, Any], ...] = (

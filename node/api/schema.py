@@ -20,6 +20,7 @@ Seq = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 PageSize = Annotated[int, Meta(ge=1, le=PAGE_SIZE_MAX)]
 WaitS = Annotated[float, Meta(ge=0, le=WAIT_S_MAX)]
 
+Scope = Literal["read", "chat", "admin"]
 Model = Literal["byzantine", "crash"]
 PolicyKind = Literal["auto", "pinned", "all"]
 Pins = Annotated[tuple[Reference, ...], Meta(max_length=31)]
@@ -182,18 +183,23 @@ class EventsRequest(Request, frozen=True, kw_only=True):
 # Replies
 
 
+class Problem(Reply, frozen=True, kw_only=True):
+    """The body of every answer that is not a 2xx (RFC 9457); `code` is one of node.api.errors.ErrorCode."""
+
+    type: str = "about:blank"  # the code says more than an address could
+    title: str  # the status in words
+    status: int
+    detail: str  # what is wrong
+    code: str
+    hint: str = ""  # what to do about it
+
+
 class ErrorBody(Reply, frozen=True, kw_only=True):
-    """Why something was not done; `code` is one of node.api.errors.ErrorCode."""
+    """Why a change was refused; `code` as in a Problem."""
 
     code: str
     message: str
     hint: str = ""
-
-
-class ErrorReply(Reply, frozen=True, kw_only=True):
-    """The body of every answer that is not a 2xx."""
-
-    error: ErrorBody
 
 
 class Done(Reply, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from node.api.answers import FAILED, error_body, refusal
+from node.api.answers import FAILED, problem, refusal
 from node.api.errors import ApiError
 from node.api.schema import EventBatch
 
@@ -64,11 +64,11 @@ class EventStream(Response):
             try:
                 batch = await self._next(self._request.wait_s)
             except ApiError as error:
-                await emit(send, b"event: error\ndata: %b\n\n" % encode(error_body(error)))
+                await emit(send, b"event: error\ndata: %b\n\n" % encode(problem(error)))
                 return
             except Exception:  # a bug of ours; the reader comes back by itself and may fare better
                 log.exception("event stream failed")
-                await emit(send, b"event: error\ndata: %b\n\n" % encode(error_body(FAILED)))
+                await emit(send, b"event: error\ndata: %b\n\n" % encode(problem(FAILED)))
                 return
 
     async def _next(self, wait_s: float) -> EventBatch:

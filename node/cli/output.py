@@ -22,12 +22,12 @@ def print_json(value: "Struct", *, lines: bool = False) -> None:
 
 
 def print_failure(failure: Failure, *, is_json: bool) -> None:
-    """A failure, on standard error: words, or the API's own error shape."""
+    """A failure, on standard error: words, or a problem as the API writes it, with the exit code."""
     if is_json:
         import json
 
-        error = {"code": failure.code, "message": failure.message, "hint": failure.hint}
-        click.echo(json.dumps({"error": error}), err=True)
+        problem = {"type": "about:blank", "detail": failure.message, "code": failure.code, "hint": failure.hint}
+        click.echo(json.dumps({**problem, "exit": int(failure.exit)}), err=True)
         return
     click.echo(f"Error: {safe(failure.message)}", err=True)
     if failure.hint:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from node.cli.api import api
 from node.cli.contact import contact
 from node.cli.context import Context, common
 from node.cli.exits import MEANINGS, Exit, Failure, explain
@@ -77,7 +78,7 @@ def root() -> None:
     """
 
 
-for command in (init, run, status, identity, peers, connect, name, events, stop, contact, group, log, testnet):
+for command in (init, run, status, identity, peers, connect, name, events, stop, contact, group, log, api, testnet):
     root.add_command(command)
 
 

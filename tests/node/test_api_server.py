@@ -233,12 +233,11 @@ def test_a_bad_request_is_told_what_is_wrong(
     head, _, body = raw(socket_path, request_bytes).partition(b"\r\n\r\n")
 
     assert head.split()[1] == str(status).encode()
-    assert b"application/json" in head
-    answer = json.loads(body)
-    assert set(answer) == {"error"}
-    assert set(answer["error"]) == {"code", "message", "hint"}
-    assert answer["error"]["code"] == code
-    assert words in answer["error"]["message"] + answer["error"]["hint"]
+    assert b"application/problem+json" in head
+    problem = json.loads(body)
+    assert set(problem) == {"type", "title", "status", "detail", "code", "hint"}
+    assert (problem["code"], problem["status"]) == (code, status)
+    assert words in problem["detail"] + problem["hint"]
     assert node.asked == []
 
 

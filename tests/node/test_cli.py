@@ -169,9 +169,9 @@ def test_failures_are_json_where_asked_for(data_dir: Path) -> None:
     result = conclave(data_dir, "status", "--json")
 
     assert result.stdout == ""
-    error = json.loads(result.stderr)["error"]
-    assert error["code"] == "not_running"
-    assert "run" in error["hint"]
+    problem = json.loads(result.stderr)
+    assert (problem["code"], problem["exit"]) == ("not_running", result.exit_code)
+    assert "run" in problem["hint"]
 
 
 def test_a_configuration_mistake_is_a_usage_error(data_dir: Path) -> None:

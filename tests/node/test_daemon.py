@@ -107,7 +107,7 @@ def mistakes_are_explained(ada: Daemon, cyn: Daemon) -> None:
     code, lines = ada.refused("grup")
     assert (code, lines[-1]) == (2, "Error: No such command 'grup'. Did you mean 'group'?")
     failed = conclave(cyn.folder, "--json", "group", "show", "nowhere")
-    assert json.loads(failed.stderr)["error"]["code"] == "group_not_found"
+    assert json.loads(failed.stderr)["code"] == "group_not_found"
 
 
 def everybody_verifies(ada: Daemon, bob: Daemon, cyn: Daemon) -> None:
