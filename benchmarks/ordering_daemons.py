@@ -22,10 +22,10 @@ from node.api import schema
 from node.api.errors import ApiError, ErrorCode
 from node.config import OrderingSection
 from node.testnet.calls import Call, gather
-from node.testnet.demo import imported, make_folder
 from node.testnet.network import make_nodes
 from node.testnet.processes import NodeProcess, Processes, interruptible
 from node.testnet.settings import LimitsSection, NodesSection, Settings
+from node.testnet.stage import imported, make_folder
 
 CLONE_NEWNET: Final = 0x40000000  # unshare(2)
 TICKS_S: Final = os.sysconf("SC_CLK_TCK")
@@ -168,7 +168,7 @@ def daemons(count: int, **settings: object) -> Iterator[Daemons]:
         nodes=msgspec.convert({**_ORDINARY, "log_level": "warning", **settings}, NodesSection),
         limits=LimitsSection(start_s=120.0, stop_s=20.0),
     )
-    folder = make_folder(count)
+    folder = make_folder(str(count))
     try:
         with interruptible():
             nodes = make_nodes(folder, count, chosen)

@@ -15,7 +15,7 @@ from node.mailbox.store import open_mailbox
 from node.store import KEY_SIZE
 from node.transport import MIB
 
-_KEY: Final = "mailbox key"  # where the node's store keeps the key of the mailbox's
+MAILBOX_KEY: Final = "mailbox key"  # where the node's store keeps the key of the mailbox's
 
 log = logger("mailbox")
 
@@ -27,11 +27,11 @@ async def open_serving(context: NodeContext, nursery: trio.Nursery) -> AsyncIter
     if not settings.serve:
         yield
         return
-    key = context.store.meta(_KEY)
+    key = context.store.meta(MAILBOX_KEY)
     if key is None:
         key = context.random(KEY_SIZE)
         with context.store.transaction() as transaction:
-            transaction.put_meta(_KEY, key)
+            transaction.put_meta(MAILBOX_KEY, key)
     limits = Limits(settings.quota_mb * MIB, settings.topic_quota_mb * MIB, settings.retention_days)
     path = DataDir(context.config.data_dir).mailbox_path
     with open_mailbox(path, key, limits, context.random) as store:

@@ -1,10 +1,8 @@
 """The demo from end to end: make the nodes, play the script, stop them, judge their stores, clean up."""
 
 import shutil
-import tempfile
 import time
 from pathlib import Path
-from typing import Final
 
 import click
 import msgspec
@@ -12,20 +10,17 @@ from msgspec import Struct
 
 from mls import MlsError
 from node.api.errors import ApiError
-from node.api.listener import PATH_SIZE_MAX
 from node.errors import NodeError
 from node.testnet.evidence import Evidence, read_evidence
 from node.testnet.figures import Figures
 from node.testnet.network import Network, make_nodes
-from node.testnet.processes import Processes, Run, interruptible
+from node.testnet.processes import Processes
 from node.testnet.script import Script
 from node.testnet.settings import Settings, read_settings
+from node.testnet.stage import imported, open_stage
 from node.testnet.story import Story, read_story, write_story
-from node.testnet.table import open_screen
-from node.testnet.verdict import Line, Verdict, judge
+from node.testnet.verdict import Line, Verdict, in_lines, judge
 from ordering import OrderingError
-
-SHORT_FOLDER: Final = Path("/tmp")  # noqa: S108 - where TMPDIR is too long for the path of a unix socket
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -51,24 +46,13 @@ def demo(
     """
     began_s = time.monotonic()
     settings = settings or read_settings()
-    folder = make_folder(nodes)
-    screen = open_screen(is_json=is_json)
-    screen.say(f"{nodes} nodes, {rounds} rounds, seed {seed}")
-    try:
-        with interruptible():
-            made = make_nodes(folder, nodes, settings)
-            network = Network(made, Processes(imported()), settings, screen)
-            story = played(network, Script(network, rounds=rounds, seed=seed))
-            write_story(folder, story)
-            verdict = judged(folder)
-    except (KeyboardInterrupt, SystemExit):
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    except BaseException:
-        click.echo(f"the nodes' folders are kept: {folder}", err=True)
-        raise
-    finally:
-        screen.close()
+    with open_stage(str(nodes), is_json=is_json) as (folder, screen):
+        screen.say(f"{nodes} nodes, {rounds} rounds, seed {seed}")
+        made = make_nodes(folder, nodes, settings)
+        network = Network(made, Processes(imported()), settings, screen)
+        story = played(network, Script(network, rounds=rounds, seed=seed))
+        write_story(folder, story)
+        verdict = judged(folder)
     kept = folder if keep or not verdict.ok else None
     result = Result(
         ok=verdict.ok,
@@ -84,15 +68,6 @@ def demo(
     if kept is None:
         shutil.rmtree(folder, ignore_errors=True)
     return verdict.ok
-
-
-def imported() -> Run:
-    """Everything a node needs, imported once for all of them."""
-    import node.service  # noqa: F401 - the daemon imports it late, each child would do so again
-    from node import daemon
-
-    daemon.preload()
-    return daemon.run
 
 
 def played(network: Network, script: Script) -> Story:
@@ -129,22 +104,9 @@ def read_all(folder: Path) -> tuple[Story, tuple[Evidence, ...]]:
     return story, tuple(nodes)
 
 
-def make_folder(nodes: int) -> Path:
-    """A fresh folder of this run, short enough for the unix sockets in it."""
-    folder = Path(tempfile.mkdtemp(prefix="conclave-"))
-    if len(str(folder / str(nodes) / "api.sock").encode()) > PATH_SIZE_MAX:
-        folder.rmdir()
-        folder = Path(tempfile.mkdtemp(prefix="conclave-", dir=SHORT_FOLDER))
-    return folder
-
-
 def in_words(result: Result) -> str:
     """The verdict and the figures for people."""
-    width = max(len(line.name) for line in result.lines)
-    said = [""]
-    for line in result.lines:
-        said.append(f"{'ok  ' if line.ok else 'FAIL'}  {line.name.ljust(width)}  {line.text}")
-        said += [f"        {each}" for each in line.evidence]
+    said = ["", *in_lines(result.lines)]
     figures = result.figures
     said += [
         "",

@@ -19,6 +19,7 @@ from node.data_dir import DataDir
 from node.electorate import peer_of
 from node.feed import DecisionBody, IntentBody, MessageBody
 from node.holding import Extra, stored_group
+from node.one_order import messages_after
 from node.setup import open_key
 from node.store import Store, open_store
 from node.store_reads import PAGE_SIZE_MAX
@@ -92,6 +93,8 @@ class Evidence:
     damage: str = ""  # why the store could not be read
     authenticator: bytes | None = None  # of the stored group value; None when there is none
     members: frozenset[str] = frozenset()  # peer ids, by the stored group value
+    leaf_keys: frozenset[bytes] = frozenset()  # public keys of all leaves, by the stored group value
+    order: tuple[bytes, ...] = ()  # ids of the messages in its feed, in the order that all members share
     key_epochs: frozenset[int] = frozenset()  # epochs whose gossip key is kept
     report: VerifyReport | None = None  # of the offline check of its chain
     chain: tuple[Decided, ...] = ()
@@ -119,6 +122,8 @@ def read_evidence(name: str, peer_id: str, config: Config, group_id: bytes) -> E
             epoch=row.epoch,
             authenticator=None if group is None else group.epoch_authenticator,
             members=frozenset() if group is None else _members(group),
+            leaf_keys=frozenset() if group is None else _leaf_keys(group),
+            order=tuple(each.message_id or b"" for each in messages_after(store, group_id, None, len(entries))),
             key_epochs=frozenset(each.epoch for each in Extra.decode(row.extra).keys),
             report=verifier.verify_group(config.data_dir, group_id.hex(), key),
             chain=tuple(map(_decided, _decisions(store, group_id))),
@@ -181,6 +186,10 @@ def _decided(row: DecisionRow) -> Decided:
 
 def _members(group: Group) -> frozenset[str]:
     return frozenset(peer_of(group.public, leaf) for _, leaf in group.public.leaves())
+
+
+def _leaf_keys(group: Group) -> frozenset[bytes]:
+    return frozenset(key for _, leaf in group.public.leaves() for key in (leaf.signature_key, leaf.encryption_key))
 
 
 def _kept(store: Store, group_id: bytes, epoch: int) -> Iterator[Kept]:

@@ -56,8 +56,13 @@ class Settings(Section, frozen=True, kw_only=True):
     script: ScriptSection = ScriptSection()
     limits: LimitsSection = LimitsSection()
 
-    def config_of(self, *, name: str, data_dir: Path, port: int, peers: Sequence[str]) -> Config:
-        """The configuration of one node: on loopback, always on, and nothing from the user's own environment."""
+    def config_of(
+        self, *, name: str, data_dir: Path, port: int, peers: Sequence[str], more: Mapping[str, object] | None = None
+    ) -> Config:
+        """The configuration of one node: on loopback, always on, and nothing from the user's own environment.
+
+        `more` are settings by key that this node has otherwise.
+        """
         flags: Mapping[str, object] = {
             "node.data_dir": str(data_dir),
             "node.name": name,
@@ -71,6 +76,7 @@ class Settings(Section, frozen=True, kw_only=True):
             "ordering.collection_window_ms": self.nodes.collection_window_ms,
             "group.suite": self.nodes.suite,
             "group.accept": "anyone",
+            **(more or {}),
         }
         return load("", {}, flags)
 

@@ -54,6 +54,15 @@ class Outage(Struct, frozen=True):
     until_ms: int
 
 
+class Awake(Struct, frozen=True):
+    """A time in which a member's node ran."""
+
+    node: str
+    from_ms: int
+    until_ms: int
+    how: str  # it ended: "stopped" or "killed"
+
+
 class Held(Struct, frozen=True):
     """What the store of a removed member held of the group while it was removed."""
 
@@ -88,6 +97,12 @@ class Story(Struct, frozen=True, kw_only=True):
     removals: tuple[Removal, ...] = ()
     exit_codes: dict[str, int | None] = {}  # by name, of the last stop
     errors: dict[str, str] = {}  # by name, the first error in the log of a node that logged one
+    replicas: tuple[Actor, ...] = ()  # nodes that only keep things for the others
+    awake: tuple[Awake, ...] = ()  # of each member, where the scenario says who sleeps
+    commits_due: int = 0  # epochs there must have been at least
+    messages_due: int = 0
+    secrets: tuple[str, ...] = ()  # names that no replica may come to know
+    read: dict[str, str] = {}  # by name: the digest of what `group read --shared` showed at the end
     failure: str = ""  # why the script did not get to its end
 
     @property

@@ -1,4 +1,4 @@
-"""The verdict: what must be true after the demo, each line computed from the nodes' own stores.
+"""The verdict: what must be true after a run, each line computed from the nodes' own stores.
 
 A line that does not hold says which node, which epoch and which id. Nothing here asks a running node, and nothing is
 taken from the story that a store can tell; the story only says what was asked for.
@@ -44,14 +44,28 @@ class Verdict(Struct, frozen=True):
     figures: Figures
 
 
-def judge(story: Story, nodes: Sequence[Evidence]) -> Verdict:
-    """Check every line."""
+Check = Callable[[Case], tuple[str, list[str]]]
+"""Its numbers in words, and what contradicts it."""
+
+
+def judge(story: Story, nodes: Sequence[Evidence], checks: Sequence[tuple[str, Check]] | None = None) -> Verdict:
+    """Check every line, those of the demo where no others are given."""
     case = case_of(story, nodes)
-    lines = tuple(_line(name, check, case) for name, check in CHECKS)
+    lines = tuple(_line(name, check, case) for name, check in checks or CHECKS)
     return Verdict(all(line.ok for line in lines), lines, figures_of(case))
 
 
-CHECKS: Final[tuple[tuple[str, Callable[[Case], tuple[str, list[str]]]], ...]] = (
+def in_lines(lines: Sequence[Line]) -> list[str]:
+    """The lines for people, what contradicts each below it."""
+    width = max(len(line.name) for line in lines)
+    said = []
+    for line in lines:
+        said.append(f"{'ok  ' if line.ok else 'FAIL'}  {line.name.ljust(width)}  {line.text}")
+        said += [f"        {each}" for each in line.evidence]
+    return said
+
+
+CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("the script came to its end", ended_well),
     ("equal epoch authenticators", equal_epochs),
     ("every certificate chain verifies offline", chains_verify),
@@ -66,7 +80,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Case], tuple[str, list[str]]]], ...]] =
 """The lines, in the order they are printed."""
 
 
-def _line(name: str, check: Callable[[Case], tuple[str, list[str]]], case: Case) -> Line:
+def _line(name: str, check: Check, case: Case) -> Line:
     text, problems = check(case)
     return Line(name, not problems, text, _first(problems))
 

@@ -22,10 +22,10 @@ import trio
 from node.api.schema import Identity
 from node.config import Config
 from node.context import NodeContext
-from node.testnet.demo import imported, make_folder
 from node.testnet.network import make_nodes
 from node.testnet.processes import NodeProcess, Processes, Run, interruptible
 from node.testnet.settings import Settings
+from node.testnet.stage import imported, make_folder
 from node.vault import StoreKey
 from tests.faults.relay import HELLO, cuts_between
 
@@ -137,7 +137,7 @@ class RelayProcess:
 def cluster(count: int, *, may_mount: bool = True) -> Iterator[tuple[Cluster, Path]]:
     """Running daemons and the folder of their stores; all of it is gone after the block."""
     relay, clocks = RelayProcess(), Clocks(count)
-    folder = make_folder(count)
+    folder = make_folder(str(count))
     mounted: Path | None = None
     try:
         mounted = _small_disk(folder, count) if may_mount else None
