@@ -9,6 +9,10 @@ from functools import partial
 import trio
 
 from node.transport import KEPT_ADDRESSES_MAX, DialError, PeerId, TransportConfig, peer_of
+from node.transport_relay import is_relayed
+
+RELAYED_LATER_S = 1.0
+"""A way through a relay is tried so much later, so that a peer that answers directly is reached directly."""
 
 
 class DialManager:
@@ -58,8 +62,11 @@ class DialManager:
 
     async def _stay_connected(self, address: str, peer: PeerId, scope: trio.CancelScope) -> None:
         wait_s = self._config.redial_min_s
+        later_s = RELAYED_LATER_S if is_relayed(address) else 0.0
         with scope:
             while True:
+                if later_s and not self._is_connected(peer):
+                    await trio.sleep(later_s)
                 if not self._is_connected(peer):
                     try:
                         await self._connect(address)

@@ -220,6 +220,12 @@ class Exactly:
         del self._buffer[:size]
         return taken
 
+    def rest(self) -> bytes:
+        """What the stream has given beyond what was taken; from here on it is the caller's."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
 
 async def read_question(stream: ByteStream) -> Question:
     """:raises FrameError: not a question of this version, or beyond `REQUEST_SIZE_MAX`."""

@@ -32,6 +32,7 @@ class Socket:
         self.ended = trio.Event()
         self.peer: PeerId = ""  # once known
         self.connection: Any = None  # likewise; what the library above makes of us
+        self.is_relayed = False  # whether the other end is this process, which copies to and from a relay
         self._stream = stream
         self._fd = stream.socket.fileno()
         self._remote = _endpoint(stream)
@@ -130,7 +131,7 @@ class Socket:
 
 
 def _endpoint(stream: trio.SocketStream) -> tuple[str, int] | None:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # a local pair of sockets has no address
         host, port = stream.socket.getpeername()[:2]
         return str(host), int(port)
     return None

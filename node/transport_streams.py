@@ -58,11 +58,13 @@ from node.transport_frames import (
 from node.transport_gossip import Audience, SeenWindow, content_id
 from node.transport_link import Link
 from node.transport_queue import FairQueue
+from node.transport_relay import Relays
 from node.transport_requests import REQUEST_PROTOCOL, Requests
 from node.transport_unnamed import Personas
 
 KEPT_PROTOCOL = "/conclave/kept/1"
 OPEN_TIMEOUT_S = 5.0  # for a new stream, negotiation included
+DIRECT_FIRST = 2  # of our own addresses, before those through relays
 
 _log = structlog.get_logger()
 
@@ -107,8 +109,9 @@ class StreamTransport:
         counters: Counter[str],
     ) -> None:
         self.peer_id = peer_id
-        self.addresses = addresses
+        self.reached_through: tuple[str, ...] = ()  # addresses of ours that lead through relays; set by who has them
         self.counters = counters
+        self._direct = addresses
         self._config = config
         self._wire = wire
         self._nursery = nursery
@@ -124,6 +127,12 @@ class StreamTransport:
         self._dials = DialManager(
             self.connect, self._ready.__contains__, nursery.start_soon, config, random.SystemRandom()
         )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where we listen, and between the first and the rest of that the ways through relays: who keeps or tells only
+        a few addresses of a node has some of both kinds."""
+        return (*self._direct[:DIRECT_FIRST], *self.reached_through, *self._direct[DIRECT_FIRST:])
 
     # Peers
 
@@ -363,6 +372,8 @@ class StreamTransport:
 
     personas: Personas
     """Set by whoever opens the transport: how throw-away identities are had."""
+    relays: Relays | None = None
+    """Likewise: what can be done about relays, where the network underneath knows any."""
 
     async def request_unnamed(
         self, address: str, protocol: str, payload: bytes, *, persona: bytes, timeout_s: float = REQUEST_TIMEOUT_S

@@ -28,14 +28,18 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
-from node.transport import DialError, PeerId, TransportConfig, TransportError
+from node.transport import DialError, PeerId, TransportConfig, TransportError, peer_of
 from node.transport_frames import BrokenStreamError
+from node.transport_libp2p.circuit_words import HOP, STOP
+from node.transport_libp2p.circuits import Circuits
 from node.transport_libp2p.faults import Faults, quiet_libp2p, root_of
 from node.transport_libp2p.listening import address_of, listen_on, with_peer
 from node.transport_libp2p.mesh import MESH_PROTOCOL, GuardedPubsub, Router
 from node.transport_libp2p.muxer import BoundedYamux, bottom_of
+from node.transport_libp2p.relay import Relay
 from node.transport_libp2p.stream import Stream
 from node.transport_libp2p.swarm import Arrivals, DialTcp, GuardedManager, QuietSwarm
+from node.transport_relay import Admits, RelayLimits, is_relayed, split_relayed
 from node.transport_requests import REQUEST_PROTOCOL
 from node.transport_scope import open_background
 from node.transport_socket import Socket
@@ -128,7 +132,13 @@ class Libp2pWire:
             max_pending_messages_per_peer=4,
         )
         self._pubsub = GuardedPubsub(self._faults, self._mesh_arrived, self._host, self._router)
-        for protocol, serve in ((KEPT_PROTOCOL, self._serve_kept), (REQUEST_PROTOCOL, self._serve_request)):
+        self._circuits = Circuits(self.open_stream, nursery)
+        self._relay: Relay | None = None
+        for protocol, serve in (
+            (KEPT_PROTOCOL, self._serve_kept),
+            (REQUEST_PROTOCOL, self._serve_request),
+            (STOP, self._serve_stop),
+        ):
             self._host.set_stream_handler(TProtocol(protocol), serve)
         self._listeners: list[trio.SocketListener] = []
         self.transport: StreamTransport
@@ -146,6 +156,7 @@ class Libp2pWire:
             self._nursery,
             self._counters,
         )
+        self.transport.relays = self
         for service in (self._swarm, self._pubsub, self._router):
             manager = GuardedManager(service, self._faults)
             service._manager = manager
@@ -167,12 +178,37 @@ class Libp2pWire:
     # Connections
 
     async def dial(self, address: str) -> None:
+        if is_relayed(address):
+            await self._dial_through(address)
+            return
         try:
             target = Multiaddr(address)
             peer = ID.from_base58(target.value_for_protocol("p2p"))
             await self._swarm.dial_addr(target, peer)
         except Exception as error:  # libp2p, multiaddr and the resolver each raise their own
             raise DialError(f"cannot connect to {address}: {root_of(error)}") from error
+
+    async def _dial_through(self, address: str) -> None:
+        """Over a relay, which is connected for it and not kept afterwards."""
+        relay_address, target = split_relayed(address)
+        relay = peer_of(relay_address)
+        was_there = relay in self._of_peer
+        await self.transport.connect(relay_address)
+        socket = self._adopt(await self._circuits.call(relay, target), is_relayed=True)
+        if not was_there:
+            self._nursery.start_soon(self._leave_after, relay, socket)
+        try:
+            await self._swarm.upgrade_outbound_raw_conn(RawConnection(socket, True), ID.from_base58(target))
+        except Exception as error:  # libp2p's own
+            socket.close_now()
+            raise DialError(f"cannot connect to {address}: {root_of(error)}") from error
+        except BaseException:
+            socket.close_now()
+            raise
+
+    async def _leave_after(self, relay: PeerId, socket: Socket) -> None:
+        await socket.ended.wait()
+        await self.transport.disconnect(relay)
 
     def nearest_s(self, peer: PeerId) -> float | None:
         known = [taken for socket in self._of_peer.get(peer, ()) if (taken := socket.nearest_s()) is not None]
@@ -182,22 +218,24 @@ class Libp2pWire:
         for socket in list(self._of_peer.get(peer, ())):
             socket.close_now()
 
-    def _adopt(self, stream: trio.SocketStream) -> Socket:
+    def _adopt(self, stream: trio.SocketStream, *, is_relayed: bool = False) -> Socket:
         if self._stopping or len(self._sockets) >= self._config.connections_max + HANDSHAKES_MAX:
             stream.socket.close()
             raise TransportError("no room for another connection")
         socket = Socket(stream, self._nursery, self._socket_ended)
+        socket.is_relayed = is_relayed
         self._sockets.add(socket)
         return socket
 
-    async def _accept(self, stream: trio.SocketStream) -> None:
+    async def _accept(self, stream: trio.SocketStream, *, is_relayed: bool = False) -> None:
         if self._handshakes >= HANDSHAKES_MAX:
             self._counters["connections_refused"] += 1
+            stream.socket.close()
             return
         self._handshakes += 1
         socket: Socket | None = None
         try:
-            socket = self._adopt(stream)
+            socket = self._adopt(stream, is_relayed=is_relayed)
             await self._swarm.upgrade_inbound_raw_conn(RawConnection(socket, False), Multiaddr("/ip4/0.0.0.0/tcp/0"))
         except Exception as error:  # noqa: BLE001 - a stranger's handshake may raise anything
             self._counters["handshakes_failed"] += 1
@@ -234,12 +272,15 @@ class Libp2pWire:
             connections.discard(socket)
             if not connections:
                 del self._of_peer[socket.peer]
+                self._circuits.gone(socket.peer)
+                if self._relay is not None:
+                    self._relay.gone(socket.peer)
                 self.transport.peer_down(socket.peer)
 
     # Streams
 
     async def open_stream(self, peer: PeerId, protocol: str) -> Stream:
-        socket = next(iter(self._of_peer.get(peer, ())), None)
+        socket = min(self._of_peer.get(peer, ()), key=lambda each: each.is_relayed, default=None)
         if socket is None or socket.connection is None:
             await trio.lowlevel.checkpoint()
             raise BrokenStreamError("not connected")
@@ -277,6 +318,31 @@ class Libp2pWire:
                 self._connected(connection)
         return peer if peer in self._of_peer else None
 
+    # Relays
+
+    def serve(self, limits: RelayLimits, admits: Admits) -> None:
+        """See `Relays.serve`."""
+        self._relay = Relay(limits, admits, self.open_stream, self._counters)
+        self._host.set_stream_handler(HOP, self._serve_hop)
+
+    async def reserve(self, relay: PeerId) -> float:
+        """See `Relays.reserve`."""
+        return await self._circuits.reserve(relay)
+
+    async def _serve_hop(self, stream: INetStream) -> None:
+        peer = self._live_peer(stream)
+        if peer and self._relay is not None and not _socket_of(stream).is_relayed:  # one relay in a row is enough
+            await self._relay.serve(peer, Stream(stream))
+        else:
+            await Stream(stream).reset()
+
+    async def _serve_stop(self, stream: INetStream) -> None:
+        peer = self._live_peer(stream)
+        if not peer or _socket_of(stream).is_relayed:
+            await Stream(stream).reset()
+        elif circuit := await self._circuits.answer(peer, Stream(stream)):
+            self._nursery.start_soon(partial(self._accept, circuit, is_relayed=True))
+
     # Gossipsub
 
     def mesh_subscribe(self, topic: str, wanted: bool) -> None:
@@ -310,6 +376,6 @@ class Libp2pWire:
         return [] if transport is None else [Multiaddr(address) for address in transport.addresses]
 
 
-def _socket_of(connection: INetConn) -> Socket:
-    """The socket at the bottom of an upgraded connection."""
-    return bottom_of(connection.muxed_conn.secured_conn)
+def _socket_of(upper: INetConn | INetStream) -> Socket:
+    """The socket at the bottom of an upgraded connection, or of a stream of one."""
+    return bottom_of(upper.muxed_conn.secured_conn)
