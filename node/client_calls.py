@@ -6,7 +6,7 @@ Made of the operation table by `python -m tests.api_pages`; not to be changed by
 from abc import ABC, abstractmethod
 from typing import Literal
 
-from node.api import contact_operations, contact_schema, operations, schema
+from node.api import contact_operations, contact_schema, operations, schema, token_operations, token_schema
 from node.api.operation import Operation, ReplyT, RequestT
 
 
@@ -291,3 +291,20 @@ class Calls(ABC):
     def group_joins(self) -> contact_schema.JoinList:
         """The links that are followed."""
         return self.call(contact_operations.GROUP_JOINS, schema.Nothing())
+
+    def token_create(
+        self, name: str, *, scope: Literal["read", "chat", "admin"] = "read", lifetime_s: int | None = None
+    ) -> token_schema.Token:
+        """Give a program a token for calls over HTTP."""
+        return self.call(
+            token_operations.TOKEN_CREATE,
+            token_schema.TokenCreateRequest(name=name, scope=scope, lifetime_s=lifetime_s),
+        )
+
+    def token_list(self) -> token_schema.TokenList:
+        """The tokens given out."""
+        return self.call(token_operations.TOKEN_LIST, schema.Nothing())
+
+    def token_revoke(self, token: str) -> token_schema.Token:
+        """Take a token back; what it has opened ends now."""
+        return self.call(token_operations.TOKEN_REVOKE, token_schema.TokenRequest(token=token))

@@ -53,6 +53,7 @@ class NetworkSection(msgspec.Struct, frozen=True, kw_only=True):
 
 class ApiSection(msgspec.Struct, frozen=True, kw_only=True):
     socket: str = ""
+    http: str = ""
 
 
 class OrderingSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +118,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def socket_path(self) -> Path:
         return Path(self.api.socket).expanduser() if self.api.socket else self.data_dir / "api.sock"
+
+    @property
+    def http_place(self) -> tuple[str, int] | None:
+        """Where the API answers over HTTP, address and port; None when it does not."""
+        host, _, port = self.api.http.rpartition(":")
+        return (host.strip("[]"), int(port)) if self.api.http else None
 
     @property
     def key_file_path(self) -> Path:
@@ -229,6 +236,20 @@ def _address_complaint(address: str) -> str | None:
     return None
 
 
+def _http_complaint(place: str) -> str | None:
+    if not place:
+        return None
+    host, _, port = place.rpartition(":")
+    example = "expected an address of this machine's loopback, like 127.0.0.1:4849; port 0 takes any free one"
+    try:
+        is_loopback = ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return f"{place}: {example}"
+    if not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535 or (":" in host) != host.startswith("["):
+        return f"{place}: {example}"
+    return None if is_loopback else f"{place}: others could reach it there; {example}"
+
+
 def _path_complaint(path: str) -> str | None:
     return "a path is needed" if not path.strip() else None
 
@@ -241,6 +262,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "node.data_dir": _path_complaint,
     "node.name": _name_complaint,
     "network.listen": _listen_complaint,
+    "api.http": _http_complaint,
     "network.peers": _peers_complaint,
     "mailbox.use": _peers_complaint,
     "discovery.rendezvous": _peers_complaint,

@@ -7,7 +7,7 @@ calls under way end, then the groups, then the network.
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Final
 
@@ -16,7 +16,7 @@ import trio
 from node import logs
 from node.api import schema
 from node.api.errors import ApiError, ErrorCode
-from node.api.server import serve
+from node.api.server import serve, serve_http
 from node.config import Config
 from node.contacts.book import Contacts
 from node.contacts.consent import Consent
@@ -43,6 +43,7 @@ from node.setup import read_identity
 from node.store import Store, open_store
 from node.store_rows import PeerRow
 from node.supervision import Supervisor
+from node.tokens.book import Tokens
 from node.transport import (
     DialError,
     RequestError,
@@ -65,6 +66,8 @@ class Node:
     def __init__(self, context: NodeContext) -> None:
         self.context = context
         self.stop_event = trio.Event()
+        self.tokens = Tokens(context.store, context.random, context.now_ms)
+        self.http_address = ""  # where the API answers over HTTP, once it does
         self.directory = Directory(context)
         self.contacts = Contacts(context)
         self.own_card = OwnCard(context)
@@ -223,8 +226,12 @@ async def _main(config: Config, store: Store, on_ready: Callable[[schema.Identit
         nursery.start_soon(_watch_signals, node.stop_event, watching)
         service = NodeService(node)
         await nursery.start(partial(serve, service, config.socket_path, stop_event=node.stop_event))
-        on_ready(await service.identity(schema.Nothing()))
-        await node.stop_event.wait()
+        if config.http_place is not None:
+            at = partial(serve_http, service, node.tokens, config.http_place, stop_event=node.stop_event)
+            node.http_address = await nursery.start(at)
+        with node.tokens.of_this_run(DataDir(config.data_dir).token_path) if config.http_place else nullcontext():
+            on_ready(await service.identity(schema.Nothing()))
+            await node.stop_event.wait()
         watching.cancel()
 
 

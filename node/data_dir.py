@@ -46,6 +46,10 @@ class DataDir:
         return self.path / "mailbox.db"
 
     @property
+    def token_path(self) -> Path:
+        return self.path / "api.token"
+
+    @property
     def lock_path(self) -> Path:
         return self.path / "lock"
 

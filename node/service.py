@@ -22,6 +22,7 @@ from node.policies import BenchBody, amended
 from node.reading import Reading
 from node.returning import rejoin_mark
 from node.store_rows import PeerRow
+from node.tokens.service import TokenService
 from node.version import VERSION
 from ordering import BenchEntry, Policy
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from node.daemon import Node
 
 
-class NodeService(ContactService, InviteService):
+class NodeService(ContactService, InviteService, TokenService):
     """The Service of a running node."""
 
     def __init__(self, node: "Node") -> None:
@@ -51,6 +52,7 @@ class NodeService(ContactService, InviteService):
             identity=self._identity(),
             uptime_s=self._context.now_s() - self._context.started_s,
             always_on=config.node.always_on,
+            http=self._node.http_address,
             peers=self._peers(),
             groups=self._groups(),
             unclean_s=None if since_s is None else self._context.now_s() - since_s,

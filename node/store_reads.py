@@ -30,6 +30,7 @@ from node.store_rows import (
     PeerRow,
     Pieces,
 )
+from node.tokens.tables import TokenReads
 
 PAGE_SIZE_MAX = 1000
 """Most rows one paged question returns, whatever limit the caller names."""
@@ -39,7 +40,7 @@ class DamageError(NodeError):
     """Rows that belong together do not."""
 
 
-class StoreReads(ContactReads, MailboxReads, ABC):
+class StoreReads(ContactReads, MailboxReads, TokenReads, ABC):
     """The questions. The subclass knows how to run a statement."""
 
     __slots__ = ()

@@ -9,8 +9,9 @@ from typing import Final
 
 from node.contacts.tables import TABLES as CONTACTS
 from node.mailbox.tables import TABLES as MAILBOXES
+from node.tokens.tables import TABLES as TOKENS
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 MIGRATIONS: Mapping[int, str] = {
     1: """
@@ -27,10 +28,11 @@ CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN (
 """,
     2: CONTACTS,
     3: MAILBOXES,
+    4: TOKENS,
 }
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
 
-SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}
+SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}{TOKENS}
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL

@@ -34,6 +34,7 @@ from node.store_rows import (
     PeerRow,
     Pieces,
 )
+from node.tokens.tables import TokenWrites
 
 PARKED_PER_GROUP_MAX: Final = 1024
 """Most messages of future epochs kept for one group; peers choose what arrives early."""
@@ -69,7 +70,7 @@ class Digests:
         self._known.pop(group_id, None)
 
 
-class Transaction(StoreReads, ContactWrites, MailboxWrites):
+class Transaction(StoreReads, ContactWrites, MailboxWrites, TokenWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
     __slots__ = ("_digests", "_run", "changed_intents")

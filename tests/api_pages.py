@@ -140,7 +140,12 @@ def _comments(module: ModuleType, name: str) -> dict[str, str]:
     for statement in found.body:
         match statement:
             case ast.AnnAssign(target=ast.Name(field)) | ast.Assign(targets=[ast.Name(field)]):
-                remarks[field] = lines[(statement.end_lineno or 1) - 1].partition("  # ")[2].replace("|", "\\|")
+                remarks[field] = (
+                    lines[(statement.end_lineno or 1) - 1]
+                    .partition("  # ")[2]
+                    .partition("noqa:")[0]
+                    .replace("|", "\\|")
+                )
             case _:
                 pass
     return remarks

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from node.api.answers import FAILED, JSON, refusal, reply
 from node.api.errors import ApiError, ErrorCode, http_status
+from node.api.gate import Grant, grant_of
 from node.api.openapi import openapi_json
 from node.api.operations import OPERATIONS, SHUTDOWN, Operation
 from node.api.service import Service
@@ -48,8 +49,10 @@ def build_app(service: Service, stop_event: trio.Event) -> Starlette:
     return app
 
 
-async def describe(_request: Request) -> Response:
-    """This API, for programs that make clients of it."""
+async def describe(request: Request) -> Response:
+    """This API, for programs that make clients of it; any token will do."""
+    if grant_of(request.scope) is None:
+        return refusal(ApiError(ErrorCode.UNAUTHORIZED, "nobody said who calls"))
     return Response(openapi_json(), media_type=JSON)
 
 
@@ -60,9 +63,10 @@ def endpoint(
 
     async def answer(request: Request) -> Response:
         try:
+            grant = granted(operation, request)
             asked = await read_request(operation, request)
             if operation.is_stream:
-                return EventStream(method, with_resume(asked, request), stop_event)
+                return EventStream(method, with_resume(asked, request), stop_event, grant)
             return reply(await call(operation, method, asked, request, stop_event))
         except ApiError as error:
             return refusal(error)
@@ -73,6 +77,20 @@ def endpoint(
             return refusal(FAILED)
 
     return answer
+
+
+def granted(operation: Operation[Any, Any], request: Request) -> Grant:
+    """What the caller may do, if that is enough. Raises ApiError."""
+    grant = grant_of(request.scope)
+    if grant is None:  # reached through no gate
+        raise ApiError(ErrorCode.UNAUTHORIZED, "nobody said who calls")
+    if not operation.allows(grant.scope):
+        raise ApiError(
+            ErrorCode.OUT_OF_SCOPE,
+            f"{operation.name} needs a token of scope {operation.scope}; this one is for {grant.scope}",
+            f"conclave token create NAME --scope {operation.scope}",
+        )
+    return grant
 
 
 async def read_request(operation: Operation[Any, Any], request: Request) -> Any:

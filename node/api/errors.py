@@ -14,6 +14,10 @@ class ErrorCode(enum.StrEnum):
     TOO_LARGE = "too_large"
     UNKNOWN_ROUTE = "unknown_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    WRONG_HOST = "wrong_host"  # over HTTP: the call names a host that is not us, as a rebound DNS name does
+    WRONG_ORIGIN = "wrong_origin"  # over HTTP: a page from elsewhere
+    UNAUTHORIZED = "unauthorized"  # over HTTP: none, or one that is not known, expired or revoked
+    OUT_OF_SCOPE = "out_of_scope"  # the token's scope is not enough for this operation
     GROUP_NOT_FOUND = "group_not_found"
     GROUP_AMBIGUOUS = "group_ambiguous"
     MEMBER_NOT_FOUND = "member_not_found"
@@ -22,6 +26,7 @@ class ErrorCode(enum.StrEnum):
     CONTACT_NOT_FOUND = "contact_not_found"
     CONTACT_AMBIGUOUS = "contact_ambiguous"
     INVITATION_NOT_FOUND = "invitation_not_found"  # or a request to be let in, or an invite given out
+    TOKEN_NOT_FOUND = "token_not_found"  # noqa: S105
     NAME_TAKEN = "name_taken"
     MISTYPED = "mistyped"  # a card or link whose checksum does not match: copy it again
     EXPIRED = "expired"  # a card or link that was good once
@@ -44,6 +49,10 @@ _STATUS = {
     ErrorCode.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ErrorCode.UNKNOWN_ROUTE: HTTPStatus.NOT_FOUND,
     ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    ErrorCode.WRONG_HOST: HTTPStatus.MISDIRECTED_REQUEST,
+    ErrorCode.WRONG_ORIGIN: HTTPStatus.FORBIDDEN,
+    ErrorCode.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
+    ErrorCode.OUT_OF_SCOPE: HTTPStatus.FORBIDDEN,
     ErrorCode.GROUP_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.GROUP_AMBIGUOUS: HTTPStatus.CONFLICT,
     ErrorCode.MEMBER_NOT_FOUND: HTTPStatus.NOT_FOUND,
@@ -52,6 +61,7 @@ _STATUS = {
     ErrorCode.CONTACT_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.CONTACT_AMBIGUOUS: HTTPStatus.CONFLICT,
     ErrorCode.INVITATION_NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.TOKEN_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.NAME_TAKEN: HTTPStatus.CONFLICT,
     ErrorCode.MISTYPED: HTTPStatus.BAD_REQUEST,
     ErrorCode.EXPIRED: HTTPStatus.GONE,

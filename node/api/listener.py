@@ -1,4 +1,4 @@
-"""The unix socket of the local API: bound 0600, answered only to our own user and root.
+"""The sockets of the local API: the unix socket, bound 0600 and answered only to our own user and root; and loopback.
 
 Connections are handed to hypercorn one by one instead of through `hypercorn.trio.serve`, for three reasons: the peer's
 user can be asked of the kernel, one broken connection ends alone, and a reader that stops reading is dropped after
@@ -6,6 +6,7 @@ user can be asked of the kernel, one broken connection ends alone, and a reader 
 """
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -55,6 +56,26 @@ def bound(path: Path) -> Iterator[socket.socket]:
                 there = os.lstat(path)
                 if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):  # else: a successor's
                     os.unlink(path)
+    finally:
+        listening.close()
+
+
+@contextmanager
+def bound_on_loopback(place: tuple[str, int]) -> Iterator[socket.socket]:
+    """A listening socket at an address of loopback; port 0 takes any free one. Raises SocketError."""
+    host, port = place
+    if not ipaddress.ip_address(host).is_loopback:  # said by the configuration already; this is the last gate
+        raise SocketError(f"the API is not opened at {host}: others could reach it there")
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise SocketError(f"cannot open the API at {host} port {port}: {error.strerror}; see api.http") from error
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+        yield listening
     finally:
         listening.close()
 

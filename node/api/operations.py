@@ -9,6 +9,7 @@ from typing import Any
 from node.api import schema
 from node.api.contact_operations import CONTACT_OPERATIONS
 from node.api.operation import Operation, ReplyT, RequestT
+from node.api.token_operations import TOKEN_OPERATIONS
 
 __all__ = ["OPERATIONS", "Operation", "ReplyT", "RequestT"]
 
@@ -239,4 +240,5 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_LOG_EXPORT,
     EVENTS,
     *CONTACT_OPERATIONS,
+    *TOKEN_OPERATIONS,
 )

@@ -263,6 +263,7 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     identity: Identity
     uptime_s: float
     always_on: bool  # opts in as a voter by itself
+    http: str = ""  # where this API answers over HTTP; empty when it does not
     peers: tuple[PeerInfo, ...]
     groups: tuple[GroupSummary, ...]
     unclean_s: float | None = None  # for how long deleted secrets have waited to leave the disk, a reader in the way

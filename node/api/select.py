@@ -27,9 +27,10 @@ _CODES = {
     "invitation": (ErrorCode.INVITATION_NOT_FOUND, ErrorCode.INVITATION_NOT_FOUND),
     "request": (ErrorCode.INVITATION_NOT_FOUND, ErrorCode.INVITATION_NOT_FOUND),
     "intent": (ErrorCode.INTENT_NOT_FOUND, ErrorCode.INTENT_NOT_FOUND),
+    "token": (ErrorCode.TOKEN_NOT_FOUND, ErrorCode.TOKEN_NOT_FOUND),
 }
 
-Kind = Literal["group", "member", "contact", "invitation", "request", "intent"]
+Kind = Literal["group", "member", "contact", "invitation", "request", "intent", "token"]
 
 
 def pick(kind: Kind, reference: str, choices: Sequence[Named]) -> Named:

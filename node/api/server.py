@@ -1,9 +1,14 @@
-"""The server of the local API: the operation table as HTTP routes over one Service, on one unix socket."""
+"""The server of the local API: the operation table over one Service, on a unix socket and on loopback.
+
+Each place has its gate (`node.api.gate`) before the same application.
+"""
 
 import logging
+import socket
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import structlog
 import trio
@@ -12,21 +17,23 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
+from starlette.types import ASGIApp
 
 from node.api.app import build_app
-from node.api.listener import BoundedStream, bound, may_call, peer_uid
+from node.api.gate import Gate, Keyring, Owner
+from node.api.listener import BoundedStream, bound, bound_on_loopback, may_call, peer_uid
 from node.api.service import Service
 
-CONNECTIONS_MAX = 128  # open at once; later ones are closed at once
-GRACE_S = 2.0  # for replies under way when the stop event comes
+CONNECTIONS_MAX = 128  # open at once at each place; later ones are closed at once
+GRACE_S = 0.5  # for replies under way when the stop event comes; then whoever does not read is cut off
 
 log = structlog.get_logger("conclave.api")
 
 
 class Started(Protocol):
-    """What `nursery.start` hands to `serve`, to be told that connections are accepted."""
+    """What `nursery.start` hands to a server, to be told that connections are accepted, and where."""
 
-    def started(self, value: Path) -> None: ...
+    def started(self, value: Any) -> None: ...
 
 
 async def serve(
@@ -40,19 +47,37 @@ async def serve(
 
     Raises `node.api.listener.SocketError` before that when the socket cannot be had.
     """
-    door = Door(service, stop_event)
+    door = Door(Owner(build_app(service, stop_event)), _is_ours)
     with bound(socket_path) as listening:
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        async with trio.open_nursery() as connections:
-            async with trio.open_nursery() as accepting:
-                accepting.start_soon(
-                    partial(trio.serve_listeners, door.answer, [listener], handler_nursery=connections)
-                )
-                task_status.started(socket_path)
-                await stop_event.wait()
-                accepting.cancel_scope.cancel()
-            await door.close()
-            connections.cancel_scope.deadline = trio.current_time() + GRACE_S
+        await door.open(listening, stop_event, partial(task_status.started, socket_path))
+
+
+async def serve_http(
+    service: Service,
+    keyring: Keyring,
+    place: tuple[str, int],
+    *,
+    stop_event: trio.Event,
+    task_status: Started = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer over HTTP at an address of loopback, to who has a token; tells its task_status the URL.
+
+    Raises `node.api.listener.SocketError` before that when the address cannot be had.
+    """
+    with bound_on_loopback(place) as listening:
+        host, port = listening.getsockname()[:2]
+        named = f"[{host}]" if ":" in host else host
+        hosts = {f"{name}:{port}" for name in (named, *LOOPBACK)}
+        door = Door(Gate(build_app(service, stop_event), keyring, hosts), lambda _: True)
+        await door.open(listening, stop_event, partial(task_status.started, f"http://{named}:{port}"))
+
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+"""The names by which a call may mean us; a page of another name that leads here is refused."""
+
+
+def _is_ours(stream: trio.SocketStream) -> bool:
+    return may_call(peer_uid(stream.socket))
 
 
 class Connection(TCPServer):
@@ -66,22 +91,40 @@ class Connection(TCPServer):
 class Door:
     """Lets connections in, one task each, and keeps them apart."""
 
-    def __init__(self, service: Service, stop_event: trio.Event) -> None:
-        self._app = wrap_app(build_app(service, stop_event), 0, "asgi")  # type: ignore[arg-type]
+    def __init__(self, app: ASGIApp, may_enter: Callable[[trio.SocketStream], bool]) -> None:
+        self._app = wrap_app(app, 0, "asgi")  # type: ignore[arg-type]
+        self._may_enter = may_enter
         self._context = WorkerContext(None)
-        self._open_count = 0
+        self._streams: set[trio.SocketStream] = set()
         self._config = Config()
         self._config.include_server_header = False
         self._config.accesslog = None
         self._config.errorlog = logging.getLogger("conclave.api.http")
 
-    async def answer(self, stream: trio.SocketStream) -> None:
+    async def open(self, listening: socket.socket, stop_event: trio.Event, started: Callable[[], None]) -> None:
+        """Answer whoever connects, until the stop event and a moment longer."""
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+        async with trio.open_nursery() as around:
+            async with trio.open_nursery() as connections:
+                async with trio.open_nursery() as accepting:
+                    accepting.start_soon(
+                        partial(trio.serve_listeners, self._answer, [listener], handler_nursery=connections)
+                    )
+                    started()
+                    await stop_event.wait()
+                    accepting.cancel_scope.cancel()
+                connections.cancel_scope.deadline = trio.current_time() + GRACE_S
+                around.start_soon(self._cut_off)
+                await self._context.terminated.set()  # idle connections end now, the others after the reply under way
+            around.cancel_scope.cancel()
+
+    async def _answer(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Whatever is wrong with it stays in it."""
-        if self._open_count >= CONNECTIONS_MAX or not may_call(peer_uid(stream.socket)):
-            log.warning("api connection refused", open_count=self._open_count)
+        if len(self._streams) >= CONNECTIONS_MAX or not self._may_enter(stream):
+            log.warning("api connection refused", open_count=len(self._streams))
             await trio.aclose_forcefully(stream)
             return
-        self._open_count += 1
+        self._streams.add(stream)
         try:
             await Connection(
                 self._app,
@@ -94,8 +137,10 @@ class Door:
             log.exception("api connection failed")
             await trio.aclose_forcefully(stream)
         finally:
-            self._open_count -= 1
+            self._streams.discard(stream)
 
-    async def close(self) -> None:
-        """Let connections end after the reply under way; idle ones end now."""
-        await self._context.terminated.set()
+    async def _cut_off(self) -> None:
+        """End what is left: a reader that stopped reading is beyond cancelling, since hypercorn shields its sends."""
+        await trio.sleep(GRACE_S)
+        for stream in tuple(self._streams):
+            await trio.aclose_forcefully(stream)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from node.api import contact_schema, schema
+from node.api import contact_schema, schema, token_schema
 
 
 class ContactService(Protocol):
@@ -50,7 +50,17 @@ class ContactService(Protocol):
     async def group_joins(self, request: schema.Nothing) -> contact_schema.JoinList: ...
 
 
-class Service(ContactService, Protocol):
+class TokenService(Protocol):
+    """Tokens for calls over HTTP."""
+
+    async def token_create(self, request: token_schema.TokenCreateRequest) -> token_schema.Token: ...
+
+    async def token_list(self, request: schema.Nothing) -> token_schema.TokenList: ...
+
+    async def token_revoke(self, request: token_schema.TokenRequest) -> token_schema.Token: ...
+
+
+class Service(ContactService, TokenService, Protocol):
     """Methods raise `node.api.errors.ApiError` for every refusal a person can act on; anything else is a bug of ours.
 
     They may be cancelled at any checkpoint: a client that leaves takes no accepted intent or message with it.

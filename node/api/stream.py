@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from node.api.answers import FAILED, problem, refusal
 from node.api.errors import ApiError
+from node.api.gate import Grant
 from node.api.schema import EventBatch
 
 RETRY_MS = 500  # how long an EventSource waits before it comes back
@@ -19,19 +20,25 @@ log = structlog.get_logger("conclave.api")
 
 
 class EventStream(Response):
-    """Asks the Service for the next events again and again, until the client leaves or the daemon stops.
+    """Asks the Service for the next events again and again, until the client leaves, its token ends or the
+    daemon stops.
 
     Nothing is buffered here: a slow reader slows its own asking, and the feed is on disk.
     """
 
     def __init__(
-        self, method: Callable[[Any], Awaitable[msgspec.Struct]], request: Any, stop_event: trio.Event
+        self,
+        method: Callable[[Any], Awaitable[msgspec.Struct]],
+        request: Any,
+        stop_event: trio.Event,
+        grant: Grant,
     ) -> None:
         super().__init__(media_type="text/event-stream", headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._method = method
         self._request = request
         self._stop_event = stop_event
+        self._grant = grant
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the stream as the ASGI answer."""
@@ -48,6 +55,9 @@ class EventStream(Response):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(until_gone, receive, nursery.cancel_scope)
             nursery.start_soon(until_set, self._stop_event, nursery.cancel_scope)
+            if self._grant.ended is not None:
+                nursery.start_soon(until_set, self._grant.ended, nursery.cancel_scope)
+            nursery.cancel_scope.deadline = trio.current_time() + self._grant.left_s
             await self._pump(first, send)
             nursery.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})

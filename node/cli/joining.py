@@ -19,8 +19,10 @@ UNITS: Final = {"m": 60, "h": 3600, "d": 24 * 3600}
 _DURATION: Final = re.compile(r"(\d{1,6})([mhd])")
 
 
-def lasting_s(_ctx: click.Context, _parameter: click.Parameter, value: str) -> int:
-    """`30m`, `12h` or `7d` as seconds, within the bounds of the API."""
+def lasting_s(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    """`30m`, `12h` or `7d` as seconds, within the bounds of the API; None stays None."""
+    if value is None:
+        return None
     from node.api.contact_schema import LIFETIME_S_MAX
 
     found = _DURATION.fullmatch(value)

@@ -16,6 +16,7 @@ from node.cli.log import log
 from node.cli.output import print_failure
 from node.cli.run import run
 from node.cli.testnet import testnet
+from node.cli.token import token
 from node.cli.view import connect, events, identity, name, peers, status, stop
 from node.version import VERSION
 
@@ -78,7 +79,8 @@ def root() -> None:
     """
 
 
-for command in (init, run, status, identity, peers, connect, name, events, stop, contact, group, log, api, testnet):
+TALKING = (status, identity, peers, connect, name, events, stop)
+for command in (init, run, *TALKING, contact, group, log, token, api, testnet):
     root.add_command(command)
 
 

@@ -17,6 +17,7 @@ SETTINGS = {
     "network.transport": "libp2p.",
     "network.listen": "Multiaddrs to listen on, separated by commas.",
     "network.peers": "Multiaddrs to stay connected to, separated by commas.",
+    "api.http": "Answer over HTTP too, on loopback: 127.0.0.1:4849.",
     "ordering.delta_ms": "Expected longest delay between voters.",
     "ordering.status_period_ms": "How often voters repeat themselves while deciding.",
     "ordering.status_idle_period_ms": "How often they say that they are there.",

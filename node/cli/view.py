@@ -35,6 +35,7 @@ def status() -> None:
             ("folder", now.data_dir),
             ("voter", "opts in by itself (always on)" if now.always_on else "only when told to"),
             ("peers", f"{len(now.peers)} connected"),
+            ("http", now.http),
             *(() if now.unclean_s is None else (("disk", UNCLEAN.format(lasting(now.unclean_s))),)),
             ("requests", f"{now.request_count}, see: conclave group requests GROUP" if now.request_count else ""),
             ("invitations", f"{now.invitation_count}, see: conclave group invitations" if now.invitation_count else ""),

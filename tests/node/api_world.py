@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import trio
 
-from node.api import contact_schema, schema
+from node.api import contact_schema, schema, token_schema
+from node.api.gate import Keyring
 from node.api.operations import OPERATIONS
-from node.api.server import serve
+from node.api.server import serve, serve_http
 from node.api.service import Service
 from node.errors import NodeError
 
@@ -181,6 +183,10 @@ WAITING = contact_schema.JoinResult(
     text="~alice has to approve: waiting to be let into book club",
 )
 
+TOKEN = token_schema.Token(
+    token_id="7e57" * 4, name="robot", scope="chat", created_at=1_700_000_000.0, expires_at=None, is_expired=False
+)
+
 REPLIES: dict[str, schema.Reply] = {
     "status": schema.NodeStatus(
         version="0.1.0",
@@ -268,6 +274,9 @@ REPLIES: dict[str, schema.Reply] = {
     "group_refuse": schema.Done(),
     "group_join": JOINED,
     "group_joins": contact_schema.JoinList(joins=(WAITING,)),
+    "token_create": msgspec.structs.replace(TOKEN, text="conclave-AAAA"),
+    "token_list": token_schema.TokenList(tokens=(TOKEN,)),
+    "token_revoke": TOKEN,
     "group_log_export": schema.LogExport(
         version=1, group_id="0d" * 16, first_epoch=1, last_epoch=3, chain=bytes(range(256))
     ),
@@ -292,6 +301,8 @@ class CannedNode:
         self.slow: set[str] = set()  # operations that never answer
         self.left: list[str] = []  # slow operations that were given up
         self.feed: deque[schema.Event] = deque()
+        self.keyring: Keyring | None = None
+        self.url = ""  # over HTTP
         self.stop_event: trio.Event | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._news = trio.Event()
@@ -346,11 +357,20 @@ class CannedNode:
             self._token.run_sync_soon(add)
 
     async def run(self, socket_path: Path, started: threading.Event) -> None:
-        """Serve until `stop_event`."""
+        """Serve until `stop_event`; over HTTP too if there is a keyring."""
         self.stop_event = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         service = cast(Service, self)  # its methods are dynamic
-        await serve(service, socket_path, stop_event=self.stop_event, task_status=Signal(started))
+        async with trio.open_nursery() as nursery:
+            if self.keyring is not None:
+                at = partial(serve_http, service, self.keyring, ("127.0.0.1", 0), stop_event=self.stop_event)
+                self.url = await nursery.start(at)
+            await serve(service, socket_path, stop_event=self.stop_event, task_status=Signal(started))
+
+    def do(self, work: Callable[[], object]) -> None:
+        """Have the node's thread do something soon."""
+        assert self._token is not None
+        self._token.run_sync_soon(work)
 
     def stop(self) -> None:
         """Set the stop event, from any thread."""

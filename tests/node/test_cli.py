@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node import cli, config
-from node.api import contact_operations, contact_schema, operations, schema
+from node.api import contact_operations, contact_schema, operations, schema, token_operations, token_schema
 from node.api.errors import ApiError, ErrorCode
 from node.cli import settings
 from node.cli.output import lasting, safe
@@ -106,9 +106,6 @@ def test_the_exit_codes_are_in_the_help() -> None:
         assert code in output
 
 
-TABLES = ("operations", "contact_operations")
-
-
 def test_every_operation_has_its_command() -> None:
     """What the daemon can do and nobody can ask for is not there."""
     files = Path(cli.__file__).parent.glob("*.py")
@@ -116,12 +113,12 @@ def test_every_operation_has_its_command() -> None:
         node.attr
         for file in files
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in TABLES
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id.endswith("operations")
     }
 
     named = {
         name: value
-        for table in (operations, contact_operations)
+        for table in (operations, contact_operations, token_operations)
         for name, value in vars(table).items()
         if isinstance(value, operations.Operation)
     }
@@ -286,6 +283,13 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
     (("group", "send", "g", "two", "words"), "group_send", schema.GroupSendRequest(group="g", text="two words")),
     (("group", "read", "g"), "group_read", schema.GroupReadRequest(group="g", limit=1000)),
     (("group", "log", "g", "--after", "2"), "group_log", schema.GroupLogRequest(group="g", after_epoch=2, limit=1000)),
+    (
+        ("token", "create", "robot", "--scope", "chat", "--expires", "12h"),
+        "token_create",
+        token_schema.TokenCreateRequest(name="robot", scope="chat", lifetime_s=12 * 3600),
+    ),
+    (("token", "list"), "token_list", schema.Nothing()),
+    (("token", "revoke", "robot"), "token_revoke", token_schema.TokenRequest(token="robot")),
     (("log", "export", "g"), "group_log_export", schema.GroupRequest(group="g")),
     (("stop",), "shutdown", schema.Nothing()),
 ]

@@ -24,6 +24,7 @@ from node.store_rows import (
     PeerRow,
     Pieces,
 )
+from node.store_schema import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = bytes(range(32))
@@ -314,7 +315,7 @@ def test_an_unknown_schema_version_is_refused_naming_both(path: Path) -> None:
     with open_store(path, KEY) as store:
         store._rows("PRAGMA user_version = 99")
     before = on_disk(path)
-    with pytest.raises(SchemaVersionError, match="schema version 99; this program reads version 4"):
+    with pytest.raises(SchemaVersionError, match=f"version 99; this program reads version {SCHEMA_VERSION}"):
         open_store(path, KEY).__enter__()
     assert on_disk(path) == before
 
@@ -329,18 +330,20 @@ def test_a_store_without_a_version_but_with_tables_is_refused(path: Path) -> Non
 def test_a_known_older_version_is_migrated_in_one_step(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(path, KEY) as store, store.transaction() as tx:
         tx.put_meta("a", b"1")
-    monkeypatch.setattr("node.store.SCHEMA_VERSION", 6)
-    monkeypatch.setattr("node.store.MIGRATIONS", {4: "CREATE TABLE extra (x) STRICT;", 5: "SELECT 1"})
+    now, later = SCHEMA_VERSION, SCHEMA_VERSION + 2
+    monkeypatch.setattr("node.store.SCHEMA_VERSION", later)
+    monkeypatch.setattr("node.store.MIGRATIONS", {now: "CREATE TABLE extra (x) STRICT;", now + 1: "SELECT 1"})
     with pytest.raises(StoreError), open_store(path, KEY):  # a STRICT table wants column types
         pytest.fail("opened")
-    monkeypatch.setattr("node.store.MIGRATIONS", {4: "CREATE TABLE extra (x ANY) STRICT;", 5: "DROP TABLE extra"})
+    steps = {now: "CREATE TABLE extra (x ANY) STRICT;", now + 1: "DROP TABLE extra"}
+    monkeypatch.setattr("node.store.MIGRATIONS", steps)
     with pytest.raises(SchemaVersionError), open_store(path, KEY, read_only=True):
         pytest.fail("a reader migrated")
     with open_store(path, KEY) as store:
-        assert store._rows("PRAGMA user_version") == [(6,)]
+        assert store._rows("PRAGMA user_version") == [(later,)]
         assert store.meta("a") == b"1"
     monkeypatch.undo()
-    with pytest.raises(SchemaVersionError, match="schema version 6"), open_store(path, KEY):
+    with pytest.raises(SchemaVersionError, match=f"schema version {later}"), open_store(path, KEY):
         pytest.fail("opened")
 
 
@@ -358,6 +361,7 @@ def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_date
             "DROP INDEX intents_open",
             *(f"DROP TABLE {name}" for name in ("contacts", "invitations", "invites", "requests", "joins")),
             *(f"DROP TABLE {name}" for name in ("mailbox_faults", "mailbox_statements", "deposits", "topic_keys")),
+            "DROP TABLE tokens",
             "PRAGMA user_version = 1",
         ):
             store._rows(back)

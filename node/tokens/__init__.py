@@ -1,0 +1,1 @@
+"""Tokens: who may call the local API over HTTP, and how much of it."""
