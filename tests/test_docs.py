@@ -20,7 +20,13 @@ TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(test_\w+))?`")
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([\w-]+))?\)")
 SETTING = re.compile(rf"`((?:{'|'.join(sorted({key.split('.')[0] for key in SETTINGS}))})\.[a-z_]+)`")
 
-FILES = {"mailbox.db", "node.toml", "api.sock", "vault.key"}  # of a data directory; they look like settings
+FILES = {
+    "mailbox.db",
+    "node.toml",
+    "api.sock",
+    "api.token",
+    "vault.key",
+}  # of a data directory; they look like settings
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -361,11 +361,14 @@ class CannedNode:
         self.stop_event = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
         service = cast(Service, self)  # its methods are dynamic
+        serving = partial(serve, service, socket_path, stop_event=self.stop_event, task_status=Signal(started))
+        if self.keyring is None:
+            await serving()
+            return
         async with trio.open_nursery() as nursery:
-            if self.keyring is not None:
-                at = partial(serve_http, service, self.keyring, ("127.0.0.1", 0), stop_event=self.stop_event)
-                self.url = await nursery.start(at)
-            await serve(service, socket_path, stop_event=self.stop_event, task_status=Signal(started))
+            at = partial(serve_http, service, self.keyring, ("127.0.0.1", 0), stop_event=self.stop_event)
+            self.url = await nursery.start(at)
+            nursery.start_soon(serving)
 
     def do(self, work: Callable[[], object]) -> None:
         """Have the node's thread do something soon."""
