@@ -51,11 +51,19 @@ def make_nodes(folder: Path, count: int, settings: Settings) -> tuple[NodeProces
 class Network:
     """Running nodes and one group of theirs."""
 
-    def __init__(self, nodes: Sequence[NodeProcess], processes: Processes, settings: Settings, screen: Screen) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[NodeProcess],
+        processes: Processes,
+        settings: Settings,
+        screen: Screen,
+        look_s: float = LOOK_S,
+    ) -> None:
         self.nodes = tuple(nodes)
         self.processes = processes
         self.settings = settings
         self.screen = screen
+        self._look_s = look_s
         self.group_id = ""
         self.doing = "starting"
         self.removed: set[str] = set()  # names of nodes that are no members right now
@@ -98,7 +106,7 @@ class Network:
             self.processes.check()
             if time.monotonic() > deadline_s:
                 raise ScriptError(f"not within {limit_s:.0f} s: {what}")
-            self.pause(LOOK_S)
+            self.pause(self._look_s)
 
     def pause(self, duration_s: float) -> None:
         """Let time go by, the table alive."""

@@ -20,7 +20,7 @@ from node.testnet.demo import read_all
 from node.testnet.figures import Figures
 from node.testnet.network import Network
 from node.testnet.offline_checks import checks
-from node.testnet.offline_script import FULL, QUICK, OfflineScript
+from node.testnet.offline_script import FULL, QUICK, OfflineScript, Size
 from node.testnet.processes import NodeProcess, Processes, free_ports
 from node.testnet.replica_evidence import read_replica
 from node.testnet.settings import Settings, read_settings
@@ -31,6 +31,7 @@ from node.vault import KeyFile
 
 MEMBERS: Final = ("ada", "bob", "cyn", "dan")
 REPLICAS: Final = ("box 1", "box 2")
+LOOK_S: Final = 0.15  # between two looks at what is waited for: who has just woken has other things to do
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -46,22 +47,28 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 def play(
-    *, seed: int, is_json: bool, keep: bool = False, quick: bool = False, settings: Settings | None = None
+    *,
+    seed: int,
+    is_json: bool,
+    keep: bool = False,
+    quick: bool = False,
+    size: Size | None = None,
+    settings: Settings | None = None,
 ) -> bool:
-    """Play it, print it and its verdict; true when every line of the verdict holds.
+    """Play it, print it and its verdict; true when every line of the verdict holds. `size` goes before `quick`.
 
     The run's folder is removed afterwards, unless a line does not hold or `keep` says so; then it is named.
     """
     began_s = time.monotonic()
     settings = settings or read_settings()
-    size = QUICK if quick else FULL
+    size = size or (QUICK if quick else FULL)
     with open_stage(MEMBERS[0], is_json=is_json) as (folder, screen):
         screen.say(
             f"4 members, 2 mailboxes; {size.commits} commits and {size.messages} messages in {size.nights} nights,"
             f" seed {seed}"
         )
         members, replicas = make_nodes(folder, settings)
-        network = Network((*members, *replicas), Processes(imported()), settings, screen)
+        network = Network((*members, *replicas), Processes(imported()), settings, screen, LOOK_S)
         story = played(network, OfflineScript(network, members, replicas, size, seed))
         write_story(folder, story)
         verdict = judged(folder, settings)

@@ -21,6 +21,7 @@ from node.api.errors import ApiError, ErrorCode
 from node.cli import settings
 from node.cli.output import lasting, safe
 from node.cli.root import root
+from node.testnet import scenarios
 from node.version import VERSION
 from tests.node.api_world import DETAIL, INTENT, MESSAGE, PENDING, REFUSED, REPLIES, CannedNode, happened, running
 
@@ -559,6 +560,34 @@ def test_the_demos_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, is_
 
     assert result.exit_code == exit_code
     assert asked == [{"nodes": 4, "rounds": 3, "seed": 7, "is_json": False, "keep": False}]
+
+
+@pytest.mark.parametrize(("is_good", "exit_code"), [(True, 0), (False, 1)])
+def test_a_scenarios_verdict_is_the_exit_code(monkeypatch: pytest.MonkeyPatch, is_good: bool, exit_code: int) -> None:
+    """As the demo's."""
+    asked: list[dict[str, Any]] = []
+
+    def play(name: str, **options: Any) -> bool:
+        asked.append({"name": name, **options})
+        return is_good
+
+    monkeypatch.setattr(scenarios, "play", play)
+
+    result = CliRunner().invoke(root, ["testnet", "scenario", "offline", "--quick", "--seed", "7"])
+
+    assert result.exit_code == exit_code
+    assert asked == [{"name": "offline", "seed": 7, "is_json": False, "keep": False, "quick": True}]
+
+
+def test_scenarios_are_listed_and_an_unknown_one_names_them() -> None:
+    """Nobody has to guess."""
+    assert "offline  " in CliRunner().invoke(root, ["testnet", "scenario"]).output
+    listed = CliRunner().invoke(root, ["testnet", "scenario", "--json"]).output
+    assert json.loads(listed).keys() == scenarios.SCENARIOS.keys()
+
+    unknown = CliRunner().invoke(root, ["testnet", "scenario", "oflfine"])
+    assert unknown.exit_code == 2
+    assert "there is no scenario 'oflfine'; there is: offline" in unknown.output
 
 
 def test_the_version_is_the_distributions() -> None:
