@@ -36,10 +36,52 @@ def _hosts(family: int) -> list[str]:
     return sorted(hosts, key=lambda host: (ipaddress.ip_address(host).is_loopback, host))
 
 
+def by_lan(addresses: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Our addresses by the local network that they are on, which is named by our IPv4 address there.
+
+    Networks without multicast and tunnels are no local networks, nor is the loopback; without addresses of ours
+    there is none.
+    """
+    addresses, statistics = tuple(addresses), psutil.net_if_stats()
+    lans: dict[str, tuple[str, ...]] = {}
+    for interface, entries in psutil.net_if_addrs().items():
+        flags = statistics[interface].flags.split(",") if interface in statistics else []
+        if "up" not in flags or "multicast" not in flags or {"pointopoint", "loopback"}.intersection(flags):
+            continue
+        hosts = {entry.address for entry in entries if entry.family in WILDCARDS.values()}
+        there = tuple(address for address in addresses if _host(address) in hosts)
+        named = sorted(entry.address for entry in entries if entry.family == socket.AF_INET)
+        if there and named:
+            lans[named[0]] = there
+    return lans
+
+
 def is_loopback(address: str) -> bool:
     """Whether only this machine can dial it."""
-    _, kind, host, *_ = (*address.split("/", 3), "", "")
+    ip = _ip(address)
+    return ip is not None and ip.is_loopback
+
+
+def is_far(address: str) -> bool:
+    """Whether it may lead to another machine, and to one only; a name may lead anywhere."""
+    if not address.startswith(("/ip4/", "/ip6/")):
+        return True
+    ip = _ip(address)
+    return ip is not None and not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip == _EVERYBODY)
+
+
+_EVERYBODY = ipaddress.IPv4Address("255.255.255.255")
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    kind, host = (*address.split("/", 3), "", "")[1:3]
     try:
-        return kind in ("ip4", "ip6") and ipaddress.ip_address(host).is_loopback
+        ip = ipaddress.ip_address(host) if kind in ("ip4", "ip6") else None
     except ValueError:
-        return False
+        return None
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return mapped or ip
+
+
+def _host(address: str) -> str:
+    return (*address.split("/", 3), "", "")[2]

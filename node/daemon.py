@@ -6,7 +6,7 @@ calls under way end, then the groups, then the network.
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Final
@@ -27,6 +27,8 @@ from node.contacts.own import OwnCard
 from node.context import FeedSignal, NodeContext
 from node.data_dir import DataDir
 from node.directory import Directory
+from node.discovery.finding import Finding
+from node.discovery.kinds import kinds_of, point_of
 from node.doors import Doors
 from node.errors import NodeError
 from node.introductions import keep
@@ -83,6 +85,8 @@ class Node:
         self.post.handle(NoteKind.JOIN_REQUEST, self.inviting.take)
         self.following.leave = lambda card, request: self.post.leave(card, NoteKind.JOIN_REQUEST, request)
         context.leave_note = self.post.leave_for
+        self.finding = Finding(context, self.contacts, self._members, lambda: self.own_card.card)
+        self.point = point_of(context, self.contacts)
 
     @property
     def sessions(self) -> dict[bytes, Session]:
@@ -161,13 +165,16 @@ class Node:
             if not row.removed:
                 await self._groups.start(row.group_id)
         self._doors.listen(nursery)
-        for part in (self.cards, self.inviting, self.following, self.post):
+        if self.point is not None:
+            self.point.answer(self.context.transport, self._doors.guarded)
+        self.finding.use(*kinds_of(self.context, self.finding))
+        for part in (self.cards, self.inviting, self.following, self.post, self.finding):
             nursery.start_soon(part.run)
-        for address in self.context.config.network.peers:
-            if peer_of(address) not in self.context.blocked:
-                self.context.transport.keep(address)  # a mistake there is said at the start
-        for peer in self.context.store.peers():
-            keep(self.context, peer.addresses)
+
+    def _members(self) -> Iterator[PeerId]:
+        """The other members of all groups."""
+        for session in self.sessions.values():
+            yield from session.agreement.roster.others
 
 
 @asynccontextmanager

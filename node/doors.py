@@ -41,7 +41,7 @@ from node.rescue import RescueRequest
 from node.returning import is_vouched_for
 from node.serving import bundle_of, candidate_of, chain_of, group_info_of, kept_of
 from node.supervision import Supervisor
-from node.transport import PeerConnected, RefusedError
+from node.transport import Handler, PeerConnected, RefusedError
 from node.welcoming import ALREADY_IN, DECLINED, JOINED, WAITING
 from ordering import MalformedError, OrderingError
 
@@ -88,7 +88,11 @@ class Doors:
             (CARD_PROTOCOL, self._cards.serve),
             (JOIN_PROTOCOL, self._inviting.serve),
         ):
-            self._context.transport.handle(protocol, partial(_refusing, self._context.blocked, handler))
+            self._context.transport.handle(protocol, self.guarded(handler))
+
+    def guarded(self, handler: Handler) -> Handler:
+        """A handler as it serves everybody but those whom our user has blocked."""
+        return partial(_refusing, self._context.blocked, handler)
 
     def listen(self, nursery: trio.Nursery) -> None:
         """From now on what arrives reaches the groups."""

@@ -58,6 +58,8 @@ class NodeService(ContactService, InviteService, TokenService):
             unclean_s=None if since_s is None else self._context.now_s() - since_s,
             invitation_count=len(self._node.consent.waiting()),
             request_count=len(self._node.inviting.waiting()),
+            finding=tuple(map(views.finding_kind, self._node.finding.tallies)),
+            rendezvous_count=None if self._node.point is None else len(self._node.point),
         )
 
     async def identity(self, request: schema.Nothing) -> schema.Identity:  # noqa: ARG002

@@ -11,6 +11,7 @@ from node import feed
 from node.api import schema
 from node.api.words import improves, survives
 from node.context import NodeContext
+from node.discovery.tally import Tally
 from node.electorate import is_benched, peer_of, policy_of, voter_of
 from node.health import Condition, Diagnosis, diagnose, silent_voters
 from node.holding import Extra
@@ -104,6 +105,19 @@ def group_detail(context: NodeContext, row: GroupRow, session: Session | None) -
         ),
         mailboxes=tuple(map(partial(group_mailbox, context, session), session.mailboxes.addresses)),
         mailbox_backlog=session.mailboxes.backlog,
+    )
+
+
+def finding_kind(tally: Tally) -> schema.FindingKind:
+    """One way of finding peers."""
+    return schema.FindingKind(
+        name=tally.name,
+        found=tally.found,
+        reached=tally.reached,
+        failures=tally.failures,
+        failure=tally.failure,
+        failed_at=tally.failed_ms / 1000 if tally.failures else None,
+        counters=dict(tally.counters),
     )
 
 

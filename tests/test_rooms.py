@@ -16,6 +16,7 @@ ONLY_IN = {
     "cryptography": "mls/crypto/",
     "libp2p": "node/transport_libp2p/",
     "multiaddr": "node/transport_libp2p/",
+    "zeroconf": "node/discovery/mdns_radio.py",
     "apsw": "node/store.py",
     "starlette": "node/api/",
     "hypercorn": "node/api/",

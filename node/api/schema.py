@@ -254,6 +254,18 @@ class GroupList(Reply, frozen=True, kw_only=True):
     groups: tuple[GroupSummary, ...]
 
 
+class FindingKind(Reply, frozen=True, kw_only=True):
+    """One way of finding peers that is switched on, and what came of it since the start."""
+
+    name: str  # static, mdns, rendezvous
+    found: int  # answers about peers that are looked for
+    reached: int  # peers that answered where it said, and proved who they are
+    failures: int
+    failure: str = ""  # the last one
+    failed_at: float | None = None
+    counters: dict[str, int] = {}  # what was refused, dropped or failed, by name
+
+
 class NodeStatus(Reply, frozen=True, kw_only=True):
     """The daemon at one glance."""
 
@@ -269,6 +281,8 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     unclean_s: float | None = None  # for how long deleted secrets have waited to leave the disk, a reader in the way
     invitation_count: int = 0  # groups that wait for the user to accept
     request_count: int = 0  # people who ask to be let into groups by invites given out here
+    finding: tuple[FindingKind, ...] = ()
+    rendezvous_count: int | None = None  # peers registered here; absent when this node is no rendezvous point
 
 
 class Member(Reply, frozen=True, kw_only=True):

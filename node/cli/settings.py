@@ -36,13 +36,17 @@ SETTINGS = {
     "mailbox.topic_quota_mb": "How much of it for one group.",
     "mailbox.retention_days": "How long at most.",
     "mailbox.use": "Mailboxes of this node, multiaddrs with peer ids, separated by commas.",
+    "discovery.mdns": "Find contacts on the local network, and be found there.",
+    "discovery.rendezvous": "Nodes to ask where others are, multiaddrs with peer ids, separated by commas.",
+    "discovery.rendezvous_serve": "Be such a node: for contacts, anyone or no one (no).",
+    "discovery.rendezvous_quota": "For how many peers at most.",
     "vault.passphrase_file": "A file, mode 0600, that holds the passphrase.",
     "vault.key_file": "The key file that opens the vault.",
 }
 """Every setting that is not a global option, and its help."""
 
 GLOBAL = frozenset({"node.data_dir", "api.socket"})
-SWITCHES = frozenset({"node.always_on", "ordering.evict_proven", "mailbox.serve"})
+SWITCHES = frozenset({"node.always_on", "ordering.evict_proven", "mailbox.serve", "discovery.mdns"})
 OWN_FLAGS = {"vault.key_file": "--key-file"}  # where `--vault-key-file` would be an odd word
 
 

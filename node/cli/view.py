@@ -1,18 +1,23 @@
 """Commands about the node itself: status, id, peers, connect, events, stop."""
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import click
 
+from node.api.words import count
 from node.cli.context import common, context
 from node.cli.output import at_time, lasting, print_facts, print_json, print_table, safe, short
 
 if TYPE_CHECKING:
-    from node.api.schema import Event, GroupSummary, PeerInfo
+    from collections.abc import Iterator
+
+    from node.api.schema import Event, GroupSummary, NodeStatus, PeerInfo
 
 GROUP_COLUMNS = ("GROUP", "ID", "EPOCH", "MEMBERS", "VOTERS", "UNREAD", "HEALTH")
 
+FAILURE_SHOWN_S = 3600.0
 UNCLEAN = "for {} another process reading the store has kept deleted keys from leaving it"
 
 
@@ -36,6 +41,7 @@ def status() -> None:
             ("voter", "opts in by itself (always on)" if now.always_on else "only when told to"),
             ("peers", f"{len(now.peers)} connected"),
             ("http", now.http),
+            *finding_facts(now),
             *(() if now.unclean_s is None else (("disk", UNCLEAN.format(lasting(now.unclean_s))),)),
             ("requests", f"{now.request_count}, see: conclave group requests GROUP" if now.request_count else ""),
             ("invitations", f"{now.invitation_count}, see: conclave group invitations" if now.invitation_count else ""),
@@ -144,6 +150,18 @@ def stop() -> None:
         print_json(done)
         return
     click.echo("stopping")
+
+
+def finding_facts(now: "NodeStatus") -> "Iterator[tuple[str, str]]":
+    """How peers are found, and what this node is for others that look for theirs."""
+    for kind in now.finding:
+        text = f"{kind.name}: {kind.found} found, {kind.reached} reached"
+        ago_s = None if kind.failed_at is None else time.time() - kind.failed_at
+        if ago_s is not None and ago_s < FAILURE_SHOWN_S:
+            text += f"; failed {lasting(max(0.0, ago_s))} ago: {kind.failure}"
+        yield "finding", text
+    if now.rendezvous_count is not None:
+        yield "serving", f"as a rendezvous point, {count(now.rendezvous_count, 'peer')} registered"
 
 
 def print_groups(groups: "tuple[GroupSummary, ...]") -> None:

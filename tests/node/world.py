@@ -7,7 +7,7 @@ from typing import Literal
 
 import trio
 
-from node.config import Config, GroupSection, MailboxSection, NodeSection, OrderingSection
+from node.config import Config, DiscoverySection, GroupSection, MailboxSection, NodeSection, OrderingSection
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
 from node.intents import ADD, ALREADY, DONE, OPT_IN, OPT_OUT, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
@@ -37,6 +37,7 @@ class Member:
             ordering=world.ordering,
             group=GroupSection(accept=world.accept),
             mailbox=world.mailbox,
+            discovery=world.discovery,
         )
         data_dir = DataDir(self.config.data_dir)
         if not data_dir.store_path.exists():
@@ -158,6 +159,7 @@ class World:
         self.nursery = nursery
         self.members: dict[str, Member] = {}
         self.mailbox = MailboxSection()  # of members made from now on
+        self.discovery = DiscoverySection()  # likewise
         self.ordering = OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=1000)
         self.accept: Literal["contacts", "anyone", "nobody"] = "anyone"  # of members made from now on
 
