@@ -28,6 +28,8 @@ MARGIN_S = 15.0  # how much longer than the daemon's own deadline we wait for it
 SILENCE_S_MAX = 45.0  # a stream says something every 15 s; after this long it is dialled again
 PATIENCE_S = 5.0  # how long a lost stream is dialled again before we give up
 REPLY_SIZE_MAX = 64 * 1024 * 1024
+LATEST = schema.EventsRequest()  # from now on
+JSON = {"Content-Type": "application/json", "Accept": "application/json"}
 
 
 class ClientError(Exception):
@@ -56,15 +58,20 @@ class Client(Calls):
         """Do one operation. Raises ApiError as the daemon said it, or ClientError when it could not be asked."""
         target, body = encode(operation, request)
         with contextlib.closing(UnixConnection(self.socket_path, deadline_s(request))) as connection:
-            response = exchange(connection, operation.method, target, body, {"Content-Type": "application/json"})
+            response = exchange(connection, operation.method, target, body, JSON)
             return decode(response, operation.reply)
 
-    def follow(self, request: schema.EventsRequest) -> Generator[schema.Event]:
-        """Events as they happen, for ever; a lost connection is resumed without loss or repetition."""
-        last_seq: int | None = request.after_seq
+    def follow(self, request: schema.EventsRequest = LATEST) -> Generator[schema.Event]:
+        """Events as they happen, for ever; a lost connection is resumed without loss or repetition.
+
+        Keep the `seq` of what you have dealt with: `EventsRequest(since=seq)` goes on from there, after any restart.
+        """
+        last_seq: int | None = request.since
         lost_at: float | None = None
         while True:
-            headers = {} if last_seq is None else {"Last-Event-ID": str(last_seq)}
+            headers = {"Accept": "text/event-stream"}
+            if last_seq is not None:
+                headers["Last-Event-ID"] = str(last_seq)
             try:
                 with contextlib.closing(UnixConnection(self.socket_path, SILENCE_S_MAX)) as connection:
                     target, _body = encode(op.EVENTS, request)

@@ -76,6 +76,7 @@ class RetentionSection(msgspec.Struct, frozen=True, kw_only=True):
     messages_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
     decisions_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
     decisions_epochs: Annotated[int, Meta(ge=32, le=10_000_000)] = 1_000
+    events: Annotated[int, Meta(ge=100, le=100_000_000)] = 100_000
 
 
 class MailboxSection(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ from node.transport import (
     TransportError,
     peer_of,
 )
+from node.trimming import keep_trimming
 from node.vault import StoreKey
 from ordering import Policy
 
@@ -165,6 +166,7 @@ class Node:
             if not row.removed:
                 await self._groups.start(row.group_id)
         self._doors.listen(nursery)
+        nursery.start_soon(keep_trimming, self.context)
         if self.point is not None:
             self.point.answer(self.context.transport, self._doors.guarded)
         self.finding.use(*kinds_of(self.context, self.finding))

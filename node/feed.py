@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
 
+from node.store_rows import FeedRow
 from ordering import Wire
 
 MESSAGE: Final = "message"
@@ -15,6 +16,12 @@ DECISION: Final = "decision"
 INTENT: Final = "intent"
 GROUP: Final = "group"
 HEALTH: Final = "health"
+CONTACT: Final = "contact"
+INVITATION: Final = "invitation"
+REQUEST: Final = "request"
+
+NO_GROUP: Final = b""
+"""The group of what is about none."""
 
 TEXT_SIZE_MAX: Final = 32 * 1024
 BODY_SIZE_MAX: Final = 256 * 1024
@@ -90,3 +97,10 @@ class NoticeBody(Wire, frozen=True):
     SIZE_MAX: ClassVar[int] = BODY_SIZE_MAX
 
     text: str
+
+
+def news(
+    kind: str, text: str, at_ms: int, *, group_id: bytes = NO_GROUP, epoch: int = 0, peer: str | None = None
+) -> FeedRow:
+    """An entry in words, to be appended in the transaction of what it tells of; then `context.feed.grew()`."""
+    return FeedRow(group_id, kind, epoch, peer, None, NoticeBody(text).encode(), at_ms)

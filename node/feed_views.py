@@ -119,6 +119,7 @@ def event(context: NodeContext, row: FeedRow, session: Session | None, names: Na
         at=row.at_ms / 1000,
         text=text,
         group_id=row.group_id.hex(),
+        peer_id=row.sender or "",
         message=message,
         decision=decision,
         intent=intent,

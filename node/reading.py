@@ -13,6 +13,7 @@ from node.names import Names
 from node.one_order import Place, PlaceError, messages_after
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow
+from node.trimming import events_cut
 from ordering import OrderingError
 
 if TYPE_CHECKING:
@@ -100,12 +101,13 @@ class Reading:
 
     async def events(self, group_id: bytes | None, request: schema.EventsRequest) -> schema.EventBatch:
         """What happened above a feed number; waits for the first of it."""
-        after = request.after_seq
+        after = request.since
         if after is None:
             return schema.EventBatch(events=(), last_seq=self._store.feed_head())
-        if after > (head := self._store.feed_head()):  # another store's number, or a deleted group's
-            gap = schema.Event(seq=head, kind="gap", at=self._context.now_ms() / 1000, text="read the state again")
-            return schema.EventBatch(events=(gap,), last_seq=head)
+        if after > (head := self._store.feed_head()):
+            return self._truncated(head, f"there is no event {after} here, this may be another store: read it again")
+        if after < (cut := events_cut(self._store)):
+            return self._truncated(cut, f"events up to {cut} are no longer kept: read the state again")
         rows: tuple[FeedRow, ...] = ()
         deadline_s = self._context.now_s() + request.wait_s
         while True:
@@ -122,3 +124,8 @@ class Reading:
         names, sessions = Names.of(self._context), self._node.sessions
         happened = tuple(feed_views.event(self._context, row, sessions.get(row.group_id), names) for row in rows)
         return schema.EventBatch(events=happened, last_seq=last_seq)
+
+    def _truncated(self, seq: int, text: str) -> schema.EventBatch:
+        """What a reader is told that cannot go on where it was; the next batch goes on above `seq`."""
+        event = schema.Event(seq=seq, kind="truncated", at=self._context.now_ms() / 1000, text=text)
+        return schema.EventBatch(events=(event,), last_seq=seq)

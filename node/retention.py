@@ -9,9 +9,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from node import feed
 from node.context import NodeContext
 from node.holding import Holding
 from node.store_writes import Transaction
+from node.trimming import events_cut
 from ordering import Anchor, Decision
 
 DECISIONS_PER_STEP: Final = 64
@@ -50,6 +52,7 @@ def _without_oldest(transaction: Transaction, holding: Holding, epochs_kept: int
         return holding
     transaction.prune_decisions(holding.group_id, oldest_kept)
     transaction.prune_mailboxes(holding.group_id, oldest_kept)
+    transaction.prune_feed(holding.group_id, feed.DECISION, oldest_kept + 1, events_cut(transaction))
     anchor = holding.extra.anchor
     if anchor.epoch < oldest_kept:
         anchor = Anchor.before(Decision.decode(kept.decision))

@@ -256,6 +256,19 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, TokenWrites):
         )
         return rows[0][0] if rows else None
 
+    def trim_feed(self, after_seq: int, to_seq: int, keep: Sequence[str]) -> None:
+        """Delete the entries above one number and up to another, but for those of some kinds."""
+        kinds = ", ".join("?" * len(keep))
+        sql = f"DELETE FROM feed WHERE seq > ? AND seq <= ? AND kind NOT IN ({kinds})"  # noqa: S608 - only marks
+        self._rows(sql, after_seq, to_seq, *keep)
+
+    def prune_feed(self, group_id: bytes, kind: str, before_epoch: int, to_seq: int) -> None:
+        """Delete a group's entries of one kind that are of epochs below one, and up to a number."""
+        self._rows(
+            "DELETE FROM feed WHERE group_id = ? AND kind = ? AND epoch < ? AND seq <= ?",
+            *(group_id, kind, before_epoch, to_seq),
+        )
+
     # messages
 
     def put_message(self, row: MessageRow) -> bool:

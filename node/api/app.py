@@ -65,7 +65,7 @@ def endpoint(
         try:
             grant = granted(operation, request)
             asked = await read_request(operation, request)
-            if operation.is_stream:
+            if operation.is_stream and wants_stream(request):
                 return EventStream(method, with_resume(asked, request), stop_event, grant)
             return reply(await call(operation, method, asked, request, stop_event))
         except ApiError as error:
@@ -142,6 +142,12 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+def wants_stream(request: Request) -> bool:
+    """A stream, unless the client says that it takes JSON only."""
+    accepted = request.headers.get("accept", "")
+    return "text/event-stream" in accepted or JSON not in accepted
+
+
 def with_resume(asked: Any, request: Request) -> Any:
     """The request of a stream, moved on by the header an EventSource sends when it comes back."""
     last = request.headers.get("last-event-id", "")
@@ -149,7 +155,7 @@ def with_resume(asked: Any, request: Request) -> Any:
         return asked
     if not (last.isascii() and last.isdecimal() and len(last) <= 18):
         raise ApiError(ErrorCode.BAD_REQUEST, "Last-Event-ID is not a sequence number")
-    return msgspec.structs.replace(asked, after_seq=int(last))
+    return msgspec.structs.replace(asked, since=int(last))
 
 
 async def call(

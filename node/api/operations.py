@@ -207,7 +207,7 @@ EVENTS = Operation(
     "/v1/events",
     schema.EventsRequest,
     schema.EventBatch,
-    "What happens, as it happens (server-sent events; resumes by Last-Event-ID).",
+    "What happens, as it happens (server-sent events; resumes by `since` or Last-Event-ID).",
     is_stream=True,
     scope="read",
 )

@@ -45,7 +45,17 @@ IntentState = Literal["pending", "certified", "already", "refused"]
 ChangeKind = Literal[
     "create", "add", "remove", "leave", "update", "opt_in", "opt_out", "policy", "bench", "return", "resync"
 ]
-EventKind = Literal["message", "decision", "intent", "group", "health", "gap"]
+EventKind = Literal[
+    "message",
+    "decision",
+    "intent",
+    "group",
+    "health",
+    "contact",
+    "invitation",  # into a group, and it waits for our user
+    "request",  # somebody asks to be let into a group
+    "truncated",  # what came before it is no longer kept
+]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -169,12 +179,12 @@ class IntentRequest(ChangeRequest, frozen=True, kw_only=True):
 
 
 class EventsRequest(Request, frozen=True, kw_only=True):
-    """Feed events above `after_seq`, oldest first; without it, those from now on.
+    """Events with a number above `since`, oldest first; without it, those from now on.
 
     Waits up to `wait_s` for the first one. The event stream asks this again and again.
     """
 
-    after_seq: Seq | None = None
+    since: Seq | None = None
     group: Reference | None = None
     limit: PageSize = 100
     wait_s: WaitS = 15.0
@@ -474,23 +484,25 @@ class LogExport(Reply, frozen=True, kw_only=True):
 
 
 class Event(Reply, frozen=True, kw_only=True):
-    """Something that happened; `seq` is durable, grows, and is what a reader resumes from.
+    """Something that happened. `seq` was written together with what it tells of, grows, and is what a reader resumes
+    from.
 
-    A `gap` says that events before `seq` are no longer kept: read the state again.
+    `truncated` says that events up to its own `seq` are no longer kept: read the state again, and go on from there.
     """
 
     seq: int
     kind: EventKind
     at: float
     text: str  # for people; message texts are in `message` only
-    group_id: str = ""
+    group_id: str = ""  # empty where it is of no group
+    peer_id: str = ""  # whom it is about, where it is about one
     message: MessageItem | None = None
     decision: LogEntry | None = None
     intent: IntentResult | None = None
 
 
 class EventBatch(Reply, frozen=True, kw_only=True):
-    """Events, and the number to resume from: `last_seq` is the feed's head when there are no more."""
+    """Events, and the number to resume from: `last_seq` is the newest of all when there are no more."""
 
     events: tuple[Event, ...]
     last_seq: int

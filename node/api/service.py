@@ -118,8 +118,8 @@ class Service(ContactService, TokenService, Protocol):
     async def group_log_export(self, request: schema.GroupRequest) -> schema.LogExport: ...
 
     async def events(self, request: schema.EventsRequest) -> schema.EventBatch:
-        """Events above `after_seq`, waiting up to `wait_s` for the first; an empty batch when none came.
+        """Events above `since`, waiting up to `wait_s` for the first; an empty batch when none came.
 
-        Without `after_seq`: at once, no events, and `last_seq` the feed's head. When events above `after_seq` are no
-        longer kept, the first one returned is a `gap`.
+        Without `since`: at once, no events, and `last_seq` the newest number. When events above `since` are no longer
+        kept, the first one returned is `truncated`.
         """

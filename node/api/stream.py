@@ -15,6 +15,7 @@ from node.api.gate import Grant
 from node.api.schema import EventBatch
 
 RETRY_MS = 500  # how long an EventSource waits before it comes back
+KEEP_ALIVE_S = 15.0  # longest silence
 
 log = structlog.get_logger("conclave.api")
 
@@ -63,16 +64,16 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pump(self, batch: EventBatch, send: Send) -> None:
-        start = batch.last_seq if self._request.after_seq is None else self._request.after_seq
+        start = batch.last_seq if self._request.since is None else self._request.since
         await emit(send, b"retry: %d\nid: %d\n\n" % (RETRY_MS, start))
         while True:
             for event in batch.events:
                 await emit(send, b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.kind.encode(), encode(event)))
             if not batch.events:
                 await emit(send, b": alive\n\n")
-            self._request = msgspec.structs.replace(self._request, after_seq=batch.last_seq)
+            self._request = msgspec.structs.replace(self._request, since=batch.last_seq)
             try:
-                batch = await self._next(self._request.wait_s)
+                batch = await self._next(min(self._request.wait_s, KEEP_ALIVE_S))
             except ApiError as error:
                 await emit(send, b"event: error\ndata: %b\n\n" % encode(problem(error)))
                 return

@@ -31,6 +31,7 @@ SETTINGS = {
     "retention.messages_days": "How long encrypted messages are kept.",
     "retention.decisions_days": "How long what was decided is kept.",
     "retention.decisions_epochs": "How many epochs of it are kept in any case.",
+    "retention.events": "How many events are kept for programs that follow them.",
     "mailbox.serve": "Keep what members of other groups miss, as a mailbox.",
     "mailbox.quota_mb": "How much a mailbox here keeps in all.",
     "mailbox.topic_quota_mb": "How much of it for one group.",

@@ -161,14 +161,14 @@ def follow_messages(group: str, last_seq: int) -> None:
     from node.api import schema
 
     given = context()
-    with contextlib.closing(given.client().follow(schema.EventsRequest(after_seq=last_seq, group=group))) as stream:
+    with contextlib.closing(given.client().follow(schema.EventsRequest(since=last_seq, group=group))) as stream:
         for event in stream:
             if event.message is not None:
                 if given.is_json:
                     print_json(event.message, lines=True)
                 else:
                     click.echo(message_lines(event.message))
-            elif event.kind == "gap":
+            elif event.kind == "truncated":
                 click.echo(safe(event.text), err=True)
 
 

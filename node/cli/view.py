@@ -121,21 +121,42 @@ def name(peer: str, name: str) -> None:
 
 
 @click.command()
-@click.option("--after", type=click.IntRange(min=0), help="Begin after this sequence number [default: now].")
+@click.option("--since", type=click.IntRange(0, 2**63 - 1), help="Begin after this number [default: see below].")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--group", help="Only of this group.")
 @common
-def events(after: int | None, group: str | None) -> None:
-    """What happens, as it happens, until Ctrl-C."""
-    from node.api import schema
+def events(since: int | None, follow: bool, group: str | None) -> None:
+    """What has happened here: one line each, with its number.
+
+    All that is kept, or with --follow what happens from now on; --since begins after a number that you have seen. The
+    numbers outlast restarts. A line `truncated` says that events before it are no longer kept.
+    """
+    from node.api import operations, schema
 
     given = context()
-    request = schema.EventsRequest(after_seq=after, group=group)
-    with contextlib.closing(given.client().follow(request)) as stream:
-        for event in stream:
-            if given.is_json:
-                print_json(event, lines=True)
-            else:
-                click.echo(event_line(event))
+    client = given.client()
+    if follow:
+        with contextlib.closing(client.follow(schema.EventsRequest(since=since, group=group))) as stream:
+            for event in stream:
+                print_event(event)
+        return
+    last = since or 0
+    while True:
+        request = schema.EventsRequest(since=last, group=group, limit=schema.PAGE_SIZE_MAX, wait_s=0)
+        batch = client.call(operations.EVENTS, request)
+        for event in batch.events:
+            print_event(event)
+        if len(batch.events) < schema.PAGE_SIZE_MAX:
+            return
+        last = batch.last_seq
+
+
+def print_event(event: "Event") -> None:
+    """One line, for programs or people."""
+    if context().is_json:
+        print_json(event, lines=True)
+    else:
+        click.echo(event_line(event))
 
 
 @click.command()
@@ -199,4 +220,4 @@ def peer_row(peer: "PeerInfo") -> tuple[object, ...]:
 def event_line(event: "Event") -> str:
     """An event in one line."""
     text = f"{event.message.sender_name}: {event.message.text}" if event.message else event.text
-    return f"{event.seq}  {at_time(event.at)}  {event.kind.ljust(8)}  {safe(text)}"
+    return f"{event.seq}  {at_time(event.at)}  {event.kind.ljust(10)}  {safe(text)}"

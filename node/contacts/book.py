@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from node import feed
 from node.api.errors import ApiError, ErrorCode
 from node.api.select import Named, pick
 from node.contacts.cards import Card, CardError, CardExpiredError, card_from_text, check_current
@@ -16,6 +17,7 @@ from node.context import NodeContext
 from node.introductions import ADDRESSES_MAX, keep
 from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
+from node.store import Transaction
 from node.store_rows import PeerRow
 
 ACQUAINTANCES_MAX: Final = 1024
@@ -88,11 +90,12 @@ class Contacts:
             known = stored_card(present.card)
             newer = card if card.serial > known.serial else known
             name = present.petname if petname is None else self._free(petname, peer)
-            row = replace(present, petname=name, card=newer.encode())
+            row, news = replace(present, petname=name, card=newer.encode()), "has a card that was given anew"
         else:
             self._check_room()
             row = ContactRow(peer, self._name_for(card, petname), card.encode(), None, False, self._context.now_ms())
-        self._put(row, self._context.now_ms() // 1000)
+            news = "is a contact now"
+        self._put(row, self._context.now_ms() // 1000, news)
         return Contact.of(row)
 
     def update(self, card: Card) -> bool:
@@ -103,7 +106,7 @@ class Contacts:
             return False
         if card.serial <= stored_card(row.card).serial:
             return False
-        self._put(replace(row, card=card.encode()), now_s)
+        self._put(replace(row, card=card.encode()), now_s, "has a new card")
         return True
 
     def verify(self, reference: str, code: str | None, *, matches: bool) -> Contact:
@@ -127,16 +130,16 @@ class Contacts:
                 )
         if not matches or found.row.verified_ms is not None:
             return found
-        return self._replaced(found, replace(found.row, verified_ms=self._context.now_ms()))
+        return self._replaced(found, replace(found.row, verified_ms=self._context.now_ms()), "is verified")
 
     def rename(self, reference: str, petname: str) -> Contact:
         """Another name of our user's own; who was only met becomes a contact by it."""
         found = self.find(reference)
         row = replace(found.row, petname=self._free(petname, found.row.peer_id))
         if found.row.petname or found.row.card is None:
-            return self._replaced(found, row)
+            return self._replaced(found, row, f"was called {found.row.petname} before")
         self._check_room()
-        self._put(row, self._context.now_ms() // 1000)
+        self._put(row, self._context.now_ms() // 1000, "is a contact now")
         return Contact(row, found.card)
 
     async def block(self, peer: PeerId) -> Contact:
@@ -147,6 +150,8 @@ class Contacts:
         blocked = replace(row, blocked=True)
         with self._store.transaction() as transaction:
             transaction.put_contact(blocked)
+            self._tell(transaction, row, "is blocked")
+        self._context.feed.grew()
         self._context.blocked.add(row.peer_id)
         self._forget_addresses(row.peer_id)
         await self._context.transport.disconnect(row.peer_id)
@@ -162,6 +167,8 @@ class Contacts:
                 transaction.delete_contact(row.peer_id)
             else:
                 transaction.put_contact(row)
+            self._tell(transaction, row, "is not blocked any more")
+        self._context.feed.grew()
         known = self._store.peer(row.peer_id)
         keep(self._context, known.addresses if known else ())
         return Contact.of(row)
@@ -180,6 +187,8 @@ class Contacts:
             transaction.delete_contact(peer)
             if not is_shared:
                 transaction.delete_peer(peer)
+            self._tell(transaction, found.row, "is no contact any more")
+        self._context.feed.grew()
         return found
 
     def acquaint(self, card: Card) -> None:
@@ -232,8 +241,8 @@ class Contacts:
 
     # --- rows ---
 
-    def _put(self, row: ContactRow, now_s: int) -> None:
-        """Store a contact and stay connected to where its card says it is."""
+    def _put(self, row: ContactRow, now_s: int, news: str) -> None:
+        """Store a contact, tell of it, and stay connected to where its card says it is."""
         assert row.card is not None, "a contact has a card"
         card = stored_card(row.card)
         known = self._store.peer(row.peer_id)
@@ -243,12 +252,20 @@ class Contacts:
         with self._store.transaction() as transaction:
             transaction.put_contact(row)
             transaction.put_peer(PeerRow(row.peer_id, addresses, known.name if known else ""))
+            self._tell(transaction, row, news)
+        self._context.feed.grew()
         keep(self._context, dial)
 
-    def _replaced(self, found: Contact, row: ContactRow) -> Contact:
+    def _replaced(self, found: Contact, row: ContactRow, news: str) -> Contact:
         with self._store.transaction() as transaction:
             transaction.put_contact(row)
+            self._tell(transaction, row, news)
+        self._context.feed.grew()
         return Contact(row, found.card)
+
+    def _tell(self, transaction: Transaction, row: ContactRow, news: str) -> None:
+        text = f"{row.petname or row.peer_id} {news}"
+        transaction.append_feed(feed.news(feed.CONTACT, text, self._context.now_ms(), peer=row.peer_id))
 
     def _stranger(self, peer: PeerId) -> ContactRow:
         self._check_room()

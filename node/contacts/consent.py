@@ -8,6 +8,7 @@ waits is bounded for each adder and in all, and the oldest gives way.
 from enum import Enum
 from typing import Final
 
+from node import feed
 from node.contacts.book import Contacts
 from node.contacts.invites import Invite
 from node.contacts.pins import check_arrival
@@ -15,6 +16,7 @@ from node.contacts.rows import INVITATION_DECLINED, INVITATION_WAITING, JOINS_OP
 from node.context import NodeContext
 from node.joining import Arrival
 from node.logs import logger, short
+from node.names import Names
 from node.peer_messages import WelcomeDelivery
 from node.store import Transaction
 from ordering import JoinProof
@@ -91,6 +93,9 @@ class Consent:
             transaction.put_invitation(row)
             transaction.delete_key_package(arrival.bundle.reference)
             self._prune(transaction)
+            text = f"{Names.of(self._context).shown(row.adder)} adds this node to {row.name}: group invitations"
+            self._tell(transaction, row, text)
+        self._context.feed.grew()
         log.info("invitation", group=short(row.group_id), adder=row.adder)
         return row
 
@@ -107,6 +112,12 @@ class Consent:
         )
         with self._context.store.transaction() as transaction:
             transaction.put_invitation(declined)
+            self._tell(transaction, row, f"declined to be in {row.name}")
+        self._context.feed.grew()
+
+    def _tell(self, transaction: Transaction, row: InvitationRow, text: str) -> None:
+        now_ms, group_id = self._context.now_ms(), row.group_id
+        transaction.append_feed(feed.news(feed.INVITATION, text, now_ms, group_id=group_id, peer=row.adder))
 
     def _prune(self, transaction: Transaction) -> None:
         oldest = self._context.now_ms() - INVITATION_LIFETIME_MS

@@ -29,7 +29,7 @@ from node.contacts.own import OwnCard
 from node.contacts.rows import REQUEST_APPROVED, REQUEST_REFUSED, REQUEST_WAITING, InviteRow, RequestRow
 from node.context import NodeContext
 from node.electorate import RuleError
-from node.feed import GROUP, NoticeBody
+from node.feed import REQUEST, news
 from node.intents import ADD, FAILED, AddBody
 from node.logs import logger, short
 from node.names import Names
@@ -266,15 +266,8 @@ class Inviting:
         card = request.joiner
         who = Names.of(self._context).petnames.get(card.peer_id) or card.name or card.peer_id
         text = f"{who} asks to be let in: conclave group requests"
-        return FeedRow(
-            session.group_id,
-            GROUP,
-            session.holding.epoch,
-            card.peer_id,
-            None,
-            NoticeBody(text).encode(),
-            self._context.now_ms(),
-        )
+        now_ms, epoch = self._context.now_ms(), session.holding.epoch
+        return news(REQUEST, text, now_ms, group_id=session.group_id, epoch=epoch, peer=card.peer_id)
 
     def _prune(self, transaction: Transaction) -> None:
         """Forget links that expired long ago, requests decided long ago, and the oldest of too many of those."""

@@ -14,13 +14,22 @@ from typing import Any, Final, Generic, TypeVar
 from node.api import schema
 from node.api.errors import ApiError
 from node.api.operations import Operation
-from node.client import REPLY_SIZE_MAX, ClientError, NoReplyError, UnixConnection, as_error, deadline_s, decode, encode
+from node.client import (
+    JSON,
+    REPLY_SIZE_MAX,
+    ClientError,
+    NoReplyError,
+    UnixConnection,
+    as_error,
+    deadline_s,
+    decode,
+    encode,
+)
 
 RequestT = TypeVar("RequestT", bound=schema.Request)
 ReplyT = TypeVar("ReplyT", bound=schema.Reply)
 
 TICK_S: Final = 0.25
-JSON: Final = {"Content-Type": "application/json"}
 
 
 class Call(Generic[ReplyT]):

@@ -334,9 +334,9 @@ class CannedNode:
         if isinstance(refused := self.replies.get("events"), Exception):
             raise refused
         head = self.feed[-1].seq if self.feed else 0
-        if request.after_seq is None:
+        if request.since is None:
             return schema.EventBatch(events=(), last_seq=head)
-        after = request.after_seq
+        after = request.since
         with trio.move_on_after(request.wait_s):
             while not self.feed or self.feed[-1].seq <= after:
                 await self._news.wait()

@@ -483,8 +483,44 @@ def test_following_prints_history_then_what_comes(node: CannedNode, data_dir: Pa
         process.stdout and process.stdout.close()
 
     assert (first["seq"], second["text"]) == (4, "later")
-    assert ("events", schema.EventsRequest(after_seq=4, group="g", wait_s=0.0)) in node.asked
+    assert ("events", schema.EventsRequest(since=4, group="g", wait_s=0.0)) in node.asked
     assert code == 130
+
+
+def test_events_are_printed_from_a_number_on(node: CannedNode, data_dir: Path) -> None:
+    """All that is kept, and no more waiting; a program keeps the last number and asks from there."""
+    for seq in (3, 5, 8):
+        node.tell(happened(seq, f"number {seq}"))
+
+    lines = conclave(data_dir, "events").stdout.splitlines()
+    later = [json.loads(line)["seq"] for line in conclave(data_dir, "events", "--since", "3", "--json").stdout.split()]
+
+    assert [line.split()[0] for line in lines] == ["3", "5", "8"]
+    assert later == [5, 8]
+
+
+def test_events_are_followed_from_a_number_on(node: CannedNode, data_dir: Path) -> None:
+    """The same cursor as the API's, and across what happens meanwhile."""
+    import signal
+
+    node.tell(happened(3))
+    node.tell(happened(5))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "node.cli", "--data-dir", str(data_dir), "events", "--follow", "--since", "3", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        node.tell(happened(9))
+        second = json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(20)
+        process.stdout and process.stdout.close()
+
+    assert (first["seq"], second["seq"], code) == (5, 9, 130)
 
 
 @pytest.mark.parametrize(("is_ok", "exit_code"), [(True, 0), (False, 1)])

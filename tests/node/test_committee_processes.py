@@ -66,6 +66,6 @@ def test_four_daemons_and_their_policies(tmp_path: Path) -> None:
 
 def is_told(daemon: Daemon, text: str) -> bool:
     """Whether the feed says so; waits for it."""
-    told = Client(daemon.folder / "api.sock").follow(schema.EventsRequest(after_seq=0))
+    told = Client(daemon.folder / "api.sock").follow(schema.EventsRequest(since=0))
     with contextlib.closing(told) as events:
         return any(text in event.text for event in events)

@@ -418,13 +418,13 @@ async def test_events_wait_resume_and_know_what_is_lost(tmp_path: Path, autojump
         now = await alice.events(schema.EventsRequest())
         assert (now.events, now.last_seq) == ((), nodes.store("alice").feed_head())
         began_s = trio.current_time()
-        empty = await alice.events(schema.EventsRequest(after_seq=now.last_seq, wait_s=5))
+        empty = await alice.events(schema.EventsRequest(since=now.last_seq, wait_s=5))
         assert (empty.events, empty.last_seq, trio.current_time() - began_s) == ((), now.last_seq, 5.0)
 
         batches: list[schema.EventBatch] = []
 
         async def listen() -> None:
-            batches.append(await alice.events(schema.EventsRequest(after_seq=now.last_seq, group="g", wait_s=60)))
+            batches.append(await alice.events(schema.EventsRequest(since=now.last_seq, group="g", wait_s=60)))
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen)
@@ -437,10 +437,10 @@ async def test_events_wait_resume_and_know_what_is_lost(tmp_path: Path, autojump
         assert [event.message.text for event in batch.events if event.message] == ["for you"]
         assert batch.last_seq == nodes.store("alice").feed_head() == batch.events[-1].seq
 
-        page = await alice.events(schema.EventsRequest(after_seq=0, limit=1))
+        page = await alice.events(schema.EventsRequest(since=0, limit=1))
         assert (len(page.events), page.last_seq, page.events[0].kind) == (1, page.events[0].seq, "group")
-        ahead = await alice.events(schema.EventsRequest(after_seq=10_000))
-        assert ([event.kind for event in ahead.events], ahead.last_seq) == (["gap"], batch.last_seq)
+        ahead = await alice.events(schema.EventsRequest(since=10_000))
+        assert ([event.kind for event in ahead.events], ahead.last_seq) == (["truncated"], batch.last_seq)
 
 
 async def test_events_carry_what_they_are_about(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -449,7 +449,7 @@ async def test_events_carry_what_they_are_about(tmp_path: Path, autojump_clock: 
         await nodes.form("alice")
         result = await alice.group_update(schema.ChangeRequest(group="g"))
 
-        events = (await alice.events(schema.EventsRequest(after_seq=0))).events
+        events = (await alice.events(schema.EventsRequest(since=0))).events
 
         assert [event.kind for event in events] == ["group", "decision", "intent"]
         assert events[0].text == "founded this group"

@@ -60,7 +60,7 @@ async def test_who_declines_is_removed_again(tmp_path: Path, autojump_clock: Moc
         with trio.fail_after(120):
             while len((await ada.group()).members) > 1:  # noqa: ASYNC110 - by an intent of its own
                 await trio.sleep(0.5)
-        events = await ada.service.events(schema.EventsRequest(after_seq=0, wait_s=0))
+        events = await ada.service.events(schema.EventsRequest(since=0, wait_s=0))
         assert any("bob does not want to be in this group" in event.text for event in events.events)
         assert await bob.groups() == []
         await refused(bob.service.group_accept(InvitationRequest(invitation="lunch")), ErrorCode.INVITATION_NOT_FOUND)

@@ -321,7 +321,7 @@ def forged(person: Person, invite: Invite, **changes: object) -> Invite:
 
 
 async def notices(person: Person) -> list[str]:
-    batch = await person.service.events(schema.EventsRequest(after_seq=0, wait_s=0))
+    batch = await person.service.events(schema.EventsRequest(since=0, wait_s=0))
     return [event.text for event in batch.events if event.kind == "health"]
 
 
