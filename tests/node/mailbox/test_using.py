@@ -15,10 +15,11 @@ from node.config import MailboxSection
 from node.contacts.rows import ContactRow
 from node.data_dir import DataDir
 from node.intents import DONE
-from node.mailbox.messages import COMPARE_PROTOCOL, FETCH_PROTOCOL, Deposit, FetchReply
+from node.mailbox.messages import COMPARE_PROTOCOL, FETCH_PROTOCOL, Asked, Deposit, FetchReply
 from node.mailbox.room import Limits
 from node.mailbox.sealing import ItemKind, Topic, TopicKeys, item_id
 from node.mailbox.store import open_mailbox
+from node.mailbox.visiting import LIES as LIES_SHOWN
 from node.mailbox.visiting import FaultKind, Visit
 from node.transport import Transport
 from node.views import group_detail
@@ -142,6 +143,60 @@ def rows(box: Member, sql: str) -> list[object]:
     assert key is not None
     with open_mailbox(path, key, Limits(1, 1, 1), os.urandom) as store:
         return list(store._rows(sql))
+
+
+class Repeating(Through):
+    """From a moment on one mailbox's word about a topic is what it was then; all else it does as it should."""
+
+    def __init__(self, inner: Any, liar: Member) -> None:
+        super().__init__(inner, lambda _address, _protocol, reply: reply)
+        self._liar = liar
+        self._said: dict[bytes, bytes] = {}
+        self.repeats = False
+
+    async def request_unnamed(self, address: str, protocol: str, payload: bytes, **named: Any) -> bytes:
+        reply = await super().request_unnamed(address, protocol, payload, **named)
+        if (address, protocol) != (self._liar.address, COMPARE_PROTOCOL):
+            return reply
+        topic = Asked.decode(payload).topic
+        return self._said.setdefault(topic, reply) if self.repeats else self._note(topic, reply)
+
+    def _note(self, topic: bytes, reply: bytes) -> bytes:
+        self._said[topic] = reply
+        return reply
+
+
+async def test_a_mailbox_that_repeats_what_it_said_is_shown(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Its signature of then is still good. It is not of the set that we describe now, nor behind what it acknowledged
+    since: either shows it up, and nothing is missed."""
+    async with open_world(tmp_path) as world:
+        liar, honest = await mailboxes(world, "liar", "honest")
+        ada, bob = await pair(world)
+        await ada.session.send("one")
+        await until(lambda: stored(ada, "one") == 2)
+        await ada.stop()
+        wires: list[Repeating] = []
+
+        def wrap(inner: Transport) -> Transport:
+            wires.append(Repeating(inner, liar))
+            return cast(Transport, wires[-1])
+
+        bob.wrap_transport = wrap
+        await bob.start(alone=True)
+        await until(lambda: texts(bob) == ["one"] and bob.session.caution.is_over)
+        await trio.sleep(20)
+        wires[-1].repeats = True
+        await bob.session.send("two")
+        await until(lambda: stored(bob, "two") == 2)
+        await ada.start(alone=True)
+        await ada.session.send("three")
+        await until(lambda: texts(bob) == ["one", "two", "three"])
+
+        await until(lambda: bob.node.context.store.mailbox_fault(liar.peer_id) is not None)
+        fault = bob.node.context.store.mailbox_fault(liar.peer_id)
+        assert fault is not None
+        assert fault.kind in LIES_SHOWN
+        assert bob.node.context.store.mailbox_fault(honest.peer_id) is None
 
 
 async def test_a_mailbox_restored_from_a_backup_is_noticed(tmp_path: Path, autojump_clock: MockClock) -> None:
