@@ -68,6 +68,7 @@ class Comparing:
         theirs, here = Holds.decode(body), self.agreement.holding.epoch
         if theirs.epoch - theirs.first >= SYNC_EPOCHS:
             raise RuleError("message sets of too many epochs")
+        self.conversation.receipts.stands(peer, theirs.epoch)
         if self.agreement.holding.is_cut_off:
             return  # we ask, in our turn
         if theirs.epoch > here + 1:  # by one: it is on its way
@@ -81,6 +82,7 @@ class Comparing:
                 self._tell(peer, self.conversation.first_compared)
             return
         if theirs.digest == self.conversation.digest_between(theirs.first, theirs.epoch):
+            self.conversation.receipts.holds_the_same(peer, theirs.first, theirs.epoch)
             return
         self._ask(peer)
         if not theirs.is_answer:

@@ -36,6 +36,7 @@ from node.peer_messages import (
     SyncRequest,
     group_tag,
 )
+from node.receipts.receipts import Opened, Receipts
 from node.store_rows import FeedRow, MessageRow, OutboxRow, ParkedRow
 from ordering import OrderingError
 
@@ -59,6 +60,7 @@ class Conversation:
         self.context = agreement.context
         self.outward = outward
         self.tag = group_tag(agreement.holding.group_id)
+        self.receipts = Receipts(agreement)
         self._hopeless: dict[bytes, None] = {}  # insertion-ordered, bounded
         self.skip_generations = 0  # thrown away before the next message of ours
         self._sent: list[int] = []  # outbox rows that have left; deleted with the next transaction
@@ -117,6 +119,7 @@ class Conversation:
             transaction.put_message(MessageRow(holding.group_id, group.epoch, message_id, message, now_ms))
             if holding.group_id in context.with_mailboxes:
                 note_message(transaction, holding.group_id, group.epoch, message_id)
+            self.receipts.note_own(transaction, group.epoch, group.own_leaf, (group.next_generation,))
             seq = transaction.append_feed(row)
             outbox = transaction.put_outbox(
                 OutboxRow(holding.group_id, MESSAGE_KIND, group.epoch, None, message, now_ms)
@@ -158,6 +161,7 @@ class Conversation:
         agreement, context = self.agreement, self.context
         holding, group, now_ms = agreement.holding, agreement.group, context.now_ms()
         opened: list[tuple[MessageRow, FeedRow]] = []
+        come: list[Opened] = []
         early: list[ParkedRow] = []
         met: set[bytes] = set()
         forgotten = 0
@@ -184,11 +188,12 @@ class Conversation:
             sender = agreement.peer_of_member(said.sender_identity)
             is_own = sender == context.identity.peer_id
             forgotten += is_own
+            come.append((said.epoch, said.sender_leaf, said.generation, is_own))
             body = MessageBody(said.sender_leaf, said.generation, is_own, note.sent_ms, note.text).encode()
             row = FeedRow(holding.group_id, feed.MESSAGE, said.epoch, sender, message_id, body, now_ms)
             opened.append((MessageRow(holding.group_id, said.epoch, message_id, message, now_ms), row))
         if opened or early:
-            self._keep(holding.with_changes(group=group), opened, early)
+            self._keep(holding.with_changes(group=group), opened, come, early)
         if forgotten:
             self._tell_forgotten(forgotten)
         return len(opened)
@@ -205,7 +210,9 @@ class Conversation:
         group_id = self.agreement.holding.group_id
         return message_id not in self._hopeless and not self.context.store.has_message(group_id, message_id)
 
-    def _keep(self, after: Holding, opened: list[tuple[MessageRow, FeedRow]], early: list[ParkedRow]) -> None:
+    def _keep(
+        self, after: Holding, opened: list[tuple[MessageRow, FeedRow]], come: list[Opened], early: list[ParkedRow]
+    ) -> None:
         with self.context.store.transaction() as transaction:
             for parked in early:
                 transaction.park(parked)
@@ -215,6 +222,7 @@ class Conversation:
             for message, row in opened:
                 transaction.put_message(message)
                 transaction.append_feed(row)
+            self.receipts.note_opened(transaction, come)
         if opened:
             self.agreement.holding = after
             self.context.feed.grew()
@@ -251,12 +259,15 @@ class Conversation:
         there are too many ids for one answer, each has another stretch of them.
         """
         holding, store = self.agreement.holding, self.context.store
+        self.receipts.stands(peer, request.epoch)
         differing, room = [], MESSAGE_IDS_PER_SYNC_MAX
         for theirs in {each.epoch: each for each in request.digests}.values():
             if not self.agreement.may_serve(peer, theirs.epoch):
                 continue
             ids = store.message_ids(holding.group_id, theirs.epoch)
-            if ids and _digest(ids) != theirs.digest:
+            if ids and _digest(ids) == theirs.digest:
+                self.receipts.holds_the_same(peer, theirs.epoch, theirs.epoch)
+            elif ids:
                 told = self._stretch(store.message_ids_as_they_came(holding.group_id, theirs.epoch), room)
                 room -= len(told)
                 differing.append(EpochMessages(theirs.epoch, told))
@@ -314,11 +325,18 @@ class Conversation:
         if reply is None or self.agreement.is_over:
             return
         answer = SyncReply.decode(reply)
+        self.note_answer(peer, answer)
         missing = self._missing(answer)
         if missing:
             self._pull(peer, missing)
         if answer.epoch > self.agreement.holding.epoch:
             self.behind(peer, answer.epoch)
+
+    def note_answer(self, peer: PeerId, answer: SyncReply) -> None:
+        """What a member's answer says of itself."""
+        self.receipts.stands(peer, answer.epoch)
+        for each in answer.messages:
+            self.receipts.lists(peer, each.epoch, each.ids)
 
     def _missing(self, answer: SyncReply) -> tuple[bytes, ...]:
         """The ids that we lack; as many as one request asks for."""

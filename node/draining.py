@@ -17,6 +17,7 @@ from node.peer_messages import (
     MESSAGES_PER_PULL_MAX,
     MESSAGES_PROTOCOL,
     SYNC_PROTOCOL,
+    EpochDigest,
     MessagesReply,
     MessagesRequest,
     SyncReply,
@@ -96,11 +97,21 @@ class Draining:
         return (*patient[:1], *chance.sample(others, min(len(others), DRAIN_PEERS_MAX - 1)))
 
     def _compare(self, peer: PeerId) -> None:
-        request = SyncRequest(self._conversation.tag, self._epoch, (self._conversation.digest_of(self._epoch),))
+        request = SyncRequest(self._conversation.tag, self._epoch, self._digests())
         self._awaited.add(peer)
         accepts = decodes_as(SyncReply)
         ask = Ask((peer,), SYNC_PROTOCOL, request.encode(), self._compared, accepts, DRAIN_TIMEOUT_S)
         self._conversation.outward.append(ask)
+
+    def _digests(self) -> tuple[EpochDigest, ...]:
+        """Of the epoch that is drained, and of the one before: who said something in that sees that it is here."""
+        before = self._epoch - 1
+        epochs = (
+            (before, self._epoch)
+            if before >= self._conversation.agreement.holding.extra.anchor.epoch
+            else (self._epoch,)
+        )
+        return tuple(self._conversation.digest_of(epoch) for epoch in epochs)
 
     def _compared(self, peer: PeerId, reply: bytes | None) -> None:
         if self._is_done:
@@ -114,6 +125,7 @@ class Draining:
             self._patience.silent.add(peer)
         else:
             answer = SyncReply.decode(reply)
+            self._conversation.note_answer(peer, answer)
             self._answered[peer] = answer.epoch
             self._told[peer] = next((each.ids for each in answer.messages if each.epoch == self._epoch), ())
         self._go_on()

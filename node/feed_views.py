@@ -8,6 +8,7 @@ from node.context import NodeContext
 from node.feed import ChangeBody, DecisionBody, IntentBody, MessageBody, NoticeBody
 from node.intent_views import STATES, intent_result
 from node.names import Names
+from node.receipts.showing import Receipt
 from node.session import Session
 from node.store_rows import DecisionRow, FeedRow
 from ordering import Candidate, Decision
@@ -27,8 +28,8 @@ _CHANGES: Final = {
 }
 
 
-def message_item(row: FeedRow, names: Names, stored_at: int = 0) -> schema.MessageItem:
-    """A message of the feed."""
+def message_item(row: FeedRow, names: Names, receipt: Receipt | None = None) -> schema.MessageItem:
+    """A message of the feed, with what has become of it if it is ours."""
     body, sender = MessageBody.decode(row.body), row.sender or ""
     return schema.MessageItem(
         seq=row.seq,
@@ -42,7 +43,9 @@ def message_item(row: FeedRow, names: Names, stored_at: int = 0) -> schema.Messa
         at=row.at_ms / 1000,
         sent_at=body.sent_ms / 1000,
         text=body.text,
-        stored_at=stored_at,
+        stored_at=0 if receipt is None else len(receipt.places),
+        delivered_to=0 if receipt is None else len(receipt.delivered),
+        recipients=None if receipt is None or receipt.audience is None else len(receipt.audience),
     )
 
 

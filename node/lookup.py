@@ -11,12 +11,13 @@ from node.api.select import Named, matches, pick
 from node.names import Names
 from node.peer_id import PeerId, PeerIdError, public_key_of
 from node.session import Session
-from node.store_rows import GroupRow
+from node.store_rows import FeedRow, GroupRow
 
 if TYPE_CHECKING:
     from node.daemon import Node
 
 
+OWN_MESSAGES_MAX: Final = 10_000  # the latest of a group, among which one is looked for
 WHOLE_ID: Final = re.compile(r"(?:[0-9a-f]{2}){1,255}")
 
 
@@ -101,6 +102,19 @@ class Lookup:
         named = [Named(one.peer_id, one.name, one.leaf_index) for one in listed.values()]
         meant = dict.fromkeys(pick("member", reference, named).id for reference in references)
         return tuple(listed[id] for id in meant)
+
+    def own_message(self, group_id: bytes, reference: str | None) -> FeedRow:
+        """A message of this node's own: the latest, or the one a person means by its id or `#` and its feed number."""
+        own = self._context.identity.peer_id
+        listed = self._store.own_message_ids(group_id, own, 1 if reference is None else OWN_MESSAGES_MAX)
+        if not listed:
+            raise ApiError(ErrorCode.MESSAGE_NOT_FOUND, "this node has said nothing in this group")
+        ids = {id.hex(): id for id, _ in listed}
+        named = [Named(id.hex(), "", seq) for id, seq in listed]
+        id = listed[0][0] if reference is None else ids[pick("message", reference, named).id]
+        row = self._store.feed_message(group_id, id)
+        assert row is not None, "it was listed just now"
+        return row
 
     def pins(self, references: tuple[str, ...]) -> tuple[PeerId, ...]:
         """The peers that are to be pinned, each once."""

@@ -3,6 +3,7 @@
 Nothing of it needs the group's task: rows are durable before anybody is told of them.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from node import chain_file, feed, feed_views, views
@@ -11,6 +12,7 @@ from node.api.errors import ApiError, ErrorCode
 from node.holding import Extra
 from node.names import Names
 from node.one_order import Place, PlaceError, messages_after
+from node.receipts.showing import Receipts
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import FeedRow, GroupRow
 from node.trimming import events_cut
@@ -41,9 +43,7 @@ class Reading:
         if rows and rows[-1].seq > views.read_to(self._context, group_id):
             with self._store.transaction() as transaction:
                 transaction.put_meta(views.read_mark(group_id), str(rows[-1].seq).encode())
-        names = Names.of(self._context)
-        messages = tuple(feed_views.message_item(row, names, self._stored_at(row)) for row in rows)
-        return schema.MessagePage(messages=messages, last_seq=last_seq, has_more=bool(more))
+        return schema.MessagePage(messages=self._shown(group_id, rows), last_seq=last_seq, has_more=bool(more))
 
     def _in_one_order(self, group_id: bytes, request: schema.GroupReadRequest) -> schema.MessagePage:
         try:
@@ -52,18 +52,18 @@ class Reading:
             raise ApiError(ErrorCode.BAD_REQUEST, str(error)) from error
         limit = min(request.limit, PAGE_SIZE_MAX)
         found = messages_after(self._store, group_id, place, limit + 1)
-        rows, names = found[:limit], Names.of(self._context)
+        rows = found[:limit]
         return schema.MessagePage(
-            messages=tuple(feed_views.message_item(row, names, self._stored_at(row)) for row in rows),
+            messages=self._shown(group_id, rows),
             last_seq=max((row.seq for row in rows), default=request.after_seq),
             has_more=len(found) > limit,
             last_place=Place.of(rows[-1]).to_text() if rows else request.after_place,
         )
 
-    def _stored_at(self, row: FeedRow) -> int:
-        """How many mailboxes have acknowledged a message of ours."""
-        deposit = None if row.message_id is None else self._store.deposit(row.group_id, row.message_id)
-        return 0 if deposit is None else len(deposit.places)
+    def _shown(self, group_id: bytes, rows: Sequence[FeedRow]) -> tuple[schema.MessageItem, ...]:
+        """Messages, with what has become of ours."""
+        names, receipts = Names.of(self._context), Receipts(self._context, self._node.sessions.get(group_id))
+        return tuple(feed_views.message_item(row, names, receipts.of(row)) for row in rows)
 
     def log(self, group_id: bytes, request: schema.GroupLogRequest) -> schema.LogPage:
         """Decisions, oldest first, as the feed tells them; what is decided and not entered yet is told in brief."""

@@ -52,6 +52,7 @@ def _without_oldest(transaction: Transaction, holding: Holding, epochs_kept: int
         return holding
     transaction.prune_decisions(holding.group_id, oldest_kept)
     transaction.prune_mailboxes(holding.group_id, oldest_kept)
+    transaction.prune_receipts(holding.group_id, oldest_kept)
     transaction.prune_feed(holding.group_id, feed.DECISION, oldest_kept + 1, events_cut(transaction))
     anchor = holding.extra.anchor
     if anchor.epoch < oldest_kept:

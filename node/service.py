@@ -20,6 +20,7 @@ from node.intents import AddBody, RemoveBody
 from node.lookup import Lookup, group_of
 from node.policies import BenchBody, amended
 from node.reading import Reading
+from node.receipts.showing import message_receipt
 from node.returning import rejoin_mark
 from node.store_rows import PeerRow
 from node.tokens.service import TokenService
@@ -231,6 +232,12 @@ class NodeService(ContactService, InviteService, TokenService):
     async def group_read(self, request: schema.GroupReadRequest) -> schema.MessagePage:
         """Messages, oldest first; what was read here does not count as unread any more."""
         return self._reading.messages(self._lookup.row(request.group).group_id, request)
+
+    async def group_receipt(self, request: schema.GroupReceiptRequest) -> schema.MessageReceipt:
+        """What has become of a message of ours."""
+        row = self._lookup.row(request.group)
+        message = self._lookup.own_message(row.group_id, request.message)
+        return message_receipt(self._context, self._lookup.session(row), message)
 
     # --- the decided chain ---
 

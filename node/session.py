@@ -26,6 +26,7 @@ from node.context import NodeContext
 from node.conversation import Conversation
 from node.delivering import Deliveries
 from node.electorate import RuleError
+from node.errors import NodeError
 from node.holding import FROZEN, SUPERSEDED, Holding
 from node.inbox import Answer, FrameIn, HintIn, Inbox, Item, PeerIn, Stepped, Wish
 from node.instance_setup import fingerprint
@@ -81,6 +82,7 @@ class Session:
         self.outward: deque[Outward] = self.agreement.outward
         self.inbox = Inbox(self.group_id, lambda: self.agreement.roster)
         self.conversation = Conversation(self.agreement, self.outward)
+        self.receipts = self.conversation.receipts
         self.comparing = Comparing(self.conversation)
         self.catching_up = CatchingUp(self.agreement, self.conversation, self.outward)
         self.conversation.behind = self.catching_up.peer_ahead
@@ -202,6 +204,8 @@ class Session:
         try:
             await self._run()
         finally:
+            with suppress(NodeError):  # the disk's complaint is being told already
+                self.receipts.keep()
             self.context.running.discard(self.group_id)
             if isinstance(self._held, Wish):
                 self._held.done.set()
@@ -367,6 +371,7 @@ class Session:
                 self.agreement.speak()  # who has not heard us in this epoch answers
         if now >= self._next_sync_s:
             period_s = max(SYNC_PERIOD_S, len(self.context.running) / SYNC_RATE_MAX)
+            self.receipts.keep()
             self._next_sync_s = now + period_s * self._chance.uniform(0.75, 1.25)
             self._epochs_not_compared = 0
             self.agreement.reconsider()
@@ -390,6 +395,7 @@ class Session:
         self._new_epoch = True
         self.cleaning.entered()
         self.mailboxes.entered()
+        self.receipts.entered()
         self._epochs_not_compared += 1
         if self.holding.unconfirmed:
             self._speak_s = min(self._speak_s, self.context.now_s() + CONFIRM_S)

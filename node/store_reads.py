@@ -13,6 +13,7 @@ from msgspec import msgpack
 from node.contacts.tables import ContactReads
 from node.errors import NodeError
 from node.mailbox.tables import MailboxReads
+from node.receipts.tables import ReceiptReads
 from node.store_rows import (
     EPOCH_MAX,
     INTENT_FINAL_STATES,
@@ -40,7 +41,7 @@ class DamageError(NodeError):
     """Rows that belong together do not."""
 
 
-class StoreReads(ContactReads, MailboxReads, TokenReads, ABC):
+class StoreReads(ContactReads, MailboxReads, ReceiptReads, TokenReads, ABC):
     """The questions. The subclass knows how to run a statement."""
 
     __slots__ = ()
@@ -207,6 +208,11 @@ class StoreReads(ContactReads, MailboxReads, TokenReads, ABC):
         """All entries of one kind, group and epoch."""
         rows = self._rows(f"{_FEED} WHERE group_id = ? AND kind = ? AND epoch = ? ORDER BY seq", group_id, kind, epoch)
         return tuple(FeedRow(*row) for row in rows)
+
+    def feed_message(self, group_id: bytes, message_id: bytes) -> FeedRow | None:
+        """The entry of a message."""
+        rows = self._rows(f"{_FEED} WHERE group_id = ? AND message_id = ?", group_id, message_id)
+        return FeedRow(*rows[0]) if rows else None
 
     def unread_count(self, group_id: bytes, kind: str, after_seq: int, own: str) -> int:
         """How many entries of one kind and group above ``after_seq`` are by somebody else than ``own``."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from node.contacts.tables import TABLES as CONTACTS
 from node.mailbox.tables import TABLES as MAILBOXES
+from node.receipts.tables import TABLES as RECEIPTS
 from node.tokens.tables import TABLES as TOKENS
 
 SCHEMA_VERSION: Final = 5
@@ -28,11 +29,11 @@ CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN (
 """,
     2: CONTACTS,
     3: MAILBOXES,
-    4: TOKENS,
+    4: TOKENS + RECEIPTS,
 }
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
 
-SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}{TOKENS}
+SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}{TOKENS}{RECEIPTS}
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL

@@ -14,6 +14,8 @@ from msgspec import msgpack
 from node.contacts.tables import ContactWrites
 from node.errors import NodeError, NodeMisuseError
 from node.mailbox.tables import OF_A_GROUP, MailboxWrites
+from node.receipts.tables import OF_A_GROUP as RECEIPTS_OF_A_GROUP
+from node.receipts.tables import ReceiptWrites
 from node.store_reads import PAGE_SIZE_MAX, StoreReads
 from node.store_rows import (
     EPOCH_MAX,
@@ -70,7 +72,7 @@ class Digests:
         self._known.pop(group_id, None)
 
 
-class Transaction(StoreReads, ContactWrites, MailboxWrites, TokenWrites):
+class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, TokenWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
     __slots__ = ("_digests", "_run", "changed_intents")
@@ -144,6 +146,7 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, TokenWrites):
             "parked",
             "outbox",
             *OF_A_GROUP,
+            *RECEIPTS_OF_A_GROUP,
             "invitations",
             "invites",
             "requests",

@@ -23,6 +23,7 @@ class ErrorCode(enum.StrEnum):
     MEMBER_NOT_FOUND = "member_not_found"
     MEMBER_AMBIGUOUS = "member_ambiguous"
     INTENT_NOT_FOUND = "intent_not_found"
+    MESSAGE_NOT_FOUND = "message_not_found"  # or it is not of this node, which knows nothing of who has it
     CONTACT_NOT_FOUND = "contact_not_found"
     CONTACT_AMBIGUOUS = "contact_ambiguous"
     INVITATION_NOT_FOUND = "invitation_not_found"  # or a request to be let in, or an invite given out
@@ -58,6 +59,7 @@ _STATUS = {
     ErrorCode.MEMBER_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.MEMBER_AMBIGUOUS: HTTPStatus.CONFLICT,
     ErrorCode.INTENT_NOT_FOUND: HTTPStatus.NOT_FOUND,
+    ErrorCode.MESSAGE_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.CONTACT_NOT_FOUND: HTTPStatus.NOT_FOUND,
     ErrorCode.CONTACT_AMBIGUOUS: HTTPStatus.CONFLICT,
     ErrorCode.INVITATION_NOT_FOUND: HTTPStatus.NOT_FOUND,

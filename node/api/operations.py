@@ -182,6 +182,14 @@ GROUP_READ = Operation(
     "Messages received and sent, oldest first.",
     scope="read",
 )
+GROUP_RECEIPT = Operation(
+    "group_receipt",
+    "GET",
+    "/v1/groups/{group}/receipt",
+    schema.GroupReceiptRequest,
+    schema.MessageReceipt,
+    "What has become of a message of this node's own: which mailboxes keep it, which members have it.",
+)
 GROUP_LOG = Operation(
     "group_log",
     "GET",
@@ -236,6 +244,7 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_RESCUE,
     GROUP_SEND,
     GROUP_READ,
+    GROUP_RECEIPT,
     GROUP_LOG,
     GROUP_LOG_EXPORT,
     EVENTS,

@@ -165,6 +165,15 @@ class GroupReadRequest(GroupRequest, frozen=True, kw_only=True):
     after_place: Annotated[str, Meta(max_length=128)] = ""  # in the shared order: `last_place` of the page before
 
 
+class GroupReceiptRequest(GroupRequest, frozen=True, kw_only=True):
+    """What has become of a message of this node's own, by a beginning of its id or `#` and its feed number.
+
+    Without one, the latest.
+    """
+
+    message: Reference | None = None
+
+
 class GroupLogRequest(GroupRequest, frozen=True, kw_only=True):
     """Decisions that began an epoch above `after_epoch`, oldest first."""
 
@@ -424,6 +433,8 @@ class MessageItem(Reply, frozen=True, kw_only=True):
     sent_at: float = 0.0  # by the sender's clock
     text: str
     stored_at: int = 0  # of this node's own: how many mailboxes have acknowledged it
+    delivered_to: int = 0  # of this node's own: how many members have said that they have it
+    recipients: int | None = None  # of this node's own: how many others were members in its epoch; null: not known
 
 
 class MessagePage(Reply, frozen=True, kw_only=True):
@@ -436,6 +447,31 @@ class MessagePage(Reply, frozen=True, kw_only=True):
     last_seq: int
     has_more: bool
     last_place: str = ""
+
+
+class Recipient(Reply, frozen=True, kw_only=True):
+    """A member of the epoch that a message was sealed in."""
+
+    peer_id: str
+    name: str
+    is_delivered: bool  # it has said so itself
+    is_member: bool  # still
+
+
+class MessageReceipt(Reply, frozen=True, kw_only=True):
+    """What has become of a message of this node's own: sealed, stored, delivered."""
+
+    message_id: str
+    group_id: str
+    seq: int
+    epoch: int
+    at: float  # when it was sealed
+    text: str  # the same in words
+    stored_at: int
+    delivered_to: int
+    recipients: int | None  # the other members of its epoch; null when that is not known any more
+    mailboxes: tuple[str, ...]  # peer ids of those that have acknowledged it
+    members: tuple[Recipient, ...]  # those it was delivered to first
 
 
 class Change(Reply, frozen=True, kw_only=True):

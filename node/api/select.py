@@ -28,9 +28,10 @@ _CODES = {
     "request": (ErrorCode.INVITATION_NOT_FOUND, ErrorCode.INVITATION_NOT_FOUND),
     "intent": (ErrorCode.INTENT_NOT_FOUND, ErrorCode.INTENT_NOT_FOUND),
     "token": (ErrorCode.TOKEN_NOT_FOUND, ErrorCode.TOKEN_NOT_FOUND),
+    "message": (ErrorCode.MESSAGE_NOT_FOUND, ErrorCode.MESSAGE_NOT_FOUND),
 }
 
-Kind = Literal["group", "member", "contact", "invitation", "request", "intent", "token"]
+Kind = Literal["group", "member", "contact", "invitation", "request", "intent", "token", "message"]
 
 
 def pick(kind: Kind, reference: str, choices: Sequence[Named]) -> Named:

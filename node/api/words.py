@@ -81,6 +81,11 @@ def deciding(view: int, candidates: int) -> str:
     return f"{text}; the voters hear each other and have failed {view} times: look at their links, load and clocks"
 
 
+def mailboxes(number: int) -> str:
+    """'1 mailbox', '2 mailboxes'."""
+    return "1 mailbox" if number == 1 else f"{number} mailboxes"
+
+
 def count(number: int, noun: str) -> str:
     """'1 voter', '2 voters'."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,7 +10,7 @@ from node.cli.group_output import change, finish, print_detail
 from node.cli.inviting import accept, decline, invitations
 from node.cli.joining import approve, invite, invites, join, joins, refuse, requests, uninvite
 from node.cli.output import print_json, safe
-from node.cli.talk import history, read, send
+from node.cli.talk import history, read, receipt, send
 from node.cli.view import print_groups
 
 
@@ -19,7 +19,7 @@ def group() -> None:
     """Groups: GROUP is a name or the first characters of an id."""
 
 
-TALKING = (send, read, history)
+TALKING = (send, read, receipt, history)
 INVITING = (invite, invites, uninvite, requests, approve, refuse, join, joins, invitations, accept, decline)
 for elsewhere in (*TALKING, *INVITING):
     group.add_command(elsewhere)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from node.api.words import mailboxes
 from node.cli.context import common, context
 from node.cli.exits import CommandError, Exit, Failure
-from node.cli.output import at_time, print_json, print_table, safe, short
+from node.cli.output import at_time, print_facts, print_json, print_table, safe, short
 
 if TYPE_CHECKING:
     from node.api.schema import LogEntry, MessageItem
@@ -62,6 +63,47 @@ def read(group: str, after: int, limit: int | None, follow: bool, shared: bool) 
     last_seq = print_messages(group, after, limit, lines=follow)
     if follow:
         follow_messages(group, last_seq)
+
+
+@click.command()
+@click.argument("group")
+@click.argument("message", required=False)
+@common
+def receipt(group: str, message: str | None) -> None:
+    """What has become of a message of yours.
+
+    Which mailboxes keep it and which members have said that they have it. MESSAGE is a beginning of its id, as
+    `group send` shows it; the latest one if left out.
+    """
+    from node.api import operations, schema
+
+    given = context()
+    found = given.call(operations.GROUP_RECEIPT, schema.GroupReceiptRequest(group=group, message=message))
+    if given.is_json:
+        print_json(found)
+        return
+    print_facts(
+        [
+            ("message", found.message_id),
+            ("sealed", f"{at_time(found.at)}, epoch {found.epoch}"),
+            *(("stored at", place) for place in found.mailboxes),
+            ("delivered", "" if found.recipients is None else f"to {found.delivered_to} of {found.recipients}"),
+        ]
+    )
+    if found.members:
+        print_table(
+            ("MEMBER", "NAME", "HAS IT"),
+            (
+                (
+                    one.peer_id,
+                    one.name,
+                    "yes" if one.is_delivered else "not heard" + ("" if one.is_member else ", gone"),
+                )
+                for one in found.members
+            ),
+        )
+    if found.recipients is None:
+        click.echo(found.text)
 
 
 @click.command("log")
@@ -190,4 +232,15 @@ def log_entries(group: str, after: int, limit: int | None) -> "tuple[str, list[L
 def message_lines(message: "MessageItem") -> str:
     """A message for reading: further lines of it are indented, so that they cannot pass for another's."""
     who = message.sender_name or short(message.sender)
-    return f"{at_time(message.at)}  {safe(who)}: " + safe(message.text).replace("\n", "\n    ")
+    said = safe(message.text).replace("\n", "\n    ")
+    return f"{at_time(message.at)}  {safe(who)}: {said}" + (f"  [{became(message)}]" if message.is_own else "")
+
+
+def became(message: "MessageItem") -> str:
+    """What has become of a message of ours, in a few words."""
+    stored = [f"at {mailboxes(message.stored_at)}"] if message.stored_at else []
+    if message.recipients and message.delivered_to == message.recipients:
+        return "all have it"
+    if message.recipients and message.delivered_to:
+        return ", ".join((*stored, f"{message.delivered_to} of {message.recipients} have it"))
+    return ", ".join(stored) or "sealed"

@@ -105,17 +105,22 @@ class Bringing:
     def mark(self, mailbox: PeerId, held: dict[bytes, Ref], lacking: frozenset[bytes]) -> int:
         """Note what a mailbox turned out to have; how much of what it had acknowledged it has not."""
         there: list[DepositRow] = []
-        lost = 0
+        gone: list[DepositRow] = []
         for id, ref in held.items():
             row = self._context.store.deposit(self._group_id, ref.id)
             if row is None:
                 continue
             if id in lacking:
-                lost += mailbox in row.places
+                gone += [row] if mailbox in row.places else []
             elif mailbox not in row.places:
                 there.append(row)
         self._put(there, mailbox)
-        return lost
+        if gone:
+            with self._context.store.transaction() as transaction:
+                for row in gone:
+                    places = tuple(place for place in row.places if place != mailbox)
+                    transaction.put_deposit(replace(row, places=places, is_open=True))
+        return len(gone)
 
     def _acknowledged(self, mailbox: PeerId, refs: Iterable[Ref]) -> None:
         rows = [self._context.store.deposit(self._group_id, ref.id) for ref in refs]

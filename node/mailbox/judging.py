@@ -27,6 +27,7 @@ class Standing:
 
     address: str
     fault: FaultKind | None = None  # in the last round
+    is_clean: bool = True  # nothing was wrong in this round so far
     detail: str = ""
     reached_ms: int = 0  # when it last answered as it should
     persona: bytes = field(default=b"", repr=False)
@@ -48,6 +49,7 @@ class Judge:
     def visit(self, address: str, epoch: int) -> Visit:
         """To this mailbox, under an identity that is thrown away with the epoch, or after a minute."""
         standing = self.standings.setdefault(address, Standing(address))
+        standing.is_clean = True
         now_s = self._context.now_s()
         if standing.persona_epoch != epoch or now_s >= standing.persona_until_s:
             standing.persona = self._context.random(PERSONA_SIZE)
@@ -63,11 +65,10 @@ class Judge:
     def judging(self, visit: Visit, went_well: list[Visit]) -> Iterator[None]:
         """Around a visit: what the mailbox does wrong ends the visit and nothing else."""
         standing = self.standings[visit.address]
-        standing.fault = None
         try:
             yield
         except VisitError as error:
-            standing.fault, standing.detail = error.kind, str(error)
+            standing.fault, standing.detail, standing.is_clean = error.kind, str(error), False
             if error.kind in LIES:
                 self.blame(visit.mailbox, error.kind, str(error))
             else:
@@ -77,8 +78,8 @@ class Judge:
         else:
             went_well.append(visit)
             standing.rest_s = REST_MIN_S
-            if standing.fault is None:
-                standing.detail, standing.reached_ms = "", self._context.now_ms()
+            if standing.is_clean:
+                standing.fault, standing.detail, standing.reached_ms = None, "", self._context.now_ms()
 
     def hold_to_its_word(self, mailbox: PeerId, epoch: int, now: Statement) -> None:
         """A mailbox cannot go back behind what it said: if it does it is blamed, and what it says now is remembered."""
@@ -112,4 +113,4 @@ class Judge:
             transaction.put_mailbox_fault(FaultRow(mailbox, kind.value, detail, count, self._context.now_ms()))
         for standing in self.standings.values():
             if peer_of(standing.address) == mailbox:
-                standing.fault, standing.detail = kind, detail
+                standing.fault, standing.detail, standing.is_clean = kind, detail, False

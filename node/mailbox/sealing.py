@@ -30,6 +30,7 @@ class ItemKind(IntEnum):
 
     MESSAGE = 1  # an MLS PrivateMessage with application data
     BUNDLE = 2  # the ordering.Candidate that ended the epoch
+    MARK = 3  # a node.receipts.marks.Mark: what a member has
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A message, by its id, or what ended the epoch, by the id of what was decided."""
+    """A message or a mark of ours, by its id, or what ended the epoch, by the id of what was decided."""
 
     kind: ItemKind
     id: bytes
@@ -66,11 +66,17 @@ class Shelf:
             if decision is not None and decision.candidate is not None:
                 item = topic.seal(ItemKind.BUNDLE, decision.candidate)
                 known[Ref(ItemKind.BUNDLE, decision.candidate_id)] = item_id(item)
+        marks = self._store.own_marks(self._group_id, epoch)
+        known.update({Ref(ItemKind.MARK, ref): id for ref, id in marks.items()})
         since_s = self._since_s.setdefault(epoch, {})
         _forget_oldest(self._since_s)
         for ref in known:
             since_s.setdefault(ref, self._context.now_s())
         return {id: ref for ref, id in known.items()}
+
+    def seen(self, epoch: int) -> frozenset[bytes]:
+        """Items of an epoch that are known here and not kept: marks of others."""
+        return self._store.mark_items(self._group_id, epoch)
 
     def held_for_s(self, epoch: int, ref: Ref) -> float:
         """How long we have held something, as far as this process remembers."""
@@ -85,6 +91,9 @@ class Shelf:
         if ref.kind is ItemKind.MESSAGE:
             rows = self._store.messages(self._group_id, [ref.id])
             return topic.seal(ref.kind, rows[0].payload) if rows else None
+        if ref.kind is ItemKind.MARK:
+            mark = self._store.own_mark(self._group_id, epoch, ref.id)
+            return None if mark is None else topic.seal(ref.kind, mark)
         decision = self._store.decision(self._group_id, epoch)
         if decision is None or decision.candidate is None:
             return None

@@ -130,6 +130,13 @@ class MailboxReads:
         )
         return rows[0][0] if rows else None
 
+    def stated_epochs(self, group_id: bytes, mailbox: str) -> tuple[int, ...]:
+        """The epochs that a mailbox has said something of, in order."""
+        rows = self._rows(
+            "SELECT epoch FROM mailbox_statements WHERE group_id = ? AND mailbox = ? ORDER BY epoch", group_id, mailbox
+        )
+        return tuple(epoch for (epoch,) in rows)
+
     def mailbox_fault(self, mailbox: str) -> FaultRow | None:
         rows = self._rows("SELECT mailbox, kind, detail, count, at_ms FROM mailbox_faults WHERE mailbox = ?", mailbox)
         return FaultRow(*rows[0]) if rows else None

@@ -26,6 +26,7 @@ from node.logs import logger, short
 from node.mailbox.bringing import Bringing
 from node.mailbox.judging import Judge
 from node.mailbox.places import mailboxes_of
+from node.mailbox.releasing import Releasing
 from node.mailbox.sealing import ItemKind, Topic
 from node.mailbox.shelf import Shelf, note_keys
 from node.mailbox.visiting import FaultKind, Visit
@@ -55,6 +56,7 @@ class _Gathered:
 
     mailbox: PeerId
     messages: list[bytes] = field(default_factory=list)
+    marks: list[tuple[bytes, bytes]] = field(default_factory=list)  # with their ids
     bundles: list[Candidate] = field(default_factory=list)
     entries: tuple[LogEntry, ...] = ()
 
@@ -71,6 +73,7 @@ class Mailboxes:
         self._group_id = self.agreement.holding.group_id
         self._shelf = Shelf(self.context, self._group_id)
         self.judge = Judge(self.context, self._group_id)
+        self._releasing = Releasing(conversation, self._shelf, self.judge)
         self._bringing = Bringing(self.context, self._group_id, self._shelf, self.judge, lambda: self.addresses)
         self._stirred = trio.Event()
         self._chance = Chance(self.context.random(8))  # noqa: S311 - jitter
@@ -159,6 +162,9 @@ class Mailboxes:
         if visits and not self.agreement.is_over:
             self._past_epochs = PAST_EPOCHS
             await self._ask(self._vouch)
+            if await self._ask(self.conversation.receipts.mark):
+                visits = await self._bringing.bring(visits)
+            await self._releasing.tell(visits)
 
     def _vouch(self) -> None:
         """We have what the mailboxes have: who was restored from a backup has met what it had said since."""
@@ -187,19 +193,21 @@ class Mailboxes:
     async def _reconcile(self, visit: Visit, topic: Topic, epoch: int) -> _Gathered:
         """Make a mailbox and us equal, as far as it goes."""
         held = self._shelf.held(epoch)
-        compared = await visit.compare(topic, sorted(held))
+        compared = await visit.compare(topic, sorted({*held, *self._shelf.seen(epoch)}))
         self.judge.hold_to_its_word(visit.mailbox, epoch, compared.statement)
         items, missing = await visit.fetch(topic, sorted(compared.need.difference(self._junk)))
         found = self._opened(visit.mailbox, topic, items)
         found.entries = compared.entries
         if missing:
-            still = (await visit.compare(topic, sorted({*held, *items}))).need.intersection(missing)
+            known = {*held, *self._shelf.seen(epoch), *items}
+            still = (await visit.compare(topic, sorted(known))).need.intersection(missing)
             if still:
                 self.judge.blame(visit.mailbox, FaultKind.WITHHELD, f"items listed and not handed out: {len(still)}")
         lost = self._bringing.mark(visit.mailbox, held, compared.have)
         if lost:
             self.judge.blame(visit.mailbox, FaultKind.WITHHELD, f"items acknowledged and not there: {lost}")
-        lacking = [ref for id in sorted(compared.have) if self._bringing.is_due(epoch, ref := held[id])]
+        ours = sorted(compared.have.intersection(held))
+        lacking = [ref for id in ours if self._bringing.is_due(epoch, ref := held[id])]
         if lacking:
             await self._bringing.leave(visit, topic, epoch, lacking)
         return found
@@ -212,20 +220,26 @@ class Mailboxes:
                 kind, body = topic.open(item)
                 if kind is ItemKind.MESSAGE:
                     found.messages.append(body)
+                elif kind is ItemKind.MARK:
+                    found.marks.append((id, body))
                 else:
                     found.bundles.append(Candidate.decode(body))
             except MalformedError as error:
                 log.info("item dropped", group=short(self._group_id), reason=str(error))
-                self._junk[id] = None
-                if len(self._junk) > JUNK_MAX:
-                    del self._junk[next(iter(self._junk))]
+                self._drop(id)
         return found
+
+    def _drop(self, id: bytes) -> None:
+        """Remember an item that is no such thing."""
+        self._junk[id] = None
+        if len(self._junk) > JUNK_MAX:
+            del self._junk[next(iter(self._junk))]
 
     async def _take(self, epoch: int, gathered: list[_Gathered], patience: Patience) -> bool:
         """Take in what was gathered; whether the group went on to another epoch by it."""
         if not gathered:
             return False
-        await self._ask(partial(self._take_messages, gathered))
+        await self._ask(partial(self._take_messages, epoch, gathered))
         if self.agreement.is_over or self.agreement.holding.epoch != epoch:
             return not self.agreement.is_over and self.agreement.holding.epoch > epoch
         ending = await self._ask(partial(self._ending, gathered))
@@ -234,10 +248,14 @@ class Mailboxes:
         await self._drain(epoch, patience)
         return await self._ask(partial(self._decide, epoch, *ending))
 
-    def _take_messages(self, gathered: list[_Gathered]) -> None:
+    def _take_messages(self, epoch: int, gathered: list[_Gathered]) -> None:
         for each in gathered:
             if each.messages and not self.agreement.is_over:
                 self.conversation.receive_all(each.mailbox, each.messages)
+        marks = dict(mark for each in gathered for mark in each.marks)
+        if marks and not self.agreement.is_over:
+            for id in self.conversation.receipts.take_marks(epoch, tuple(marks.items())):
+                self._drop(id)
 
     def _ending(self, gathered: list[_Gathered]) -> tuple[PeerId, Candidate, LogEntry] | None:
         """How our epoch ended, if one of them shows it: certified by the committee we know, with what it decided."""

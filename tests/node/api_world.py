@@ -222,6 +222,22 @@ REPLIES: dict[str, schema.Reply] = {
     "group_intent": INTENT,
     "group_send": schema.SendResult(message_id="ab" * 32, seq=5, epoch=3),
     "group_read": schema.MessagePage(messages=(MESSAGE,), last_seq=4, has_more=False),
+    "group_receipt": schema.MessageReceipt(
+        message_id="ab" * 32,
+        group_id="0d" * 16,
+        seq=5,
+        epoch=3,
+        at=1_800_000_000.0,
+        text="sealed, stored at 1 mailbox, delivered to 1 of 2",
+        stored_at=1,
+        delivered_to=1,
+        recipients=2,
+        mailboxes=("12D3KooWBox",),
+        members=(
+            schema.Recipient(peer_id="12D3KooWBob", name="bob", is_delivered=True, is_member=True),
+            schema.Recipient(peer_id="12D3KooWCarol", name="carol", is_delivered=False, is_member=False),
+        ),
+    ),
     "group_log": schema.LogPage(group_id="0d" * 16, entries=(ENTRY,), has_more=False),
     "contact_card": contact_schema.OwnCard(
         card="conclave:card:AAAA",

@@ -44,6 +44,7 @@ REQUESTS: dict[str, schema.Request] = {
     "group_intent": schema.IntentRequest(group="book club", intent_id="1111", wait=False, timeout_s=1.5),
     "group_send": schema.GroupSendRequest(group="book club", text='"quoted"\n\u2028 ü \U0001f512'),
     "group_read": schema.GroupReadRequest(group="book club", after_seq=7, limit=2),
+    "group_receipt": schema.GroupReceiptRequest(group="book club", message="abab"),
     "group_log": schema.GroupLogRequest(group="book club", after_epoch=1),
     "group_log_export": schema.GroupRequest(group="book club"),
     "contact_add": contact_schema.ContactAddRequest(card="conclave:card:AAAA", name="Böb"),

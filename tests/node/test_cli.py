@@ -283,6 +283,8 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
     (("group", "wait", "g", "11"), "group_intent", schema.IntentRequest(group="g", intent_id="11")),
     (("group", "send", "g", "two", "words"), "group_send", schema.GroupSendRequest(group="g", text="two words")),
     (("group", "read", "g"), "group_read", schema.GroupReadRequest(group="g", limit=1000)),
+    (("group", "receipt", "g"), "group_receipt", schema.GroupReceiptRequest(group="g")),
+    (("group", "receipt", "g", "ab"), "group_receipt", schema.GroupReceiptRequest(group="g", message="ab")),
     (("group", "log", "g", "--after", "2"), "group_log", schema.GroupLogRequest(group="g", after_epoch=2, limit=1000)),
     (
         ("token", "create", "robot", "--scope", "chat", "--expires", "12h"),

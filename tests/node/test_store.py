@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from node.errors import NodeMisuseError
+from node.receipts.tables import OF_A_GROUP as RECEIPTS
 from node.store import SchemaVersionError, Store, StoreError, StoreKeyError, open_store
 from node.store_reads import DamageError
 from node.store_rows import (
@@ -362,6 +363,7 @@ def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_date
             *(f"DROP TABLE {name}" for name in ("contacts", "invitations", "invites", "requests", "joins")),
             *(f"DROP TABLE {name}" for name in ("mailbox_faults", "mailbox_statements", "deposits", "topic_keys")),
             "DROP TABLE tokens",
+            *(f"DROP TABLE {name}" for name in RECEIPTS),
             "PRAGMA user_version = 1",
         ):
             store._rows(back)

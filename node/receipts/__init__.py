@@ -1,0 +1,1 @@
+"""Receipts: which members have a message of ours, and what a member says of itself to those it never meets."""
