@@ -182,6 +182,10 @@ class Calls(ABC):
             ),
         )
 
+    def group_receipt(self, group: str, *, message: str | None = None) -> schema.MessageReceipt:
+        """What has become of a message of this node's own: which mailboxes keep it, which members have it."""
+        return self.call(operations.GROUP_RECEIPT, schema.GroupReceiptRequest(group=group, message=message))
+
     def group_log(self, group: str, *, after_epoch: int = 0, limit: int = 100) -> schema.LogPage:
         """The decided chain: one line per epoch, and who certified it."""
         return self.call(

@@ -189,6 +189,7 @@ GROUP_RECEIPT = Operation(
     schema.GroupReceiptRequest,
     schema.MessageReceipt,
     "What has become of a message of this node's own: which mailboxes keep it, which members have it.",
+    scope="read",
 )
 GROUP_LOG = Operation(
     "group_log",

@@ -243,6 +243,11 @@ async def test_two_members_look_the_same(
         assert topic is not None
         for member in (ada, bob):
             await member.stop()
+        for member in (ada, bob, ada):  # each leaves its mark and has the other's
+            await member.start(alone=True)
+            await until(lambda: member.session.caution.is_over)  # noqa: B023
+            await until(lambda: has_marked(member) and not member.session.mailboxes.backlog)  # noqa: B023
+            await member.stop()
         before = len(watched.heard)
         seen: list[list[tuple[str, bytes]]] = []
         peers: list[set[PeerId]] = []
@@ -267,6 +272,12 @@ async def test_two_members_look_the_same(
         assert shared > 3
         assert seen[0][:shared] == seen[1][:shared], "word for word"
         assert peers[0].isdisjoint(peers[1])
+
+
+def has_marked(member: Member) -> bool:
+    """Whether it has said that it stands in this epoch."""
+    standings = member.node.context.store.standings(member.session.group_id)
+    return standings.get(member.peer_id) == member.epoch
 
 
 async def test_an_identity_serves_one_epoch(
