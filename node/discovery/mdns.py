@@ -27,8 +27,8 @@ LAN_CHECK_S: Final = 15.0  # how often it is seen whether they have changed
 ROTATE_S: Final = 6 * 3600.0  # after that we announce ourselves under another name and mark
 CLOSE_TIMEOUT_S: Final = 1.5
 WAITING_TEXTS_MAX: Final = 64  # heard and not looked at; of more, the oldest are dropped
-HEARD_PER_S: Final = 5.0
-HEARD_BURST_MAX: Final = 64  # announcements looked at, before the rate counts
+HASHES_PER_S: Final = 10_000.0
+HASHES_BURST_MAX: Final = 50_000  # comparisons of what is heard with whom we look for, before the rate counts
 REPEATED_S: Final = 5.0  # within which the same announcement says nothing new: each is made three times
 REMEMBERED_MAX: Final = 256  # announcements, the latest
 NAME_SIZE: Final = 8
@@ -61,7 +61,7 @@ class Mdns:
         self._lans = lans
         self._texts: deque[tuple[bytes, bool]] = deque(maxlen=WAITING_TEXTS_MAX)
         self._remembered: dict[bytes, _Remembered] = {}  # by nonce, the latest last
-        self._rate = Bucket(HEARD_PER_S, HEARD_BURST_MAX)
+        self._rate = Bucket(HASHES_PER_S, HASHES_BURST_MAX)
 
     async def run(self, found: Callable[[Found], None]) -> None:
         """Be on all local networks, and on others when the machine has moved."""
@@ -84,10 +84,9 @@ class Mdns:
         """What was heard of it lately."""
         await trio.lowlevel.checkpoint()
         key, now_s = public_key_of(peer), self._context.now_s()
-        for one in reversed(self._remembered.values()):
-            if one.until_s > now_s and one.announcement.is_of(key):
-                return _found(peer, one.announcement)
-        return None
+        latest_first = [one.announcement for one in reversed(self._remembered.values()) if one.until_s > now_s]
+        heard = [announcement for announcement in latest_first if announcement.is_of(key)]
+        return _found(peer, *heard) if heard else None
 
     async def announce(self, signpost: Signpost) -> None:
         """`run` sees by itself where we are on each network."""
@@ -145,10 +144,11 @@ class Mdns:
                 return
         if is_over:
             return
-        if self._rate.wait_s(1.0, now_s) > 0:
+        wanted = tuple(self._wanted())
+        if self._rate.wait_s(1.0 + len(wanted), now_s) > 0:
             self.counters["too_many"] += 1
             return
-        self._rate.owed += 1.0
+        self._rate.owed += 1.0 + len(wanted)
         if announcement.is_of(self._context.identity.public_key):
             return
         self._remembered.pop(announcement.nonce, None)
@@ -156,14 +156,14 @@ class Mdns:
         if len(self._remembered) > REMEMBERED_MAX:
             del self._remembered[next(iter(self._remembered))]
         self.counters["heard"] += 1
-        for peer in self._wanted():
+        for peer in wanted:
             if announcement.is_of(public_key_of(peer)):
                 found(_found(peer, announcement))
                 return
 
 
-def _found(peer: PeerId, announcement: Announcement) -> Found:
-    return Found.at(peer, (f"{address}/p2p/{peer}" for address in announcement.addresses))
+def _found(peer: PeerId, *announcements: Announcement) -> Found:
+    return Found.at(peer, (f"{address}/p2p/{peer}" for one in announcements for address in one.addresses))
 
 
 def _port(address: str) -> int:

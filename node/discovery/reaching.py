@@ -20,6 +20,7 @@ from node.transport import TransportError
 
 DIALS_AT_ONCE_MAX: Final = 2  # by one kind
 WAITING_PEERS_MAX: Final = 64  # found by one kind and not dialled yet; of more, the latest are dropped
+WAITING_ADDRESSES_MAX: Final = 16  # of one of them; likewise
 FAILED_ADDRESSES_MAX: Final = 512  # whose failures one kind remembers, the latest
 AGAIN_MIN_S: Final = 30.0
 AGAIN_MAX_S: Final = 3600.0
@@ -41,7 +42,7 @@ class Reaching:
     def __init__(self, context: NodeContext, tally: Tally) -> None:
         self.tally = tally
         self._context = context
-        self._waiting: dict[PeerId, Found] = {}
+        self._waiting: dict[PeerId, dict[str, bool]] = {}  # addresses to dial, and whether the peer itself named them
         self._failed: dict[str, _Failed] = {}
         self._news = trio.Event()
 
@@ -49,10 +50,13 @@ class Reaching:
         """Dial a peer there, if that can be meant and has not failed just now."""
         if found.peer in self._context.transport.peers():
             return
-        if found.peer not in self._waiting and len(self._waiting) >= WAITING_PEERS_MAX:
+        waiting = self._waiting.setdefault(found.peer, {})
+        for address in found.addresses:  # behind what is waiting: no later lie displaces it
+            if address not in waiting and len(waiting) < WAITING_ADDRESSES_MAX:
+                waiting[address] = found.signpost is not None
+        while len(self._waiting) > WAITING_PEERS_MAX:
+            self._waiting.popitem()
             self.tally.counters["too_many"] += 1
-            return
-        self._waiting[found.peer] = found  # the latest counts
         self._news.set()
 
     async def run(self) -> None:
@@ -67,11 +71,10 @@ class Reaching:
                 self._news = trio.Event() if self._news.is_set() else self._news
                 await self._news.wait()
             peer = next(iter(self._waiting))
-            found = self._waiting.pop(peer)
-            for address in found.addresses:
+            for address, is_signed in self._waiting.pop(peer).items():
                 if peer in self._context.transport.peers() or peer in self._context.blocked:
                     break
-                if self._is_meant(address, is_signed=found.signpost is not None) and self._is_due(address):
+                if self._is_meant(address, is_signed=is_signed) and self._is_due(address):
                     await trio.sleep(self.tally.dial_wait_s(self._context.now_s()))
                     await self._dial(peer, address)
 

@@ -1,17 +1,14 @@
 """Two daemons, each with the command line its user has: from `init` to chatting by a card and a link."""
 
-import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.node.daemon_world import Daemon, conclave
+from tests.node.networks import routed
 
 
 @pytest.fixture
@@ -88,38 +85,10 @@ def test_an_automatic_link_leads_from_nothing_to_chatting(nodes: tuple[Daemon, D
         assert "error" not in node.log_path.read_text()
 
 
-@contextmanager
-def two_networks() -> Iterator[tuple[str, str]]:
-    """Two network namespaces with a cable between them, 10.77.0.1 and 10.77.0.2; skips where that is not allowed."""
-    names = f"conclave{os.getpid()}a", f"conclave{os.getpid()}b"
-    ends = f"cc{os.getpid() % 10**7}a", f"cc{os.getpid() % 10**7}b"
-    if shutil.which("ip") is None or os.geteuid() != 0:
-        pytest.skip("network namespaces need root and iproute2")
-    try:
-        for name in names:
-            made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
-            if made.returncode != 0:
-                pytest.skip(f"no network namespaces here: {made.stderr.strip()}")
-        cable = ["type", "veth", "peer", "name", ends[1], "netns", names[1]]
-        ip("link", "add", ends[0], "netns", names[0], *cable)
-        for number, (name, end) in enumerate(zip(names, ends, strict=True), 1):
-            ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", end)
-            for device in ("lo", end):
-                ip("-n", name, "link", "set", device, "up")
-        yield names
-    finally:
-        for name in names:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
 def test_one_link_between_two_machines(tmp_path: Path) -> None:
     """Separate networks, nothing but the defaults, and one string copied from one to the other."""
-    with two_networks() as names:
-        ada, bob = (Daemon(tmp_path / who, netns=name) for who, name in zip(("ada", "bob"), names, strict=True))
+    with routed({"ada": 1, "bob": 2}) as machines:
+        ada, bob = (Daemon(tmp_path / who, netns=name) for who, (name, _) in machines.items())
         try:
             for node in (ada, bob):
                 node.init("--network-listen", "/ip4/0.0.0.0/tcp/4840", accept="contacts")
@@ -134,7 +103,7 @@ def test_one_link_between_two_machines(tmp_path: Path) -> None:
             eventually(lambda: bob.ask("group", "list")["groups"] != [])
             bob.say("group", "send", "family", "hello")
             eventually(lambda: "~bob: hello" in ada.say("group", "read", "family"))
-            assert "10.77.0.1" in bob.ask("peers")["peers"][0]["addresses"][0]
+            assert machines["ada"][1] in bob.ask("peers")["peers"][0]["addresses"][0]
         finally:
             ada.kill()
             bob.kill()

@@ -5,6 +5,7 @@ import time
 
 from mls import HpkePrivateKey, suite
 from node.contacts.cards import INBOX_SUITE, Card, make_card
+from node.daemon import Node
 from node.discovery.signposts import Signpost, make_signpost
 from node.identity import Identity
 
@@ -38,3 +39,18 @@ class Somebody:
 
     def signpost(self, *addresses: str, now_s: int = NOW_S, serial: int = 1) -> Signpost:
         return make_signpost(self.identity, self.card(*addresses, serial=serial), now_s)
+
+
+def addressless(node: Node, serial: int = 1, name: str = "") -> Card:
+    """An old card of a node's, with no address in it."""
+    return make_card(
+        node.context.identity,
+        serial=serial,
+        name=name,
+        addresses=(),
+        mailboxes=(),
+        replicas=(),
+        suites=(1,),
+        inbox_key=node.own_card.inbox_key.public,
+        now_s=node.context.now_ms() // 1000,
+    )

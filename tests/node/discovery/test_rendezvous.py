@@ -16,8 +16,8 @@ from node.intents import DONE
 from node.store_rows import PeerRow
 from node.transport import RESPONSE_SIZE_MAX, RefusedError
 from tests.node.contacts.people import NOTHING, Person, open_people
-from tests.node.discovery.cards import Somebody
-from tests.node.discovery.test_finding import addressless, is_connected
+from tests.node.discovery.cards import Somebody, addressless
+from tests.node.discovery.test_finding import is_connected
 from tests.node.world import Member, World, until
 
 Serve = Literal["contacts", "anyone"]
@@ -37,8 +37,8 @@ async def person(world: World, name: str) -> Person:
 
 def befriend(one: Person, other: Person) -> None:
     """Each has the other's card, and no address."""
-    one.member.node.contacts.take_in(addressless(other), other.member.name)
-    other.member.node.contacts.take_in(addressless(one), one.member.name)
+    one.member.node.contacts.take_in(addressless(other.member.node), other.member.name)
+    other.member.node.contacts.take_in(addressless(one.member.node), one.member.name)
 
 
 def counter(person: Person, name: str) -> int:
@@ -90,7 +90,7 @@ async def test_a_signpost_brings_the_newer_card_of_who_is_away(tmp_path: Path, a
     async with open_meeting(tmp_path, "rose") as (world, (rose,)):
         ada, bob = await person(world, "ada"), await person(world, "bob")
         await until(lambda: rose.node.point is not None and len(rose.node.point) == 2)
-        first, serial = addressless(bob), bob.member.node.own_card.card.serial
+        first, serial = addressless(bob.member.node), bob.member.node.own_card.card.serial
         await bob.member.stop()
         ada.member.node.contacts.take_in(first, "bob")
         with trio.fail_after(600):
@@ -129,7 +129,7 @@ async def test_a_point_for_contacts_turns_strangers_away_and_they_are_told(
         ada = await person(world, "ada")
         await until(lambda: counter(ada, "not_registered") > 0)
         assert (await ada.service.status(NOTHING)).finding[1].failure == "no rendezvous point has taken where we are"
-        rose.node.contacts.take_in(addressless(ada), "ada")
+        rose.node.contacts.take_in(addressless(ada.member.node), "ada")
         await until(lambda: rose.node.point is not None and len(rose.node.point) == 1, timeout_s=2000)
 
 
@@ -142,8 +142,8 @@ async def test_points_that_lie_are_seen_through_counted_and_made_up_for(
     async with open_people(tmp_path) as (world, _):
         bob = await person(world, "bob")
         identity, now_s = bob.member.node.context.identity, bob.member.node.context.now_ms() // 1000
-        expired = make_signpost(identity, addressless(bob), now_s - 10 * 24 * 3600).encode()
-        true = make_signpost(identity, addressless(bob), now_s).encode()
+        expired = make_signpost(identity, addressless(bob.member.node), now_s - 10 * 24 * 3600).encode()
+        true = make_signpost(identity, addressless(bob.member.node), now_s).encode()
 
         async def hang() -> bytes:
             await trio.sleep_forever()
@@ -171,7 +171,7 @@ async def test_points_that_lie_are_seen_through_counted_and_made_up_for(
         world.discovery = DiscoverySection(rendezvous=(*addresses, *world.discovery.rendezvous))
         assert len(world.discovery.rendezvous) == 8
         ada = await person(world, "ada")
-        ada.member.node.contacts.take_in(addressless(bob), "bob")
+        ada.member.node.contacts.take_in(addressless(bob.member.node), "bob")
         await until(lambda: counter(ada, "lies") >= 5)
         assert not is_connected(ada, bob)  # bob has not registered anywhere
         peers = ada.member.node.context.transport.peers()
