@@ -108,3 +108,20 @@ def command_lines(page: Path) -> Iterator[str]:
     inline = "\n".join(re.findall(r"`(conclave [^`\n]+)`", BLOCK.sub("", text)))
     for found in re.findall(r"\bconclave ((?:--?)?[a-z][^#\n;|&)]*)", f"{shell}\n{inline}"):
         yield found.strip()
+
+
+def test_every_line_of_the_threat_model_has_its_test_or_says_that_it_has_none() -> None:
+    """A promise without a test is told from one with a test, also where nothing is promised."""
+    silent = []
+    for line in (ROOT / "docs" / "threat-model.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and cells[-1] == "test":
+            columns = len(cells)
+            continue
+        if not line.startswith("|"):
+            columns = 0
+        elif columns and not set(line) <= set("|-"):
+            assert len(cells) == columns, line
+            if not TEST.search(cells[-1]) and cells[-1] != "not covered":
+                silent.append(cells[0])
+    assert silent == []
