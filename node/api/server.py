@@ -26,6 +26,7 @@ from node.api.service import Service
 
 CONNECTIONS_MAX = 128  # open at once at each place; later ones are closed at once
 GRACE_S = 0.5  # for replies under way when the stop event comes; then whoever does not read is cut off
+LAST_LOOK_S = 0.1  # for what lies in the socket of a connection that is about to be closed for its silence
 
 log = structlog.get_logger("conclave.api")
 
@@ -86,6 +87,17 @@ class Connection(TCPServer):
     async def _read_data(self) -> None:
         await super()._read_data()
         await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        """As hypercorn's; but it was us who were silent if this process stood still meanwhile, and then a request lies
+        there. Whoever reads it stops this timer, up to the very end."""
+        with trio.move_on_after(self.config.keep_alive_timeout) as waiting:
+            await self.context.terminated.wait()
+        if waiting.cancelled_caught:
+            await trio.sleep(LAST_LOOK_S)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
 
 
 class Door:

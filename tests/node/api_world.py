@@ -1,6 +1,7 @@
 """A daemon without a node: the real server on a real socket, over canned replies and a feed in memory."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -390,6 +391,18 @@ class CannedNode:
         """Have the node's thread do something soon."""
         assert self._token is not None
         self._token.run_sync_soon(work)
+
+    def stand_still(self, seconds: float) -> None:
+        """As a process does that is stopped, or has no turn on its machine; returns when it has begun."""
+        assert self._token is not None
+        began = threading.Event()
+
+        def block() -> None:
+            began.set()
+            time.sleep(seconds)
+
+        self._token.run_sync_soon(block)
+        assert began.wait(DEADLINE_S)
 
     def stop(self) -> None:
         """Set the stop event, from any thread."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from hypercorn.config import Config
 
 from node.api import contact_schema, schema, server, token_schema
 from node.api import operations as op
@@ -316,6 +317,27 @@ def test_a_client_that_leaves_makes_room(socket_path: Path, monkeypatch: pytest.
     with running(CannedNode(), socket_path):
         for _ in range(12):
             assert gather([Call(socket_path, op.GROUP_SEND, request)]) == [CannedNode().replies["group_send"]]
+
+
+@pytest.mark.parametrize("round", range(4))  # who of the two is served first is drawn
+def test_a_request_is_answered_however_long_the_daemon_stood_still(
+    round: int, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon stopped for longer than a silent connection is kept must not take its own silence for the client's."""
+    monkeypatch.setattr(Config, "keep_alive_timeout", 0.2)
+    with running(CannedNode(), socket_path) as node, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(15)
+        connection.connect(os.fspath(socket_path))
+        time.sleep(0.05)  # until it is accepted, and kept
+        node.stand_still(0.4)
+        connection.sendall(get("/v1/identity"))
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_a_silent_connection_is_closed(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Config, "keep_alive_timeout", 0.1)
+    with running(CannedNode(), socket_path):
+        assert raw(socket_path, b"") == b""
 
 
 def test_a_stop_answers_those_who_wait(socket_path: Path) -> None:
