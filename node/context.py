@@ -72,7 +72,7 @@ class NodeContext:
     pace: Pace = field(default_factory=Pace)
     joint: Joint = field(default_factory=Joint)
     running: set[bytes] = field(default_factory=set)  # the groups whose tasks run
-    turns: Turns = field(default_factory=Turns)
+    turns: Turns = field(init=False)
     listening_since_s: float = float("-inf")  # others' silence before that says nothing; see `listen`
     looked_s: float = float("-inf")  # when it was last seen that this process runs
     blocked: set[PeerId] = field(default_factory=set)  # whom our user wants nothing from
@@ -83,10 +83,13 @@ class NodeContext:
     with_mailboxes: set[bytes] = field(default_factory=set)  # groups that have any (`node.mailbox.using`)
     leave_note: Callable[[PeerId, "NoteKind", bytes], Awaitable[int]] = _no_notes  # for a contact (`node.mailbox.post`)
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
-    intent_ended: dict[bytes, trio.Event] = field(default_factory=dict)
+    intent_ended: dict[bytes, dict[bytes, trio.Event]] = field(default_factory=dict)  # by group: those waited for
     cleaned_s: float = float("-inf")  # when the write-ahead log was last truncated
     unclean_since_s: float | None = None  # since when it should have been, and could not be
     asked_s: dict[PeerId, float] = field(default_factory=dict)  # when a member was last asked what it holds
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(self.pace)
 
     @staticmethod
     def now_s() -> float:

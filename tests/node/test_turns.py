@@ -10,8 +10,9 @@ from node.daemon import Node
 from node.intents import ADD, DONE, UPDATE, AddBody
 from node.judgement import Known
 from node.nominations import Nominations
+from node.pace import SAMPLES_MIN, Pace
 from node.session import Session
-from node.turns import AT_ONCE_MAX, TURN_S, Turns
+from node.turns import AT_ONCE_MAX, TURN_MAX_S, TURN_S, Turns
 from ordering import Policy
 from tests.node.world import SUITE, Member, open_world, until
 
@@ -19,7 +20,7 @@ GROUPS = 12
 
 
 def test_a_few_at_a_time_and_then_in_line() -> None:
-    turns, told = Turns(), list[bytes]()
+    turns, told = Turns(Pace()), list[bytes]()
     names = [bytes((number,)) for number in range(AT_ONCE_MAX + 3)]
 
     def ask(name: bytes, now_s: float = 0.0) -> bool:
@@ -42,13 +43,24 @@ def test_a_few_at_a_time_and_then_in_line() -> None:
 
 
 def test_who_does_not_end_keeps_the_others_waiting_no_longer_than_a_turn() -> None:
-    turns = Turns()
+    turns = Turns(Pace())
     for number in range(AT_ONCE_MAX):
         assert turns.take(bytes((number,)), 0.0, lambda: None)
     assert not turns.take(b"late", 0.5, lambda: None)
     assert turns.due_s == TURN_S
 
     assert turns.take(b"late", TURN_S, lambda: None)
+
+
+@pytest.mark.parametrize(("usual_s", "turn_s"), [(0.1, TURN_S), (1.5, 3.0), (60.0, TURN_MAX_S)])
+def test_a_turn_lasts_as_long_as_decisions_take_within_bounds(usual_s: float, turn_s: float) -> None:
+    """Else all groups of a slow node would have a commit under way after a while, and each would slow the others."""
+    pace = Pace()
+    for _ in range(SAMPLES_MIN):
+        pace.note(usual_s)
+    turns = Turns(pace)
+    turns.take(b"group", 10.0, lambda: None)
+    assert turns.due_s == 10.0 + turn_s
 
 
 async def test_a_change_of_every_group_at_once(
