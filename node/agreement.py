@@ -428,7 +428,7 @@ class Agreement:
         refused = self.patience.note(ended, self.candidacy, self.context.now_s(), carried=self.pursuit.carries)
         self.holding = ended.after
         self.telling.sparing.entered()
-        wake(self.context)
+        wake(self.context, self.holding.group_id)
         self.context.feed.grew()
         if self.is_over:
             self._forget()

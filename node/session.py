@@ -132,8 +132,8 @@ class Session:
                 raise ApiError(ErrorCode.INTENT_NOT_FOUND, "there is no such intent")
             if row.state in (DONE, ALREADY, FAILED):
                 return row
-            await self.context.intent_ended.setdefault(intent_id, trio.Event()).wait()
-            self.context.intent_ended.pop(intent_id, None)
+            of_group = self.context.intent_ended.setdefault(row.group_id, {})
+            await of_group.setdefault(intent_id, trio.Event()).wait()
 
     async def ask(self, act: Callable[[], T]) -> T:
         """Have something done in the session's task, between two of its steps."""

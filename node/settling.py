@@ -14,7 +14,7 @@ def settle(context: NodeContext, holding: Holding, settled: tuple[Settled, ...])
     with context.store.transaction() as transaction:
         for each in settled:
             write_settled(transaction, holding, each, holding.epoch, now_ms)
-    wake(context)
+    wake(context, holding.group_id)
     context.feed.grew()
 
 
@@ -26,9 +26,10 @@ def give_up(context: NodeContext, holding: Holding, refused: tuple[bytes, ...]) 
         settle(context, holding, ended)
 
 
-def wake(context: NodeContext) -> None:
-    """Tell those who wait for intents that have ended."""
-    for intent_id, event in list(context.intent_ended.items()):
+def wake(context: NodeContext, group_id: bytes) -> None:
+    """Tell those who wait for intents of this group that have ended."""
+    waited_for = context.intent_ended.get(group_id, {})
+    for intent_id in list(waited_for):
         row = context.store.intent(intent_id)
         if row is not None and row.state in (DONE, ALREADY, FAILED):
-            event.set()
+            waited_for.pop(intent_id).set()
