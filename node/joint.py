@@ -6,7 +6,8 @@ lie in the inboxes of other groups, whose tasks sleep between two of their steps
 in which nobody else can look at anything, and which ends when all of it is on the disk. Then those tasks are woken,
 and do what follows from their own steps, as if they had taken them.
 
-An error in one group's step is that group's: its task is woken to end of it. When the disk fails, all of them end.
+An error in one group's step is that group's: its task is woken to end of it. When the disk fails, all of them end: what
+they hold in memory is then ahead of the disk, so nobody may ask them anything either (`Session.is_sound`).
 """
 
 from collections.abc import Callable
@@ -33,15 +34,15 @@ class Joint:
     """Of all groups of a node."""
 
     def __init__(self) -> None:
-        self._ready: dict[bytes, Sleeper] = {}  # with frames in their inboxes, the longest waiting first
+        self._ready: dict[Sleeper, None] = {}  # with frames in their inboxes, the longest waiting first
 
-    def offer(self, group_id: bytes, sleeper: Sleeper) -> None:
+    def offer(self, sleeper: Sleeper) -> None:
         """This group's task sleeps and has frames; whoever writes next may take them in for it."""
-        self._ready.setdefault(group_id, sleeper)
+        self._ready.setdefault(sleeper)
 
-    def withdraw(self, group_id: bytes) -> None:
+    def withdraw(self, sleeper: Sleeper) -> None:
         """Its task is awake."""
-        self._ready.pop(group_id, None)
+        self._ready.pop(sleeper, None)
 
     def run(self, store: Store, act: Callable[[], None]) -> None:
         """Do what the caller's task wants, and what waits in other groups; all of it is durable at the end."""
@@ -50,7 +51,8 @@ class Joint:
             with store.together():
                 act()
                 while self._ready and len(stepped) < GROUPS_MAX - 1:
-                    sleeper = self._ready.pop(next(iter(self._ready)))
+                    sleeper = next(iter(self._ready))
+                    del self._ready[sleeper]
                     if sleeper.step():
                         stepped.append(sleeper)
         except BaseException as error:

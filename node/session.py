@@ -74,8 +74,9 @@ class Session:
         self._epochs_not_compared = 0
         self._new_epoch = True
         self._was_cut_off = holding.is_cut_off
-        self._held: Item | None = None  # taken out of the inbox, and next
+        self._held: Item | Stepped | None = None  # taken out of the inbox, and next
         self._error: Exception | None = None  # what went wrong in a step that another task took for this one
+        self._is_running = self._is_retired = False
         self.agreement = Agreement(context, holding)
         self.agreement.on_epoch = self._note_epoch
         self.agreement.on_turn = self._note_turn
@@ -194,24 +195,40 @@ class Session:
         """Hand over something from the network; dropped when there is no room for it, since all of it is repeated."""
         self.inbox.post(item)
         if self.inbox.is_resting:
-            self.context.joint.offer(self.group_id, self)
+            self.context.joint.offer(self)
 
     # --- the task ---
 
     async def run(self) -> None:
         """Until cancelled. Raises what is a bug of ours; bad input from peers is dropped here."""
+        self._is_running = True
         self.context.running.add(self.group_id)
         try:
             await self._run()
         finally:
-            with suppress(NodeError):  # the disk's complaint is being told already
-                self.receipts.keep()
-            self.context.running.discard(self.group_id)
+            self._is_running = False
             if isinstance(self._held, Wish):
                 self._held.done.set()
             self.inbox.close()
-            self.context.joint.withdraw(self.group_id)
-            self.context.turns.end(self.group_id, self.context.now_s())
+            self.context.joint.withdraw(self)
+            if not self._is_retired:
+                self.context.running.discard(self.group_id)
+                self.context.turns.end(self.group_id, self.context.now_s())
+                with suppress(NodeError):  # the disk's complaint is being told already
+                    self.receipts.keep()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its memory is no further than the disk. It may be once the task has died of the disk: then nothing is
+        to be told or written from it, until another has taken its place."""
+        return self._is_running and self._error is None
+
+    def retire(self) -> None:
+        """Another takes this one's place, and the disk may tell of it already: nothing is taken in here any more.
+
+        The task has been cancelled; until it notices, it sleeps, or is about to wake to a frame.
+        """
+        self._is_retired = True
 
     async def _run(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -249,16 +266,16 @@ class Session:
 
     async def _next(self) -> Item | Stepped | None:
         """The next item, or None when a timer is due; raises what went wrong in a step taken for us (`node.joint`)."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            return held
-        deadlines = [self._next_sync_s, self._speak_s, self.cleaning.due_at_s, self.introducing.due_at_s]
-        deadlines += [self.agreement.telling.sparing.due_at_s]
-        deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
-        item = await self.inbox.next(min(deadlines))
-        self.context.joint.withdraw(self.group_id)
-        if self._error is not None:
-            raise self._error
+        if self._held is None:
+            deadlines = [self._next_sync_s, self._speak_s, self.cleaning.due_at_s, self.introducing.due_at_s]
+            deadlines += [self.agreement.telling.sparing.due_at_s]
+            deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
+            self._held = await self.inbox.next(min(deadlines))
+            self.context.joint.withdraw(self)
+            if self._error is not None:
+                raise self._error
+        await trio.lowlevel.checkpoint_if_cancelled()  # it may have been woken just before: see `retire`
+        item, self._held = self._held, None
         return item
 
     def _take_frames(self, item: FrameIn | HintIn) -> None:
@@ -275,7 +292,7 @@ class Session:
 
     def step(self) -> bool:
         """Take in the frames that lie here, for the task, which sleeps (`node.joint`)."""
-        if not self.inbox.is_resting or self._held is not None:
+        if self._is_retired or not self.inbox.is_resting or self._held is not None:
             return False
         item = self.inbox.at_once()
         if item is None:

@@ -46,6 +46,8 @@ class Supervisor:
         assert self.nursery is not None, "the node is not running"
         if group_id in self._scopes:
             self._scopes.pop(group_id).cancel()
+        if group_id in self.sessions:
+            self.sessions[group_id].retire()
         self._by_tag[group_tag(group_id)] = group_id
         await self.nursery.start(partial(self._supervise, group_id))
 
@@ -96,6 +98,8 @@ class Supervisor:
     def serving(self, tag: bytes, peer: PeerId) -> Session:
         """The group of a tag, for who is or was a member; `RefusedError`, in the same words, for all others."""
         session = self.of_tag(tag)
-        if session is None or session.agreement.is_over or not session.agreement.may_serve(peer, 0):
+        if session is None or not session.is_sound:
+            raise RefusedError("no such group for you here")
+        if session.agreement.is_over or not session.agreement.may_serve(peer, 0):
             raise RefusedError("no such group for you here")
         return session
