@@ -26,6 +26,7 @@ ReplyT = TypeVar("ReplyT", bound=schema.Reply)
 
 MARGIN_S = 15.0  # how much longer than the daemon's own deadline we wait for its answer
 SILENCE_S_MAX = 45.0  # a stream says something every 15 s; after this long it is dialled again
+STARTING_S = 60.0  # how long a daemon that is starting is waited for
 PATIENCE_S = 5.0  # how long a lost stream is dialled again before we give up
 REPLY_SIZE_MAX = 64 * 1024 * 1024
 LATEST = schema.EventsRequest()  # from now on
@@ -55,7 +56,20 @@ class Client(Calls):
         self.socket_path = socket_path
 
     def call(self, operation: op.Operation[RequestT, ReplyT], request: RequestT) -> ReplyT:
-        """Do one operation. Raises ApiError as the daemon said it, or ClientError when it could not be asked."""
+        """Do one operation. Raises ApiError as the daemon said it, or ClientError when it could not be asked.
+
+        A daemon that says it is starting is asked again until it has started.
+        """
+        began_s = time.monotonic()
+        while True:
+            try:
+                return self._call(operation, request)
+            except ApiError as error:
+                if error.code is not ErrorCode.STARTING or time.monotonic() - began_s > STARTING_S:
+                    raise
+            time.sleep(0.05)
+
+    def _call(self, operation: op.Operation[RequestT, ReplyT], request: RequestT) -> ReplyT:
         target, body = encode(operation, request)
         with contextlib.closing(UnixConnection(self.socket_path, deadline_s(request))) as connection:
             response = exchange(connection, operation.method, target, body, JSON)
@@ -85,6 +99,10 @@ class Client(Calls):
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > PATIENCE_S:
                     raise
+            except ApiError as error:
+                if error.code is not ErrorCode.STARTING:
+                    raise
+                lost_at = None  # it is there, and will answer
             time.sleep(0.2)
 
 

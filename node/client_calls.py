@@ -196,6 +196,15 @@ class Calls(ABC):
         """The decided chain with its certificates, as one portable piece."""
         return self.call(operations.GROUP_LOG_EXPORT, schema.GroupRequest(group=group))
 
+    def events(
+        self, *, since: int | None = None, group: str | None = None, limit: int = 100, wait_s: float = 15.0
+    ) -> schema.EventBatch:
+        """What happens, as it happens (server-sent events; resumes by `since` or Last-Event-ID).
+
+        One page of it; `follow` goes on for ever.
+        """
+        return self.call(operations.EVENTS, schema.EventsRequest(since=since, group=group, limit=limit, wait_s=wait_s))
+
     def contact_card(self) -> contact_schema.OwnCard:
         """This node's own card, to be given away."""
         return self.call(contact_operations.CONTACT_CARD, schema.Nothing())

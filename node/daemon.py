@@ -1,11 +1,6 @@
-"""The node as a process: what it is made of, and the order in which that starts and stops.
-
-Start: data-directory lock, store, identity, network, groups from the disk, and the local API last. Stop: the API lets
-calls under way end, then the groups, then the network.
-"""
+"""The node: what it is made of, and the order in which that starts and stops; its process is `node.process`."""
 
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
@@ -13,10 +8,10 @@ from typing import Final
 
 import trio
 
-from node import logs
+from node import logs, process
 from node.api import schema
 from node.api.errors import ApiError, ErrorCode
-from node.api.server import serve, serve_http
+from node.api.server import serve_http
 from node.config import Config
 from node.contacts.book import Contacts
 from node.contacts.consent import Consent
@@ -30,7 +25,6 @@ from node.directory import Directory
 from node.discovery.finding import Finding
 from node.discovery.kinds import kinds_of, point_of
 from node.doors import Doors
-from node.errors import NodeError
 from node.introductions import keep
 from node.joining import Arrival, found_group
 from node.logs import logger
@@ -201,59 +195,38 @@ async def open_node(config: Config, store: Store, transport: Transport) -> Async
 
 
 def run(config: Config, key: StoreKey, *, on_ready: Callable[[schema.Identity], None]) -> None:
-    """Run the daemon until SIGINT, SIGTERM or the API's `shutdown`; `on_ready` is called once the API answers.
-
-    Raises `NodeError` for what keeps it from running: directory in use, wrong key, address taken.
-    """
-    logs.setup(config.node.log_level, config.node.log_format)
-    data_dir = DataDir(config.data_dir)
-    with data_dir.locked(), open_store(data_dir.store_path, key.value) as store:
-        try:
-            trio.run(_main, config, store, on_ready)
-        except BaseExceptionGroup as group:
-            raise _the_reason(group) from group
+    """`node.process.run` for who has the store's key at hand."""
+    process.run(config, lambda: key, on_ready=on_ready)
 
 
 def preload() -> None:
     """Import what a running node needs, so that a process that forks nodes pays for it once."""
+    import node.service
     import node.transport_libp2p  # noqa: F401 - the whole point
 
 
-async def _main(config: Config, store: Store, on_ready: Callable[[schema.Identity], None]) -> None:
+async def serve_node(
+    config: Config, key: StoreKey, entry: "process.Entry", on_ready: Callable[[schema.Identity], None]
+) -> None:
+    """Open the node on libp2p and let it answer behind the entry, until that is closed."""
     from node.service import NodeService
     from node.transport_libp2p import open_libp2p
 
     logs.adopt("libp2p")
-    identity = read_identity(store)
-    network = TransportConfig(listen=config.network.listen)
-    async with (
-        open_libp2p(network, identity.key.to_bytes()) as transport,
-        open_node(config, store, transport) as node,
-        trio.open_nursery() as nursery,
-    ):
-        watching = trio.CancelScope()
-        nursery.start_soon(_watch_signals, node.stop_event, watching)
-        service = NodeService(node)
-        await nursery.start(partial(serve, service, config.socket_path, stop_event=node.stop_event))
-        if config.http_place is not None:
-            at = partial(serve_http, service, node.tokens, config.http_place, stop_event=node.stop_event)
-            node.http_address = await nursery.start(at)
-        with node.tokens.of_this_run(DataDir(config.data_dir).token_path) if config.http_place else nullcontext():
-            on_ready(await service.identity(schema.Nothing()))
-            await node.stop_event.wait()
-        watching.cancel()
-
-
-async def _watch_signals(stop_event: trio.Event, watching: trio.CancelScope) -> None:
-    with watching, trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            stop_event.set()
-
-
-def _the_reason(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error a person can act on, out of the nests that nurseries make of it."""
-    leaf: BaseException = group
-    while isinstance(leaf, BaseExceptionGroup):
-        named = leaf.subgroup(NodeError) or leaf.subgroup(TransportError) or leaf
-        leaf = named.exceptions[0] if isinstance(named, BaseExceptionGroup) else named
-    return NodeError(str(leaf)) if isinstance(leaf, TransportError) else leaf
+    data_dir = DataDir(config.data_dir)
+    with open_store(data_dir.store_path, key.value) as store:
+        identity = read_identity(store)
+        async with (
+            open_libp2p(TransportConfig(listen=config.network.listen), identity.key.to_bytes()) as transport,
+            open_node(config, store, transport) as node,
+            trio.open_nursery() as nursery,
+        ):
+            node.stop_event = entry.stop_event
+            service = NodeService(node)
+            if config.http_place is not None:
+                at = partial(serve_http, service, node.tokens, config.http_place, stop_event=node.stop_event)
+                node.http_address = await nursery.start(at)
+            with node.tokens.of_this_run(data_dir.token_path) if config.http_place else nullcontext():
+                entry.service = service
+                on_ready(await service.identity(schema.Nothing()))
+                await entry.closed.wait()

@@ -9,8 +9,9 @@ from typing import Final
 from node.config import Config
 from node.data_dir import DataDir, DataDirError
 from node.identity import Identity
+from node.opening import opener_of
 from node.store import Store, open_store
-from node.vault import KeyFile, Opener, Passphrase, Random, StoreKey, VaultError, create_vault, open_vault, vault_mode
+from node.vault import KeyFile, Opener, Random, StoreKey, VaultError, create_vault, open_vault
 
 IDENTITY_ROW: Final = "identity"  # where the store keeps Identity.to_bytes()
 
@@ -55,16 +56,7 @@ def open_key(config: Config, descriptor: int | None = None, ask: Callable[[], by
 
     A passphrase comes from ``descriptor``, else from the configured file, else from ``ask``.
     """
-    vault_path = DataDir(config.data_dir).vault_path
-    if descriptor is not None:
-        return open_vault(vault_path, Passphrase.from_descriptor(descriptor))
-    if vault_mode(vault_path) == "key-file":
-        return open_vault(vault_path, KeyFile(config.key_file_path))
-    if config.passphrase_file_path is not None:
-        return open_vault(vault_path, Passphrase.from_file(config.passphrase_file_path))
-    if ask is None:
-        raise VaultError(f"vault {vault_path} opens by a passphrase: give --passphrase-fd or vault.passphrase_file")
-    return open_vault(vault_path, Passphrase(ask()))
+    return open_vault(DataDir(config.data_dir).vault_path, opener_of(config, descriptor, ask))
 
 
 def _remove(paths: list[Path]) -> None:

@@ -15,7 +15,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from mls import UnopenableError, aead_open, aead_seal, argon2id
 from node.errors import NodeError, NoNodeError
 from node.secret_files import SECRET_FILE_SIZE_MAX, SecretFileError, read_secret_file, write_secret_file
 
@@ -112,6 +111,8 @@ def create_vault(path: Path, opener: Opener, random: Random, cost: Cost = Cost()
 
     Raises ``VaultError`` when there is a vault already: overwriting it would lose the store behind it.
     """
+    from mls import aead_seal  # here and below: to ask for a passphrase, no engine is needed
+
     if path.exists():
         raise VaultError(f"vault {path} exists already; overwriting it would lose the store it opens")
     if isinstance(opener, KeyFile) and not opener.path.exists():
@@ -130,6 +131,8 @@ def open_vault(path: Path, opener: Opener) -> StoreKey:
     Raises ``WrongKeyError`` for the wrong passphrase or key file, ``SecretFileError`` for a file that cannot be read
     or that others can read, ``VaultError`` for a vault that is missing, damaged or of another version.
     """
+    from mls import UnopenableError, aead_open
+
     sealed, header = _read(path)
     if header.mode != _mode(opener):
         wanted = "a passphrase" if header.mode == "passphrase" else "a key file"
@@ -168,6 +171,8 @@ def _read(path: Path) -> tuple[_Sealed, _Header]:
 
 
 def _wrapping_key(opener: Opener, header: _Header) -> bytes:
+    from mls import argon2id
+
     if isinstance(opener, Passphrase):
         cost = header.cost
         return argon2id(

@@ -178,12 +178,18 @@ class Calls(ABC):
 '''
 
 
+ONE_PAGE = """
+
+        One page of it; `follow` goes on for ever.
+        """
+
+
 def calls() -> str:
     """The module of the client's methods, formatted."""
     modules = {struct.__module__ for one in OPERATIONS for struct in (one.request, one.reply)}
     modules |= {module.__name__ for module in _tables()}
     names = ", ".join(sorted(module.removeprefix("node.api.") for module in modules))
-    source = CALLS_HEAD.format(modules=names) + "".join(map(_method, (one for one in OPERATIONS if not one.is_stream)))
+    source = CALLS_HEAD.format(modules=names) + "".join(map(_method, OPERATIONS))
     ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(CALLS), "-"]
     return subprocess.run(ruff, input=source, capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
@@ -197,7 +203,7 @@ def _method(operation: Operation[Any, Any]) -> str:
     given = ", ".join(f"{field.name}={field.name}" for field in ordered)
     return (
         f"\n    def {operation.name}({', '.join(parameters)}) -> {_struct_name(operation.reply)}:\n"
-        f'        """{operation.doc}"""\n'
+        f'        """{operation.doc}{ONE_PAGE if operation.is_stream else ""}"""\n'
         f"        return self.call({_constant(operation)}, {_struct_name(operation.request)}({given}))\n"
     )
 

@@ -25,6 +25,8 @@ def reply(value: msgspec.Struct) -> Response:
 def refusal(error: ApiError, headers: Mapping[str, str] | None = None) -> Response:
     """An error, with the status of its code."""
     body = msgspec.json.encode(problem(error))
+    if error.code is ErrorCode.STARTING:
+        headers = {"retry-after": "1"}
     return Response(body, status_code=http_status(error.code), media_type=PROBLEM, headers=headers)
 
 

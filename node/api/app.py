@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import structlog
 import trio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,12 +22,13 @@ from node.api.openapi import openapi_json
 from node.api.operations import OPERATIONS, SHUTDOWN, Operation
 from node.api.service import Service
 from node.api.stream import EventStream, until_gone, until_set
+from node.lazy_logs import LazyLogger
 
 BODY_SIZE_MAX = 256 * 1024
 BODY_DRAIN_MAX = 4 * 1024 * 1024  # read past an oversize body so far, so that its sender gets to read the answer
 BODY_S_MAX = 10.0
 
-log = structlog.get_logger("conclave.api")
+log = LazyLogger("api")
 
 Method = Callable[[msgspec.Struct], Awaitable[msgspec.Struct]]
 

@@ -41,6 +41,7 @@ class ErrorCode(enum.StrEnum):
     NO_KEY_PACKAGE = "no_key_package"  # the peer answered and has none for this suite
     UNSUPPORTED = "unsupported"
     BUSY = "busy"
+    STARTING = "starting"  # the API answers before the node does: ask again in a moment
     SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal"
 
@@ -77,6 +78,7 @@ _STATUS = {
     ErrorCode.NO_KEY_PACKAGE: HTTPStatus.BAD_GATEWAY,
     ErrorCode.UNSUPPORTED: HTTPStatus.NOT_IMPLEMENTED,
     ErrorCode.BUSY: HTTPStatus.TOO_MANY_REQUESTS,
+    ErrorCode.STARTING: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.SHUTTING_DOWN: HTTPStatus.SERVICE_UNAVAILABLE,
     ErrorCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
-import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
@@ -23,12 +22,13 @@ from node.api.app import build_app
 from node.api.gate import Gate, Keyring, Owner
 from node.api.listener import BoundedStream, bound, bound_on_loopback, may_call, peer_uid
 from node.api.service import Service
+from node.lazy_logs import LazyLogger
 
 CONNECTIONS_MAX = 128  # open at once at each place; later ones are closed at once
 GRACE_S = 0.5  # for replies under way when the stop event comes; then whoever does not read is cut off
 LAST_LOOK_S = 0.1  # for what lies in the socket of a connection that is about to be closed for its silence
 
-log = structlog.get_logger("conclave.api")
+log = LazyLogger("api")
 
 
 class Started(Protocol):

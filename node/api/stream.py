@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
-import structlog
 import trio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -13,11 +12,12 @@ from node.api.answers import FAILED, problem, refusal
 from node.api.errors import ApiError
 from node.api.gate import Grant
 from node.api.schema import EventBatch
+from node.lazy_logs import LazyLogger
 
 RETRY_MS = 500  # how long an EventSource waits before it comes back
 KEEP_ALIVE_S = 15.0  # longest silence
 
-log = structlog.get_logger("conclave.api")
+log = LazyLogger("api")
 
 
 class EventStream(Response):

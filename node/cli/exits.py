@@ -20,7 +20,7 @@ MEANINGS = {
     Exit.DONE: "done",
     Exit.FAILED: "refused or failed; the message says why",
     Exit.USAGE: "the command line or the configuration is wrong",
-    Exit.NOT_RUNNING: "no daemon answers on the socket",
+    Exit.NOT_RUNNING: "no daemon answers on the socket, or it is stopping",
     Exit.PENDING: "accepted, not certified in time; it goes on",
     Exit.INTERRUPTED: "interrupted by Ctrl-C",
 }
@@ -56,7 +56,7 @@ def explain(error: Exception, run_command: str, init_command: str) -> Failure | 
             return error.failure
         case ApiError(code=ErrorCode.BAD_REQUEST):
             return Failure(Exit.USAGE, error.code.value, error.message, error.hint)
-        case ApiError(code=ErrorCode.SHUTTING_DOWN):
+        case ApiError(code=ErrorCode.STARTING | ErrorCode.SHUTTING_DOWN):
             return Failure(Exit.NOT_RUNNING, error.code.value, error.message, error.hint)
         case ApiError():
             return Failure(Exit.FAILED, error.code.value, error.message, error.hint)

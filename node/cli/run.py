@@ -1,5 +1,6 @@
 """`conclave run`: the daemon, in the foreground."""
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -7,7 +8,7 @@ import click
 
 from node.cli.context import common, context
 from node.cli.output import print_json
-from node.cli.secret import passphrase_fd, store_key
+from node.cli.secret import opener, passphrase_fd
 from node.cli.settings import given_settings, with_settings
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from node.vault import StoreKey
 
 
-class Daemon(Protocol):
-    """What `node.daemon` is for this command."""
+class Process(Protocol):
+    """What `node.process` is for this command."""
 
-    def run(self, config: "Config", key: "StoreKey", *, on_ready: "Callable[[Identity], None]") -> None:
-        """Run until SIGINT, SIGTERM or `shutdown`; calls `on_ready` once the API answers. Raises NodeError."""
+    def run(
+        self, config: "Config", key_of: "Callable[[], StoreKey]", *, on_ready: "Callable[[Identity], None]"
+    ) -> None:
+        """Run until SIGINT, SIGTERM or `shutdown`; calls `on_ready` once the node answers. Raises NodeError."""
 
 
 @click.command()
@@ -34,9 +37,12 @@ def run(passphrase_fd: int | None) -> None:
 
     One line tells when it is ready, with the address to give to others.
     """
+    from node.data_dir import DataDir
+    from node.vault import open_vault
+
     given = context()
     config = given.load(given_settings())
-    key = store_key(config, passphrase_fd)
+    key_of = partial(open_vault, DataDir(config.data_dir).vault_path, opener(config, passphrase_fd))
 
     def on_ready(identity: "Identity") -> None:
         if given.is_json:
@@ -44,4 +50,4 @@ def run(passphrase_fd: int | None) -> None:
         else:
             click.echo(f"ready: {' '.join(identity.addresses) or identity.peer_id}")
 
-    cast(Daemon, import_module("node.daemon")).run(config, key, on_ready=on_ready)
+    cast(Process, import_module("node.process")).run(config, key_of, on_ready=on_ready)

@@ -7,7 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from node.config import Config
-    from node.vault import StoreKey
+    from node.vault import Opener, StoreKey
 
 passphrase_fd = click.option(
     "--passphrase-fd", type=click.IntRange(min=0), metavar="N", help="Read the passphrase from file descriptor N."
@@ -19,6 +19,13 @@ def store_key(config: "Config", descriptor: int | None) -> "StoreKey":
     from node.setup import open_key
 
     return open_key(config, descriptor, ask_once if sys.stdin.isatty() else None)
+
+
+def opener(config: "Config", descriptor: int | None) -> "Opener":
+    """What opens the node's vault, to be tried later; asks as `store_key` does."""
+    from node.opening import opener_of
+
+    return opener_of(config, descriptor, ask_once if sys.stdin.isatty() else None)
 
 
 def ask_once() -> bytes:

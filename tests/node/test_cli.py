@@ -568,13 +568,13 @@ def test_run_hands_configuration_and_key_to_the_daemon(tmp_path: Path, monkeypat
     assert conclave(tmp_path, "init").exit_code == 0
     seen: list[Any] = []
 
-    def run(config: config.Config, key: Any, *, on_ready: Any) -> None:
-        seen.extend((config.data_dir, config.network.peers, config.node.always_on, len(key.value)))
+    def run(config: config.Config, key_of: Any, *, on_ready: Any) -> None:
+        seen.extend((config.data_dir, config.network.peers, config.node.always_on, len(key_of().value)))
         on_ready(REPLIES["identity"])
 
-    module = ModuleType("node.daemon")
+    module = ModuleType("node.process")
     module.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "node.daemon", module)
+    monkeypatch.setitem(sys.modules, "node.process", module)
 
     result = conclave(tmp_path, "run", "--always-on")
 
