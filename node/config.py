@@ -33,6 +33,7 @@ OTHER_VARIABLES: Final = frozenset({"CONCLAVE_CONFIG", "CONCLAVE_VECTORS", "CONC
 """Variables of this prefix that are no settings: where the file is, and two of the test run."""
 
 
+RELAY_ADDRESS_SIZE_MAX: Final = 116  # with /p2p-circuit behind it, it has to fit into a card
 POST_QUANTUM_SUITE: Final = 0xF050
 """MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519 by its code point in the field; a hybrid is no weaker than X25519."""
 
@@ -92,6 +93,15 @@ class DiscoverySection(msgspec.Struct, frozen=True, kw_only=True):
     rendezvous: tuple[str, ...] = ()
     rendezvous_serve: Literal["no", "contacts", "anyone"] = "no"
     rendezvous_quota: Annotated[int, Meta(ge=1, le=1_000_000)] = 4_096
+    relays: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
+    relay_serve: Literal["no", "contacts", "anyone"] = "no"
+    relay_reservations: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    relay_circuits: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    relay_kbytes_per_s: Annotated[int, Meta(ge=64, le=1_000_000)] = 1_024
+    relay_minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
+    kademlia: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+    kademlia_serve: bool = False
+    kademlia_quota: Annotated[int, Meta(ge=1, le=100_000)] = 4_096
 
 
 class VaultSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +207,9 @@ def _contradictions(said: Mapping[str, Said]) -> list[Problem]:
     return []
 
 
-_ADDRESS: Final = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/(\d{1,5})(?:/p2p/([^/]+))?")
+_ADDRESS: Final = re.compile(
+    r"/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/(\d{1,5})(?:/p2p/([^/]+)(?:/p2p-circuit/p2p/([^/]+))?)?"
+)
 
 
 def _listen_complaint(addresses: tuple[str, ...]) -> str | None:
@@ -220,17 +232,26 @@ def _peers_complaint(addresses: tuple[str, ...]) -> str | None:
     return None
 
 
+def _relays_complaint(addresses: tuple[str, ...]) -> str | None:
+    for address in addresses:
+        if "/p2p-circuit" in address:
+            return f"{address}: a relay is dialled directly; /p2p-circuit is for who is reached through one"
+        if len(address) > RELAY_ADDRESS_SIZE_MAX:
+            return f"{address}: longer than {RELAY_ADDRESS_SIZE_MAX} characters, which fits into no contact card"
+    return _peers_complaint(addresses)
+
+
 def _address_complaint(address: str) -> str | None:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         return f"{address}: expected a multiaddr like /ip4/192.0.2.7/tcp/4840/p2p/12D3KooW..."
-    kind, host, port, peer_id = match.groups()
+    kind, host, port, *peers = match.groups()
     try:
         if kind in ("ip4", "ip6"):
             (ipaddress.IPv4Address if kind == "ip4" else ipaddress.IPv6Address)(host)
         if int(port) > 65535:
             return f"{address}: port {port} is above 65535"
-        if peer_id is not None:
+        for peer_id in filter(None, peers):
             public_key_of(peer_id)
     except (ValueError, PeerIdError) as error:
         return f"{address}: {error}"
@@ -267,4 +288,6 @@ CHECKS: Final[Mapping[str, Check]] = {
     "network.peers": _peers_complaint,
     "mailbox.use": _peers_complaint,
     "discovery.rendezvous": _peers_complaint,
+    "discovery.relays": _relays_complaint,
+    "discovery.kademlia": _peers_complaint,
 }

@@ -23,7 +23,7 @@ from node.context import FeedSignal, NodeContext
 from node.data_dir import DataDir
 from node.directory import Directory
 from node.discovery.finding import Finding
-from node.discovery.kinds import kinds_of, point_of
+from node.discovery.kinds import kinds_of, point_of, relay_for_others
 from node.doors import Doors
 from node.introductions import keep
 from node.joining import Arrival, found_group
@@ -163,6 +163,7 @@ class Node:
         nursery.start_soon(keep_trimming, self.context)
         if self.point is not None:
             self.point.answer(self.context.transport, self._doors.guarded)
+        relay_for_others(self.context, self.contacts)
         self.finding.use(*kinds_of(self.context, self.finding))
         for part in (self.cards, self.inviting, self.following, self.post, self.finding):
             nursery.start_soon(part.run)

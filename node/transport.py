@@ -18,13 +18,17 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import trio
 
 from node.errors import NodeError, NodeMisuseError
 from node.peer_id import PeerId as PeerId  # in the in-memory network: the node's name
 from node.transport_queue import FairQueue
+
+if TYPE_CHECKING:
+    from node.transport_kademlia import OpenTable
+    from node.transport_relay import Relays
 
 Handler: TypeAlias = Callable[[PeerId, bytes], Awaitable[bytes]]
 Frames: TypeAlias = FairQueue[tuple[PeerId, bytes]]
@@ -232,6 +236,16 @@ class Transport(Protocol):
 
     def topic_peers(self, topic: str) -> frozenset[PeerId]:
         """Connected peers known to be subscribed to `topic`."""
+        ...
+
+    @property
+    def relays(self) -> Relays | None:
+        """What can be done about relays; None where the network knows none."""
+        ...
+
+    @property
+    def open_table(self) -> OpenTable | None:
+        """Take part in a table of values that is spread over many nodes; None where there is none."""
         ...
 
     def events(self) -> Events:

@@ -42,7 +42,9 @@ from node.transport import (
 )
 from node.transport_dial import DialManager
 from node.transport_gossip import Audience, SeenWindow, content_id
+from node.transport_kademlia import OpenTable
 from node.transport_queue import FairQueue
+from node.transport_relay import Relays
 from node.transport_unnamed import Personas
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ if TYPE_CHECKING:
 
 class MemoryTransport:
     """One node of a `MemoryNetwork`; keeps the promises of `Transport`."""
+
+    relays: Relays | None = None
+    open_table: OpenTable | None = None
 
     def __init__(self, network: MemoryNetwork, peer_id: PeerId, config: TransportConfig) -> None:
         self.peer_id = peer_id

@@ -51,6 +51,14 @@ class Relays(Protocol):
         """
         ...
 
+    def has_place(self, relay: PeerId) -> bool:
+        """Whether there is a reservation, as far as is known here."""
+        ...
+
+    def reached_through(self, addresses: tuple[str, ...]) -> None:
+        """From now on these, which lead through relays, are among our own addresses."""
+        ...
+
 
 def is_relayed(address: str) -> bool:
     """Whether an address leads through a relay."""

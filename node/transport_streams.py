@@ -56,6 +56,7 @@ from node.transport_frames import (
     encode_hint,
 )
 from node.transport_gossip import Audience, SeenWindow, content_id
+from node.transport_kademlia import OpenTable
 from node.transport_link import Link
 from node.transport_queue import FairQueue
 from node.transport_relay import Relays
@@ -109,7 +110,7 @@ class StreamTransport:
         counters: Counter[str],
     ) -> None:
         self.peer_id = peer_id
-        self.reached_through: tuple[str, ...] = ()  # addresses of ours that lead through relays; set by who has them
+        self.reached_through: tuple[str, ...] = ()  # addresses of ours that lead through relays
         self.counters = counters
         self._direct = addresses
         self._config = config
@@ -374,6 +375,8 @@ class StreamTransport:
     """Set by whoever opens the transport: how throw-away identities are had."""
     relays: Relays | None = None
     """Likewise: what can be done about relays, where the network underneath knows any."""
+    open_table: OpenTable | None = None
+    """Likewise: a part in a table of values, spread over many nodes."""
 
     async def request_unnamed(
         self, address: str, protocol: str, payload: bytes, *, persona: bytes, timeout_s: float = REQUEST_TIMEOUT_S

@@ -41,13 +41,24 @@ SETTINGS = {
     "discovery.rendezvous": "Nodes to ask where others are, multiaddrs with peer ids, separated by commas.",
     "discovery.rendezvous_serve": "Be such a node: for contacts, anyone or no one (no).",
     "discovery.rendezvous_quota": "For how many peers at most.",
+    "discovery.relays": "Relays through which this node is reached, multiaddrs with peer ids, separated by commas.",
+    "discovery.relay_serve": "Be a relay: for contacts, anyone or no one (no).",
+    "discovery.relay_reservations": "For how many nodes at most.",
+    "discovery.relay_circuits": "How many connections it carries at once.",
+    "discovery.relay_kbytes_per_s": "How much of each in a second.",
+    "discovery.relay_minutes": "How long each lasts.",
+    "discovery.kademlia": "Nodes by which to enter a public table of where peers are.",
+    "discovery.kademlia_serve": "Keep a part of that table.",
+    "discovery.kademlia_quota": "Of how many peers at most.",
     "vault.passphrase_file": "A file, mode 0600, that holds the passphrase.",
     "vault.key_file": "The key file that opens the vault.",
 }
 """Every setting that is not a global option, and its help."""
 
 GLOBAL = frozenset({"node.data_dir", "api.socket"})
-SWITCHES = frozenset({"node.always_on", "ordering.evict_proven", "mailbox.serve", "discovery.mdns"})
+SWITCHES = frozenset(
+    {"node.always_on", "ordering.evict_proven", "mailbox.serve", "discovery.mdns", "discovery.kademlia_serve"}
+)
 OWN_FLAGS = {"vault.key_file": "--key-file"}  # where `--vault-key-file` would be an odd word
 
 

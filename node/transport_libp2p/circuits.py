@@ -45,6 +45,9 @@ class Circuits:
         """Our last connection to it is: so is our reservation there."""
         self._relays.discard(relay)
 
+    def has_place(self, relay: PeerId) -> bool:
+        return relay in self._relays
+
     async def reserve(self, relay: PeerId) -> float:
         """See `Relays.reserve`."""
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,9 +30,12 @@ from multiaddr import Multiaddr
 
 from node.transport import DialError, PeerId, TransportConfig, TransportError, peer_of
 from node.transport_frames import BrokenStreamError
+from node.transport_kademlia import Rank
 from node.transport_libp2p.circuit_words import HOP, STOP
 from node.transport_libp2p.circuits import Circuits
 from node.transport_libp2p.faults import Faults, quiet_libp2p, root_of
+from node.transport_libp2p.kademlia import OpenThrowaway, Table
+from node.transport_libp2p.kademlia_host import KADEMLIA, Asked, TableHost, is_private
 from node.transport_libp2p.listening import address_of, listen_on, with_peer
 from node.transport_libp2p.mesh import MESH_PROTOCOL, GuardedPubsub, Router
 from node.transport_libp2p.muxer import BoundedYamux, bottom_of
@@ -69,6 +72,7 @@ async def open_libp2p(config: TransportConfig, key_seed: bytes) -> AsyncIterator
         transport = wire.transport
         dialling = replace(config, listen=(), announce=())
         transport.personas = Personas(partial(open_libp2p, dialling), nursery.start_soon)
+        transport.open_table = partial(wire.open_table, partial(open_libp2p, dialling))
         try:
             yield transport
         finally:
@@ -134,6 +138,7 @@ class Libp2pWire:
         self._pubsub = GuardedPubsub(self._faults, self._mesh_arrived, self._host, self._router)
         self._circuits = Circuits(self.open_stream, nursery)
         self._relay: Relay | None = None
+        self._table: Table | None = None
         for protocol, serve in (
             (KEPT_PROTOCOL, self._serve_kept),
             (REQUEST_PROTOCOL, self._serve_request),
@@ -329,6 +334,14 @@ class Libp2pWire:
         """See `Relays.reserve`."""
         return await self._circuits.reserve(relay)
 
+    def has_place(self, relay: PeerId) -> bool:
+        """See `Relays.has_place`."""
+        return self._circuits.has_place(relay)
+
+    def reached_through(self, addresses: tuple[str, ...]) -> None:
+        """See `Relays.reached_through`."""
+        self.transport.reached_through = addresses
+
     async def _serve_hop(self, stream: INetStream) -> None:
         peer = self._live_peer(stream)
         if peer and self._relay is not None and not _socket_of(stream).is_relayed:  # one relay in a row is enough
@@ -342,6 +355,35 @@ class Libp2pWire:
             await Stream(stream).reset()
         elif circuit := await self._circuits.answer(peer, Stream(stream)):
             self._nursery.start_soon(partial(self._accept, circuit, is_relayed=True))
+
+    # Kademlia
+
+    def open_table(
+        self, open_throwaway: OpenThrowaway, entries: Sequence[str], rank: Rank, random: Callable[[int], bytes]
+    ) -> Table:
+        """This node's part in a table; one at most."""
+        host = self.table_host(Asked(0), may_dial_private=all(map(is_private, entries)))
+        self._table = Table(self.transport, host, open_throwaway, entries, rank, random)
+        self._host.set_stream_handler(KADEMLIA, self._serve_table)
+        return self._table
+
+    def table_host(self, asked: Asked, *, may_dial_private: bool) -> TableHost:
+        """What libp2p's Kademlia takes for its host."""
+        return TableHost(
+            self.transport,
+            self.open_stream,
+            self._id,
+            self._host.get_private_key(),
+            asked,
+            may_dial_private=may_dial_private,
+        )
+
+    async def _serve_table(self, stream: INetStream) -> None:
+        peer = self._live_peer(stream)
+        if peer and self._table is not None:
+            await self._table.answer(peer, Stream(stream), stream)
+        else:
+            await Stream(stream).reset()
 
     # Gossipsub
 
