@@ -74,7 +74,7 @@ class Session:
         self._epochs_not_compared = 0
         self._new_epoch = True
         self._was_cut_off = holding.is_cut_off
-        self._held: Item | Stepped | None = None  # taken out of the inbox, and next
+        self._held: Item | None = None  # taken out of the inbox, and next
         self._error: Exception | None = None  # what went wrong in a step that another task took for this one
         self._is_running = self._is_retired = False
         self.agreement = Agreement(context, holding)
@@ -270,13 +270,16 @@ class Session:
             deadlines = [self._next_sync_s, self._speak_s, self.cleaning.due_at_s, self.introducing.due_at_s]
             deadlines += [self.agreement.telling.sparing.due_at_s]
             deadlines += [each for each in (self.agreement.wake_at_s, self.catching_up.wake_at_s) if each is not None]
-            self._held = await self.inbox.next(min(deadlines))
+            item = await self.inbox.next(min(deadlines))
             self.context.joint.withdraw(self)
             if self._error is not None:
                 raise self._error
+            if isinstance(item, Stepped):
+                return item  # what follows from that comes before what may be held since
+            self._held = item
         await trio.lowlevel.checkpoint_if_cancelled()  # it may have been woken just before: see `retire`
-        item, self._held = self._held, None
-        return item
+        held, self._held = self._held, None
+        return held
 
     def _take_frames(self, item: FrameIn | HintIn) -> None:
         """What came in and lies here, in order, up to the end of an epoch; durable with the block this is done in."""

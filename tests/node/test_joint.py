@@ -260,6 +260,29 @@ async def test_a_caller_of_a_task_whose_place_is_taken_is_told(tmp_path: Path, a
         assert all(each == "done" or "interrupted" in each for each in told)
 
 
+async def test_a_wish_that_another_task_comes_upon_is_granted(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes in the frames of a group stops at a wish, before them or among them: it is for its own task."""
+    async with open_world(tmp_path) as world:
+        ada, session, _ = await node_of_two_groups(world)
+        received = note_receiving(monkeypatch)
+        for frames in (0, 1):
+            await wait_all_tasks_blocked()
+            received.clear()
+            wish = Wish(lambda: len(received), trio.Event())
+            for _ in range(frames):
+                session.post(nothing_said(ada, session))
+            session.inbox._in.send_nowait(wish)
+            session.post(nothing_said(ada, session))
+            ada.node.context.joint.run(ada.node.context.store, lambda: None)
+            with trio.fail_after(5):
+                await wish.done.wait()
+            assert wish.value == frames
+            await wait_all_tasks_blocked()
+            assert len(received) == frames + 1
+
+
 async def test_what_the_disk_did_not_take_is_told_to_nobody(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
