@@ -175,6 +175,9 @@ def stop() -> None:
 
 def finding_facts(now: "NodeStatus") -> "Iterator[tuple[str, str]]":
     """How peers are found, and what this node is for others that look for theirs."""
+    if [kind.name for kind in now.finding] == ["static"]:
+        yield "finding", "at known addresses only; see [discovery] in the settings"
+        return
     for kind in now.finding:
         text = f"{kind.name}: {kind.found} found, {kind.reached} reached"
         ago_s = None if kind.failed_at is None else time.time() - kind.failed_at

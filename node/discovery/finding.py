@@ -23,7 +23,7 @@ from node.logs import logger
 from node.mailbox.rates import Bucket
 from node.peer_id import PeerId
 
-LOOK_PERIOD_S: Final = 2.0  # between two looks at who is missing
+LOOK_PERIOD_S: Final = 5.0  # between two looks at who is missing
 WANTED_S: Final = 2.0  # how long it is taken to be known who is wanted
 MISSING_S: Final = 10.0  # a peer with known addresses is redialled for so long before it is looked for
 LOOK_AGAIN_MIN_S: Final = 30.0
@@ -32,7 +32,7 @@ LOOK_UPS_AT_ONCE_MAX: Final = 4  # peers being looked for
 LOOK_UPS_PER_S: Final = 0.5
 LOOK_UPS_BURST_MAX: Final = 32  # look-ups before the rate counts
 SOUGHT_MAX: Final = 8192  # missing peers whose look-ups are remembered
-ANNOUNCE_CHECK_S: Final = 30.0  # how often it is seen whether what we say of ourselves is still so
+ANNOUNCE_CHECK_S: Final = 60.0  # how often it is seen whether what we say of ourselves is still so
 RETRY_MIN_S: Final = 10.0
 RETRY_MAX_S: Final = 900.0
 
@@ -71,6 +71,7 @@ class Finding:
         self._room = trio.CapacityLimiter(LOOK_UPS_AT_ONCE_MAX)
         self._signpost: Signpost | None = None
         self._signpost_serial = 0
+        self._signpost_at_s = float("-inf")  # when it was last seen whether it is still so
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
@@ -132,8 +133,11 @@ class Finding:
 
     def _own_signpost(self) -> Signpost:
         """Where we are now: a new one when our card has changed, or half its life is over."""
+        present, looked_s = self._signpost, self._context.now_s() - self._signpost_at_s
+        if present is not None and looked_s < ANNOUNCE_CHECK_S / 2:
+            return present
+        self._signpost_at_s = self._context.now_s()
         card, now_s = self._card(), self._context.now_ms() // 1000
-        present = self._signpost
         if present is None or self._signpost_serial != card.serial or present.expires_s - now_s < LIFETIME_S // 2:
             issued_s = now_s if present is None else max(now_s, present.issued_s + 1)
             present = self._signpost = make_signpost(self._context.identity, card, issued_s)

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import trio
@@ -32,6 +32,8 @@ HASHES_BURST_MAX: Final = 50_000  # comparisons of what is heard with whom we lo
 REPEATED_S: Final = 5.0  # within which the same announcement says nothing new: each is made three times
 REMEMBERED_MAX: Final = 256  # announcements, the latest
 NAME_SIZE: Final = 8
+
+KEYS_MAX: Final = 8192  # whose public keys are at hand; taking one out of a peer id takes longer than to compare
 
 OpenRadio = Callable[[str, str, int, bytes, Heard], Radio]
 
@@ -157,9 +159,12 @@ class Mdns:
             del self._remembered[next(iter(self._remembered))]
         self.counters["heard"] += 1
         for peer in wanted:
-            if announcement.is_of(public_key_of(peer)):
+            if announcement.is_of(_key_of(peer)):
                 found(_found(peer, announcement))
                 return
+
+
+_key_of = lru_cache(KEYS_MAX)(public_key_of)
 
 
 def _found(peer: PeerId, *announcements: Announcement) -> Found:

@@ -93,11 +93,15 @@ class Rendezvous:
                     signposts.append(signpost)
 
         async with trio.open_nursery() as nursery:
-            for address in self._points:
+            for address in self._asked():
                 nursery.start_soon(ask, address)
         if not answered:
             raise DiscoveryError("no rendezvous point has answered as it should")
         return Found.by(max(signposts, key=lambda each: each.issued_s)) if signposts else None
+
+    def _asked(self) -> list[str]:
+        """The points, but for those whom our user has blocked."""
+        return [address for address in self._points if peer_of(address) not in self._context.blocked]
 
     async def _ask(self, address: str, peer: PeerId, persona: bytes) -> Signpost | None:
         now_s = self._context.now_ms() // 1000
@@ -133,6 +137,6 @@ class Rendezvous:
                 kept.append(address)
 
         async with trio.open_nursery() as nursery:
-            for address in self._points:
+            for address in self._asked():
                 nursery.start_soon(one, address)
         return len(kept)

@@ -1,6 +1,6 @@
 """What this node knows without asking anybody: the settings, its contacts' cards, and where peers were reached before.
 
-Those addresses are kept connected, as many as the transport keeps; a look-up tries them again by turns, all of them.
+Those addresses are kept connected, as many as the transport keeps. Only who knows more of them looks peers up here.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from node.discovery.port import Found
 from node.discovery.signposts import Signpost
 from node.introductions import keep
 from node.peer_id import PeerId
-from node.transport import peer_of
+from node.transport import KEPT_ADDRESSES_MAX, peer_of
 
 
 class Static:
@@ -34,8 +34,11 @@ class Static:
         await trio.sleep_forever()
 
     async def look_up(self, peer: PeerId) -> Found | None:
-        """All that is known, most trusted first."""
+        """All that is known, most trusted first; None when all of it is dialled again and again anyway."""
         await trio.lowlevel.checkpoint()
+        kept = sum(len(row.addresses) for row in self._context.store.peers()) + len(self._context.config.network.peers)
+        if kept <= KEPT_ADDRESSES_MAX:
+            return None
         contact, row = self._context.store.contact(peer), self._context.store.peer(peer)
         configured = [address for address in self._context.config.network.peers if peer_of(address) == peer]
         card = None if contact is None or contact.card is None else stored_card(contact.card)
