@@ -17,6 +17,7 @@ from node.feed import ChangeBody, DecisionBody, IntentBody, NoticeBody
 from node.holding import CUT_OFF, OK, REMOVED, UNCONFIRMED, Holding, after_decision, with_key, without_secrets
 from node.intents import ADD, ALREADY, DONE, FAILED, LEAVE, READD, AddBody
 from node.judgement import HardValid, Known, stage
+from node.key_packages.wanting import give_back
 from node.logs import logger, short
 from node.mailbox.shelf import note_decision, note_keys
 from node.names import Names
@@ -206,7 +207,12 @@ def write_settled(
     candidate_id: bytes = b"",
     by: str = "",
 ) -> None:
-    """An intent that ended without a commit of ours; `by` whose and which did it, when it was carried along."""
+    """An intent that ended without a commit of ours; `by` whose and which did it, when it was carried along.
+
+    An add of a batch whose key package turned out to be of no use has not ended: another one is claimed for it.
+    """
+    if settled.state == FAILED and give_back(transaction, settled.intent, settled.error or "", now_ms):
+        return
     write_end(
         transaction,
         holding,

@@ -73,6 +73,24 @@ class Calls(ABC):
             operations.GROUP_ADD, schema.GroupAddRequest(group=group, peer=peer, wait=wait, timeout_s=timeout_s)
         )
 
+    def group_add_many(
+        self, group: str, peers: tuple[str, ...], *, wait: bool = True, timeout_s: float = 30.0
+    ) -> schema.AddManyResult:
+        """Add several peers in one change; who has no usable key package is named, and tried again by itself."""
+        return self.call(
+            operations.GROUP_ADD_MANY,
+            schema.GroupAddManyRequest(group=group, peers=peers, wait=wait, timeout_s=timeout_s),
+        )
+
+    def group_adds(
+        self, group: str, batch_id: str, *, wait: bool = True, timeout_s: float = 30.0
+    ) -> schema.AddManyResult:
+        """How an earlier add of several peers is doing."""
+        return self.call(
+            operations.GROUP_ADDS,
+            schema.GroupAddsRequest(group=group, batch_id=batch_id, wait=wait, timeout_s=timeout_s),
+        )
+
     def group_readd(self, group: str, peer: str, *, wait: bool = True, timeout_s: float = 30.0) -> schema.IntentResult:
         """Remove a member that lost its way and add it anew, in one change."""
         return self.call(

@@ -104,6 +104,16 @@ class DiscoverySection(msgspec.Struct, frozen=True, kw_only=True):
     kademlia_quota: Annotated[int, Meta(ge=1, le=100_000)] = 4_096
 
 
+class KeyPackagesSection(msgspec.Struct, frozen=True, kw_only=True):
+    pool: Annotated[int, Meta(ge=1, le=200)] = 50
+    replenish_below: Annotated[int, Meta(ge=1, le=200)] = 20
+    rotate_days: Annotated[int, Meta(ge=1, le=60)] = 14
+    replicas: tuple[str, ...] = ()
+    serve: bool = False
+    admit: Literal["anyone", "contacts"] = "anyone"
+    quota_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 256
+
+
 class VaultSection(msgspec.Struct, frozen=True, kw_only=True):
     passphrase_file: str = ""
     key_file: str = ""
@@ -120,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     retention: RetentionSection = RetentionSection()
     mailbox: MailboxSection = MailboxSection()
     discovery: DiscoverySection = DiscoverySection()
+    key_packages: KeyPackagesSection = KeyPackagesSection()
     vault: VaultSection = VaultSection()
 
     @property
@@ -290,4 +301,5 @@ CHECKS: Final[Mapping[str, Check]] = {
     "discovery.rendezvous": _peers_complaint,
     "discovery.relays": _relays_complaint,
     "discovery.kademlia": _peers_complaint,
+    "key_packages.replicas": _peers_complaint,
 }

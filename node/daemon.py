@@ -21,19 +21,24 @@ from node.contacts.inviting import Inviting
 from node.contacts.own import OwnCard
 from node.context import FeedSignal, NodeContext
 from node.data_dir import DataDir
-from node.directory import Directory
 from node.discovery.finding import Finding
 from node.discovery.kinds import kinds_of, point_of, relay_for_others
 from node.doors import Doors
 from node.introductions import keep
 from node.joining import Arrival, found_group
+from node.key_packages.adding import Adding
+from node.key_packages.checking import check_package
+from node.key_packages.claiming import Claims, NoPackageError
+from node.key_packages.hosting import open_replica_serving
+from node.key_packages.pool import Pool
+from node.key_packages.publishing import Publishing
+from node.key_packages.quorum import ReplicaSet, replica_set
 from node.logs import logger
 from node.mailbox.hosting import open_serving
 from node.mailbox.notes import NoteKind
 from node.mailbox.places import own_places
 from node.mailbox.post import Post
 from node.peer_id import PeerId
-from node.peer_messages import KEY_PACKAGE_PROTOCOL, KeyPackageRequest
 from node.session import Session
 from node.setup import read_identity
 from node.store import Store, open_store
@@ -42,8 +47,6 @@ from node.supervision import Supervisor
 from node.tokens.book import Tokens
 from node.transport import (
     DialError,
-    RequestError,
-    RequestFailure,
     Transport,
     TransportConfig,
     TransportError,
@@ -65,16 +68,20 @@ class Node:
         self.stop_event = trio.Event()
         self.tokens = Tokens(context.store, context.random, context.now_ms)
         self.http_address = ""  # where the API answers over HTTP, once it does
-        self.directory = Directory(context)
         self.contacts = Contacts(context)
         self.own_card = OwnCard(context)
         self.own_card.mailboxes = own_places(context.config.mailbox.use)
+        self.own_card.replicas = own_places(context.config.key_packages.replicas)
         self.consent = Consent(context, self.contacts)
         self.cards = CardExchange(context, self.contacts, self.own_card)
         self._groups = Supervisor(context)
         self.inviting = Inviting(context, self._groups.sessions, self.own_card, self.contacts)
         self.following = Following(context, self._groups.sessions, self.own_card, self.contacts)
-        self._doors = Doors(context, self.directory, self._groups, self.consent, self.cards, self.inviting)
+        self.packages = Pool(context, self._place, self._suites)
+        self.publishing = Publishing(context, self.packages, self._replicas)
+        self.claims = Claims(context)
+        self.adding = Adding(context, self._groups.sessions, self.claims)
+        self._doors = Doors(context, self.packages, self._groups, self.consent, self.cards, self.inviting)
         self.post = Post(context, lambda: self.own_card.inbox_key)
         self.post.handle(NoteKind.WELCOME, partial(self._doors.welcomed, ""))
         self.post.handle(NoteKind.JOIN_REQUEST, self.inviting.take)
@@ -82,6 +89,8 @@ class Node:
         context.leave_note = self.post.leave_for
         self.finding = Finding(context, self.contacts, self._members, lambda: self.own_card.card)
         self.point = point_of(context, self.contacts)
+        context.stir_packages = self.packages.stir
+        context.add_anew = self._add_anew
 
     @property
     def sessions(self) -> dict[bytes, Session]:
@@ -97,15 +106,16 @@ class Node:
         return self.sessions[holding.group_id]
 
     async def key_package_of(self, peer: PeerId, suite: int) -> bytes:
-        """A key package of a connected peer; raises `ApiError` when it cannot be had."""
+        """A key package of a peer, its own or from its replicas; raises `ApiError` when it cannot be had."""
+        now_s = self.context.now_ms() // 1000
         try:
-            return await self.context.transport.request(peer, KEY_PACKAGE_PROTOCOL, KeyPackageRequest(suite).encode())
-        except RequestError as error:
-            if error.kind is RequestFailure.REFUSED:
-                raise ApiError(ErrorCode.NO_KEY_PACKAGE, f"the peer gives no key package: {error}") from error
-            raise ApiError(
-                ErrorCode.PEER_UNREACHABLE, f"peer {peer} cannot be asked: {error}", "is it running and connected?"
-            ) from error
+            claimed = await self.claims.claim(peer, suite, lambda data: check_package(data, peer, suite, now_s))
+        except NoPackageError as error:
+            text = f"no key package of peer {peer}: {error}"
+            if error.is_unreachable:
+                raise ApiError(ErrorCode.PEER_UNREACHABLE, text, "is it running and connected?") from error
+            raise ApiError(ErrorCode.NO_KEY_PACKAGE, text) from error
+        return claimed.package
 
     async def rescue(self, session: Session, lost: tuple[PeerId, ...]) -> None:
         """Found a successor of a group with those of its members who are here; raises `ApiError`."""
@@ -145,6 +155,26 @@ class Node:
             transaction.put_peer(PeerRow(peer, addresses, known.name if known else ""))
         return peer
 
+    # --- key packages ---
+
+    def _replicas(self) -> ReplicaSet | None:
+        """Who keeps our key packages, as our card says."""
+        return replica_set(self.context.identity.peer_id, self.own_card.replicas)
+
+    def _place(self) -> bytes:
+        replicas = self._replicas()
+        return b"" if replicas is None else replicas.id
+
+    def _suites(self) -> list[int]:
+        """Those of the groups we are in."""
+        publics = (session.holding.public for session in self.sessions.values())
+        return [int(public.suite.id) for public in publics if public is not None]
+
+    async def _add_anew(self, group_id: bytes, peer: PeerId) -> None:
+        session = self.sessions.get(group_id)
+        if session is not None:
+            await self.adding.add_anew(session, peer)
+
     # --- groups ---
 
     async def enter(self, arrival: Arrival) -> None:
@@ -165,7 +195,8 @@ class Node:
             self.point.answer(self.context.transport, self._doors.guarded)
         relay_for_others(self.context, self.contacts)
         self.finding.use(*kinds_of(self.context, self.finding))
-        for part in (self.cards, self.inviting, self.following, self.post, self.finding):
+        parts = (self.cards, self.inviting, self.following, self.post, self.finding)
+        for part in (*parts, self.packages, self.publishing, self.adding):
             nursery.start_soon(part.run)
 
     def _members(self) -> Iterator[PeerId]:
@@ -190,7 +221,7 @@ async def open_node(config: Config, store: Store, transport: Transport) -> Async
     async with trio.open_nursery() as nursery:
         node = Node(context)
         await node.run(nursery)
-        async with open_serving(context, nursery):
+        async with open_serving(context, nursery), open_replica_serving(context, nursery):
             yield node
         nursery.cancel_scope.cancel()
 

@@ -50,6 +50,10 @@ class DataDir:
         return self.path / "api.token"
 
     @property
+    def replica_path(self) -> Path:
+        return self.path / "replica.db"
+
+    @property
     def lock_path(self) -> Path:
         return self.path / "lock"
 

@@ -1,7 +1,8 @@
 """Delivering Welcomes: each row of the outbox is tried in its turn until the newcomer says that it is in, or speaks as
 a member.
 
-Or that it does not want to be: then it is removed again. One that says neither waits for its user.
+Or that it does not want to be: then it is removed again. Or that it has no keys for it any more: then it is added anew
+by who made the commit. One that says none of these waits for its user.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from node.logs import logger, short
 from node.mailbox.notes import NoteKind
 from node.names import Names
 from node.peer_id import PeerId
-from node.peer_messages import WELCOME_PROTOCOL
+from node.peer_messages import WELCOME_PROTOCOL, WelcomeDelivery
 from node.store_rows import FeedRow
 from node.transport import RequestError
 from node.welcoming import (
@@ -25,11 +26,13 @@ from node.welcoming import (
     DECLINED,
     GIVE_UP_MS,
     JOINED,
+    NO_KEYS,
     RETRY_MS,
     WAITING,
     WAITING_RETRY_MS,
     WELCOME_KIND,
 )
+from ordering import JoinProof
 
 NOTE_RETRY_S: Final = 60.0
 
@@ -82,7 +85,8 @@ class Deliveries:
             self.context.waiting.add(waits)
         elif reply:
             self.context.waiting.discard(waits)
-        if expired or reply in (JOINED, ALREADY_IN, DECLINED):
+        is_over = expired or reply in (JOINED, ALREADY_IN, DECLINED, NO_KEYS)
+        if is_over:
             with self.context.store.transaction() as transaction:
                 transaction.delete_outbox([row_id])
                 if reply == DECLINED:
@@ -90,11 +94,19 @@ class Deliveries:
             if reply == DECLINED:
                 self.context.feed.grew()
                 await self._take_out(peer)
+            elif reply == NO_KEYS and self._is_ours(payload):
+                log.info("added anew", group=short(self.group_id), peer=peer)
+                await self.context.add_anew(self.group_id, peer)
         else:
             await trio.sleep((WAITING_RETRY_MS if reply == WAITING else RETRY_MS) / 1000)
         self._under_way.discard(row_id)
-        if expired or reply in (JOINED, ALREADY_IN, DECLINED):
+        if is_over:
             self._note_due_s.pop(row_id, None)
+
+    def _is_ours(self, payload: bytes) -> bool:
+        """Whether the commit was ours: then another one is for us to make, and for nobody else."""
+        proof = JoinProof.decode(WelcomeDelivery.decode(payload).join_proof)
+        return proof.candidate.author == self.agreement.own_leaf
 
     def _tell_declined(self, append: Callable[[FeedRow], object], peer: PeerId) -> None:
         text = f"{Names.of(self.context).shown(peer)} does not want to be in this group, and is removed again"

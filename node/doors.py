@@ -11,9 +11,9 @@ from node.contacts.consent import Consent, Verdict
 from node.contacts.exchange import CARD_PROTOCOL, CardExchange
 from node.contacts.inviting import JOIN_PROTOCOL, Inviting
 from node.context import NodeContext
-from node.directory import Directory
 from node.inbox import FrameIn, HintIn, PeerIn
-from node.joining import REFUSALS, Arrival, enter, read_welcome
+from node.joining import REFUSALS, Arrival, NoKeysError, enter, read_welcome
+from node.key_packages.pool import Pool
 from node.logs import logger, short
 from node.peer_id import PeerId
 from node.peer_messages import (
@@ -42,7 +42,7 @@ from node.returning import is_vouched_for
 from node.serving import bundle_of, candidate_of, chain_of, group_info_of, kept_of
 from node.supervision import Supervisor
 from node.transport import Handler, PeerConnected, RefusedError
-from node.welcoming import ALREADY_IN, DECLINED, JOINED, WAITING
+from node.welcoming import ALREADY_IN, DECLINED, JOINED, NO_KEYS, WAITING
 from ordering import MalformedError, OrderingError
 
 AT_ONCE_MAX: Final = 32  # frames handed to their groups before these take them in
@@ -59,7 +59,7 @@ class Doors:
     def __init__(
         self,
         context: NodeContext,
-        directory: Directory,
+        packages: Pool,
         groups: Supervisor,
         consent: Consent,
         cards: CardExchange,
@@ -69,13 +69,13 @@ class Doors:
         self._context = context
         self._consent = consent
         self._cards = cards
-        self._directory = directory
+        self._packages = packages
         self._groups = groups
 
     def answer(self) -> None:
         """From now on peers' questions are answered."""
         for protocol, handler in (
-            (KEY_PACKAGE_PROTOCOL, self._directory.serve),
+            (KEY_PACKAGE_PROTOCOL, self._packages.serve),
             (WELCOME_PROTOCOL, self.welcomed),
             (CANDIDATE_PROTOCOL, self._candidate),
             (BUNDLE_PROTOCOL, self._bundle),
@@ -163,6 +163,9 @@ class Doors:
                     self._consent.keep(arrival)
                 else:
                     log.info("welcome declined", peer=peer, adder=arrival.adder)
+        except NoKeysError as error:
+            log.warning("welcome of no use", peer=peer, reason=str(error))
+            return NO_KEYS
         except REFUSALS as error:
             log.warning("welcome refused", peer=peer, reason=str(error))
             raise RefusedError(str(error)) from error

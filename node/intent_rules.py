@@ -64,8 +64,8 @@ def _add(draft: Draft, data: bytes, author: int) -> Take | Fate:  # noqa: ARG001
     body = AddBody.decode(data)
     if body.peer in draft.members:
         return Fate.WAITS if body.peer in draft.touched else Fate.ALREADY
-    if draft.policy is not None:
-        return Fate.WAITS  # a commit that adds members leaves the policy alone
+    if draft.policy is not None or not body.key_package:
+        return Fate.WAITS  # a commit that adds members leaves the policy alone; or its key package is being claimed
     package = _key_package(body.key_package)
     if peer_of(draft.group.public, package.leaf_node) != body.peer:
         raise RuleError("the key package that this peer gave is another peer's")
@@ -77,6 +77,8 @@ def _readd(draft: Draft, data: bytes, author: int) -> Take | Fate:
     body = AddBody.decode(data)
     if body.peer not in draft.members:
         return _add(draft, data, author)
+    if not body.key_package:
+        return Fate.WAITS  # it is being claimed
     package = _key_package(body.key_package)
     leaf_index, leaf = draft.members[body.peer]
     if leaf.signature_key == package.leaf_node.signature_key:

@@ -70,12 +70,17 @@ def pending_intent(context: NodeContext, session: Session, row: IntentRow, names
         for decided in context.store.feed_of_epochs(row.group_id, feed.DECISION, epoch - ATTEMPT_EPOCHS_MAX + 1, epoch)
     )
     carried = any(row.intent_id in each.intent_ids for each in context.store.candidates(row.group_id, epoch))
+    wanted = context.store.wanted_package(row.intent_id)
+    is_waiting = wanted is not None and wanted.due_ms > 0
     return schema.PendingIntent(
         intent_id=row.intent_id.hex(),
         kind=cast(schema.IntentKind, row.kind),
         text=_intent_words(row.kind, "pending", names.shown(subject(row))),
         age_s=max(0.0, (context.now_ms() - row.created_ms) / 1000),
         attempts=lost + carried,
+        claims=0 if wanted is None else wanted.attempts,
+        reason="" if wanted is None else wanted.reason,
+        retry_s=max(0.0, (wanted.due_ms - context.now_ms()) / 1000) if wanted is not None and is_waiting else None,
     )
 
 
@@ -83,7 +88,10 @@ def intent_result(context: NodeContext, row: IntentRow, session: Session | None)
     """How a change ended, or why it has not yet."""
     names, state = Names.of(context), STATES[row.state]
     text = _intent_words(row.kind, state, names.shown(subject(row)))
-    if state == "pending":
+    wanted = context.store.wanted_package(row.intent_id)
+    if state == "pending" and wanted is not None and wanted.due_ms:
+        text += f": its key package is to be claimed{f' again: {wanted.reason}' if wanted.reason else ''}"
+    elif state == "pending":
         text += f": still trying{_waiting_for(context, session)}"
     ended = _intent_body(context, row)
     if state == "already" and ended is not None and ended.peer and (row.kind, "certified") in _WORDS:
@@ -105,7 +113,7 @@ def intent_result(context: NodeContext, row: IntentRow, session: Session | None)
 
 def subject(row: IntentRow) -> PeerId:
     """Whom an intent is about; empty when it is about ourselves."""
-    if row.kind == intents.ADD:
+    if row.kind in (intents.ADD, intents.READD):
         return AddBody.decode(row.body).peer
     if row.kind == intents.BENCH:
         return f"leaf {BenchBody.decode(row.body).entry.leaf}"

@@ -65,6 +65,10 @@ class WelcomeRefusedError(RuleError):
     """A Welcome that does not bring us in; the message says which check failed."""
 
 
+class NoKeysError(WelcomeRefusedError):
+    """A Welcome for a key package that was used, has expired, or was never ours."""
+
+
 def found_group(context: NodeContext, name: str, suite_id: int, policy: Policy) -> Holding:
     """A group of one, in epoch 0, whose only member is its only voter. Durable when this returns."""
     random, now = context.random, context.now_ms() // 1000
@@ -243,16 +247,17 @@ def _by_author(public: PublicGroup, leaf_index: int, message: bytes, signature: 
 
 
 def bundle_for(context: NodeContext, welcome: bytes) -> KeyPackageBundle:
-    """Our key package that a Welcome is for; `WelcomeRefusedError` when it is for none of ours."""
-    wanted = set(welcome_references(welcome))  # as many as its sender likes; ours are few
-    for row in context.store.key_packages():
-        if row.reference in wanted:
+    """Our key package that a Welcome is for; `NoKeysError` when it is for none of ours."""
+    wanted = set(welcome_references(welcome))  # as many as its sender likes
+    for reference in wanted & context.store.key_package_references():
+        row = context.store.key_package(reference)
+        if row is not None:
             return KeyPackageBundle.from_bytes(row.bundle)
     for join in context.store.joins():
         bundle = KeyPackageBundle.from_bytes(join.bundle) if join.bundle else None
         if bundle is not None and bundle.reference in wanted:
             return bundle
-    raise WelcomeRefusedError("a Welcome for none of our key packages")
+    raise NoKeysError("a Welcome for no key package that this node has: used already, expired, or never its own")
 
 
 def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None, welcome: bytes | None = None) -> None:
@@ -267,7 +272,7 @@ def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None
         if transaction.guard(holding.group_id) is None:
             transaction.put_guard(GuardRow(holding.group_id, 0, 0, 0))
         if used is not None:
-            transaction.delete_key_package(used)
+            transaction.use_key_package(used, context.now_ms())
         if welcome is not None:
             transaction.delete_invitation(welcome)
         followed = transaction.join(holding.group_id)
@@ -277,6 +282,7 @@ def _store(context: NodeContext, holding: Holding, text: str, used: bytes | None
             FeedRow(holding.group_id, GROUP, holding.epoch, None, None, NoticeBody(text).encode(), context.now_ms())
         )
     context.clean()
+    context.stir_packages()
     context.feed.grew()
 
 

@@ -15,7 +15,7 @@ from node.commit_effects import Effects, effects_of, is_done_by
 from node.electorate import RuleError, can_go_on, seats_of
 from node.folding import INTENTS_LABEL, Book, Offer, SharedIntent, Wanted, offered
 from node.intent_rules import KINDS
-from node.intents import FAILED, LEAVE
+from node.intents import ADD, FAILED, LEAVE, READD, AddBody
 from node.logs import logger, short
 from node.outward import Tell
 from node.peer_id import PeerId
@@ -246,7 +246,7 @@ class Pursuit:
                     possible := self._plan(rest, ())
                 ).is_empty:  # what waits for somebody keeps nothing else waiting
                     self._build(rest, possible)
-            else:
+            elif not self._build_without_the_spoilt(wanted.intents):
                 self._build_one_of(wanted.intents)
             return
         self.carries, self._built_at_s = bool(wanted.folded), agreement.context.now_s()
@@ -276,6 +276,34 @@ class Pursuit:
             alone = self._plan((intent,), ())
             if alone.intents and not self._agreement.candidacy.has_own(INTENT_ORDINAL):
                 self._build((intent,), alone)
+
+    def _build_without_the_spoilt(self, intents: Sequence[IntentRow]) -> bool:
+        """Find the adds that cannot be committed, by halves: they end, and the rest goes together, or waits.
+
+        False when none of them is to blame.
+        """
+        parts: list[list[IntentRow]] = [[each for each in intents if each.kind in (ADD, READD)]]
+        good = [each for each in intents if each not in parts[0]]
+        if len(parts[0]) < 2 or (good and self._fault_of(self._plan(good, ())) is not None):
+            return False
+        bad: list[Settled] = []
+        tries = 0
+        while parts and tries < TRIES_MAX:
+            part, tries = parts.pop(), tries + 1
+            fault = self._fault_of(self._plan((*good, *part), ()))
+            if fault is None:
+                good += part
+            elif len(part) > 1:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+            elif not isinstance(fault, NotNowError):
+                bad.append(Settled(part[0], FAILED, str(fault)))
+        if not bad:
+            return False
+        settle(self._agreement.context, self._agreement.holding, tuple(bad))
+        if not (possible := self._plan(good, ())).is_empty:
+            self._build(good, possible)
+        return True
 
     def _build_without_the_bad(self, own: Sequence[IntentRow], wanted: Plan) -> None:
         """Find the members whose wishes spoil the commit, by halves; nothing is carried for them for a while."""
@@ -363,7 +391,8 @@ class Pursuit:
     def _shareable(self, shared: Iterable[IntentRow]) -> Iterable[SharedIntent]:
         for each in shared:
             body = self._leaving() if each.kind == LEAVE else each.body
-            if body is not None:
+            is_claiming = each.kind in (ADD, READD) and not AddBody.decode(each.body).key_package
+            if body is not None and not is_claiming:
                 yield SharedIntent(each.intent_id, each.kind, body)
 
     def _leaving(self) -> bytes | None:

@@ -17,6 +17,7 @@ from node.contacts.invite_service import InviteService
 from node.contacts.service import ContactService
 from node.electorate import voter_of
 from node.intents import AddBody, RemoveBody
+from node.key_packages.service import AddingService
 from node.lookup import Lookup, group_of
 from node.policies import BenchBody, amended
 from node.reading import Reading
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from node.daemon import Node
 
 
-class NodeService(ContactService, InviteService, TokenService):
+class NodeService(ContactService, InviteService, TokenService, AddingService):
     """The Service of a running node."""
 
     def __init__(self, node: "Node") -> None:

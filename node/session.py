@@ -140,25 +140,24 @@ class Session:
         """Have something done in the session's task, between two of its steps."""
         return await self.inbox.wish(act)
 
-    def _submit(self, kind: str, body: bytes, *, is_new: bool = True) -> IntentRow:
+    def check_changeable(self, count: int = 1) -> None:
+        """That so many more changes of the group can be wanted now; raises `ApiError`."""
         self._must_be_member()
         if self.holding.health == FROZEN:
             raise ApiError(ErrorCode.FROZEN, "the members of this group cannot be changed from here any more")
         if self.agreement.is_frozen:
             raise ApiError(ErrorCode.FROZEN, self.rescuing.describe())
-        store = self.context.store
-        if len(store.open_intents(self.group_id)) >= OPEN_INTENTS_MAX:
+        if len(self.context.store.open_intents(self.group_id)) + count > OPEN_INTENTS_MAX:
             raise ApiError(ErrorCode.BUSY, "too many changes are waiting already", "wait for some of them to end")
-        row = IntentRow(
-            self.context.random(INTENT_ID_SIZE),
-            self.group_id,
-            kind,
-            body,
-            OPEN,
-            None,
-            None,
-            self.context.now_ms(),
-        )
+
+    def new_intent(self, kind: str, body: bytes) -> IntentRow:
+        """A change that is wanted from now on; not yet durable."""
+        id, now_ms = self.context.random(INTENT_ID_SIZE), self.context.now_ms()
+        return IntentRow(id, self.group_id, kind, body, OPEN, None, None, now_ms)
+
+    def _submit(self, kind: str, body: bytes, *, is_new: bool = True) -> IntentRow:
+        self.check_changeable()
+        store, row = self.context.store, self.new_intent(kind, body)
         with store.together():  # the intent, and the commit for it if it is made now; what is to be told of it waits
             with store.transaction() as transaction:
                 transaction.put_intent(row)

@@ -12,19 +12,18 @@ from msgspec import msgpack
 
 from node.contacts.tables import ContactReads
 from node.errors import NodeError
+from node.key_packages.tables import PackageReads
 from node.mailbox.tables import MailboxReads
 from node.receipts.tables import ReceiptReads
 from node.store_rows import (
     EPOCH_MAX,
     INTENT_FINAL_STATES,
-    KEY_PACKAGE_AVAILABLE,
     CandidateRow,
     DecisionRow,
     FeedRow,
     GroupRow,
     GuardRow,
     IntentRow,
-    KeyPackageRow,
     MessageRow,
     OutboxRow,
     ParkedRow,
@@ -41,7 +40,7 @@ class DamageError(NodeError):
     """Rows that belong together do not."""
 
 
-class StoreReads(ContactReads, MailboxReads, ReceiptReads, TokenReads, ABC):
+class StoreReads(ContactReads, MailboxReads, ReceiptReads, TokenReads, PackageReads, ABC):
     """The questions. The subclass knows how to run a statement."""
 
     __slots__ = ()
@@ -295,27 +294,7 @@ class StoreReads(ContactReads, MailboxReads, ReceiptReads, TokenReads, ABC):
         )
         return tuple(OutboxRow(*row) for row in rows)
 
-    # key packages and peers
-
-    def key_package(self, reference: bytes) -> KeyPackageRow | None:
-        rows = self._rows(f"{_KEY_PACKAGE} WHERE reference = ?", reference)
-        return KeyPackageRow(*rows[0]) if rows else None
-
-    def key_packages(self, kind: str | None = None, state: str | None = None) -> tuple[KeyPackageRow, ...]:
-        """Our key packages, oldest first, narrowed by kind and state where given."""
-        rows = self._rows(
-            f"{_KEY_PACKAGE} WHERE kind = coalesce(?, kind) AND state = coalesce(?, state) ORDER BY arrival",
-            kind,
-            state,
-        )
-        return tuple(KeyPackageRow(*row) for row in rows)
-
-    def key_packages_available(self, kind: str) -> int:
-        return int(
-            self._rows("SELECT count(*) FROM key_packages WHERE kind = ? AND state = ?", kind, KEY_PACKAGE_AVAILABLE)[
-                0
-            ][0]
-        )
+    # peers
 
     def peer(self, peer_id: str) -> PeerRow | None:
         rows = self._rows(f"{_PEER} WHERE peer_id = ?", peer_id)
@@ -334,7 +313,6 @@ _IS_OPEN = f"state NOT IN {INTENT_FINAL_STATES}"  # in the very words of the ind
 _FEED = "SELECT group_id, kind, epoch, sender, message_id, body, at_ms, seq FROM feed"
 _MESSAGE = "SELECT group_id, epoch, message_id, payload, at_ms FROM messages"
 _OUTBOX = "SELECT group_id, kind, epoch, recipient, payload, created_ms, id FROM outbox"
-_KEY_PACKAGE = "SELECT reference, bundle, kind, state FROM key_packages"
 _PEER = "SELECT peer_id, addresses, name FROM peers"
 
 

@@ -15,7 +15,8 @@ INTENT_FINAL_STATES: Final = ("done", "already", "failed")
 """The states an intent never leaves; every other state is *open* and survives a restart as work to do."""
 
 KEY_PACKAGE_AVAILABLE: Final = "available"
-KEY_PACKAGE_CLAIMED: Final = "claimed"
+KEY_PACKAGE_CLAIMED: Final = "claimed"  # somebody has it
+KEY_PACKAGE_RETIRED: Final = "retired"  # withdrawn; a Welcome for it may still come
 KEY_PACKAGE_ONE_TIME: Final = "one-time"
 KEY_PACKAGE_LAST_RESORT: Final = "last-resort"
 
@@ -156,6 +157,11 @@ class KeyPackageRow:
     bundle: bytes = field(repr=False)  # KeyPackageBundle.to_bytes()
     kind: str = KEY_PACKAGE_ONE_TIME
     state: str = KEY_PACKAGE_AVAILABLE
+    suite: int = 0
+    digest: bytes = b""  # what it is called at replicas
+    place: bytes = b""  # the set of replicas it is given to, and no other ever; empty: we hand it out ourselves
+    expires_s: int = 0
+    changed_ms: int = 0  # when it came into its state
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from node.contacts.tables import TABLES as CONTACTS
+from node.key_packages.tables import MIGRATION as KEY_PACKAGES
+from node.key_packages.tables import TABLES as WANTED_PACKAGES
 from node.mailbox.tables import TABLES as MAILBOXES
 from node.receipts.tables import TABLES as RECEIPTS
 from node.tokens.tables import TABLES as TOKENS
@@ -29,11 +31,11 @@ CREATE INDEX intents_open ON intents (group_id, created_ms) WHERE state NOT IN (
 """,
     2: CONTACTS,
     3: MAILBOXES,
-    4: TOKENS + RECEIPTS,
+    4: TOKENS + RECEIPTS + KEY_PACKAGES,
 }
 """``MIGRATIONS[n]`` is the SQL script that turns a store of version n into one of version n + 1."""
 
-SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}{TOKENS}{RECEIPTS}
+SCHEMA: Final = f"""{CONTACTS}{MAILBOXES}{TOKENS}{RECEIPTS}{WANTED_PACKAGES}
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -161,8 +163,14 @@ CREATE TABLE key_packages (
     reference BLOB NOT NULL UNIQUE,
     bundle BLOB NOT NULL,
     kind TEXT NOT NULL,
-    state TEXT NOT NULL
+    state TEXT NOT NULL,
+    suite INTEGER NOT NULL DEFAULT 0,
+    digest BLOB NOT NULL DEFAULT x'',
+    place BLOB NOT NULL DEFAULT x'',
+    expires_s INTEGER NOT NULL DEFAULT 0,
+    changed_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX key_packages_by_state ON key_packages (state, kind, suite);
 
 CREATE TABLE peers (
     peer_id TEXT PRIMARY KEY,

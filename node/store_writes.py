@@ -13,23 +13,19 @@ from msgspec import msgpack
 
 from node.contacts.tables import ContactWrites
 from node.errors import NodeError, NodeMisuseError
+from node.key_packages.tables import PackageWrites
 from node.mailbox.tables import OF_A_GROUP, MailboxWrites
 from node.receipts.tables import OF_A_GROUP as RECEIPTS_OF_A_GROUP
 from node.receipts.tables import ReceiptWrites
 from node.store_reads import PAGE_SIZE_MAX, StoreReads
 from node.store_rows import (
     EPOCH_MAX,
-    KEY_PACKAGE_AVAILABLE,
-    KEY_PACKAGE_CLAIMED,
-    KEY_PACKAGE_LAST_RESORT,
-    KEY_PACKAGE_ONE_TIME,
     CandidateRow,
     DecisionRow,
     FeedRow,
     GroupRow,
     GuardRow,
     IntentRow,
-    KeyPackageRow,
     MessageRow,
     OutboxRow,
     ParkedRow,
@@ -72,7 +68,7 @@ class Digests:
         self._known.pop(group_id, None)
 
 
-class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, TokenWrites):
+class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, TokenWrites, PackageWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
     __slots__ = ("_digests", "_run", "changed_intents")
@@ -147,6 +143,7 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, Token
             "outbox",
             *OF_A_GROUP,
             *RECEIPTS_OF_A_GROUP,
+            "wanted_packages",
             "invitations",
             "invites",
             "requests",
@@ -248,6 +245,11 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, Token
         )
         self.changed_intents.update(group_id for (group_id,) in changed)
 
+    def put_intent_body(self, intent_id: bytes, body: bytes) -> None:
+        """Say anew what an open intent is about."""
+        changed = self._rows("UPDATE intents SET body = ? WHERE intent_id = ? RETURNING group_id", body, intent_id)
+        self.changed_intents.update(group_id for (group_id,) in changed)
+
     # the local feed
 
     def append_feed(self, row: FeedRow) -> int | None:
@@ -338,25 +340,7 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, Token
         for id_ in ids:
             self._rows("DELETE FROM outbox WHERE id = ?", id_)
 
-    # key packages and peers
-
-    def put_key_package(self, row: KeyPackageRow) -> None:
-        self._rows(
-            "INSERT INTO key_packages (reference, bundle, kind, state) VALUES (?1, ?2, ?3, ?4)"
-            " ON CONFLICT (reference) DO UPDATE SET bundle = ?2, kind = ?3, state = ?4",
-            *_values(row),
-        )
-
-    def claim_key_package(self) -> KeyPackageRow | None:
-        """Hand out a key package: the oldest one-time one, for ever; else the newest last resort, which stays."""
-        for row in self.key_packages(KEY_PACKAGE_ONE_TIME, KEY_PACKAGE_AVAILABLE)[:1]:
-            self._rows("UPDATE key_packages SET state = ? WHERE reference = ?", KEY_PACKAGE_CLAIMED, row.reference)
-            return KeyPackageRow(row.reference, row.bundle, row.kind, KEY_PACKAGE_CLAIMED)
-        last_resorts = self.key_packages(KEY_PACKAGE_LAST_RESORT, KEY_PACKAGE_AVAILABLE)
-        return last_resorts[-1] if last_resorts else None
-
-    def delete_key_package(self, reference: bytes) -> None:
-        self._rows("DELETE FROM key_packages WHERE reference = ?", reference)
+    # peers
 
     def put_peer(self, row: PeerRow) -> None:
         """Insert the peer or replace its addresses and name."""

@@ -124,13 +124,14 @@ class Entered:
 
     holding: Holding
     key_package: bytes  # reference of the one it used up
+    at_ms: int
 
     def put(self, transaction: Transaction) -> None:
         """It becomes a group of this node."""
         self.holding.put(transaction)
         if transaction.guard(self.holding.group_id) is None:
             transaction.put_guard(GuardRow(self.holding.group_id, 0, 0, 0))
-        transaction.delete_key_package(self.key_package)
+        transaction.use_key_package(self.key_package, self.at_ms)
 
 
 def enter_successor(context: NodeContext, old: Group, offer: Offer, name: str) -> Entered:
@@ -153,7 +154,7 @@ def enter_successor(context: NodeContext, old: Group, offer: Offer, name: str) -
     extra = Extra(anchor.prev, anchor, vote_key.to_bytes(), joined.signer_leaf)
     extra = with_key(extra, group.epoch, gossip_key(group))
     holding = Holding(group.group_id, name, group.epoch, group, extra, UNCONFIRMED, unconfirmed=True)
-    return Entered(holding, bundle.reference)
+    return Entered(holding, bundle.reference, context.now_ms())
 
 
 def members_of(public: PublicGroup) -> tuple[PeerId, ...]:

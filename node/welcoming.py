@@ -29,6 +29,7 @@ JOINED: Final = b"joined"
 ALREADY_IN: Final = b"already"
 WAITING: Final = b"waiting"  # it checks out, and the newcomer's user has to accept it
 DECLINED: Final = b"declined"
+NO_KEYS: Final = b"no keys"  # it is for a key package that the newcomer does not have any more: it is of no use
 
 
 def welcome_rows(

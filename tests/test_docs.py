@@ -22,6 +22,7 @@ SETTING = re.compile(rf"`((?:{'|'.join(sorted({key.split('.')[0] for key in SETT
 
 FILES = {
     "mailbox.db",
+    "replica.db",
     "node.toml",
     "api.sock",
     "api.token",

@@ -74,6 +74,25 @@ GROUP_ADD = Operation(
     schema.IntentResult,
     "Add a peer; answers when the change is certified.",
 )
+GROUP_ADD_MANY = Operation(
+    "group_add_many",
+    "POST",
+    "/v1/groups/{group}/add-many",
+    schema.GroupAddManyRequest,
+    schema.AddManyResult,
+    "Add several peers in one change; who has no usable key package is named, and tried again by itself.",
+    command="group add",
+)
+GROUP_ADDS = Operation(
+    "group_adds",
+    "GET",
+    "/v1/groups/{group}/adds/{batch_id}",
+    schema.GroupAddsRequest,
+    schema.AddManyResult,
+    "How an earlier add of several peers is doing.",
+    scope="read",
+    command="group adds",
+)
 GROUP_READD = Operation(
     "group_readd",
     "POST",
@@ -232,6 +251,8 @@ OPERATIONS: tuple[Operation[Any, Any], ...] = (
     GROUP_CREATE,
     GROUP_SHOW,
     GROUP_ADD,
+    GROUP_ADD_MANY,
+    GROUP_ADDS,
     GROUP_READD,
     GROUP_REJOIN,
     GROUP_REMOVE,

@@ -119,6 +119,21 @@ class GroupAddRequest(ChangeRequest, frozen=True, kw_only=True):
     peer: Reference
 
 
+class GroupAddManyRequest(ChangeRequest, frozen=True, kw_only=True):
+    """Add several peers in one change: all whose key packages can be had now; the others are tried again later.
+
+    The reply comes when nothing is left but what is tried again, or after `timeout_s`, or at once.
+    """
+
+    peers: Annotated[tuple[Reference, ...], Meta(min_length=1, max_length=128)]
+
+
+class GroupAddsRequest(ChangeRequest, frozen=True, kw_only=True):
+    """How adding several peers is doing; waits likewise."""
+
+    batch_id: Reference
+
+
 class GroupRemoveRequest(ChangeRequest, frozen=True, kw_only=True):
     """Remove a member, by petname, by a prefix of its peer id, or by `#` and its leaf index."""
 
@@ -328,6 +343,9 @@ class PendingIntent(Reply, frozen=True, kw_only=True):
     text: str  # "add 12D3…ab"
     age_s: float
     attempts: int  # candidates built for it so far
+    claims: int = 0  # of an add: claims of a key package that came to nothing; it is tried again
+    reason: str = ""  # why the last of these did
+    retry_s: float | None = None  # until the next one
 
 
 class Survival(Reply, frozen=True, kw_only=True):
@@ -395,6 +413,40 @@ class IntentResult(Reply, frozen=True, kw_only=True):
     candidate_id: str = ""  # the certified commit; empty until then and when it was already so
     error: ErrorBody | None = None  # why, when refused
     latency_s: float | None = None  # from the intent to the certificate
+
+
+AddState = Literal[
+    "claiming",  # its key package is being asked for
+    "pending",  # wanted: a commit is on its way
+    "certified",
+    "already",  # a member before, or by somebody else's commit
+    "retrying",  # no key package could be had; it is tried again by itself
+    "refused",  # for good; the reason says why
+]
+
+
+class AddOutcome(Reply, frozen=True, kw_only=True):
+    """How one of several adds is doing."""
+
+    reference: str  # what was asked for: a name, an id or an address
+    peer_id: str  # empty where the reference means nobody
+    name: str
+    state: AddState
+    reason: str = ""  # of the last attempt that came to nothing
+    epoch: int | None = None  # the epoch in which it holds
+    intent_id: str = ""
+    attempts: int = 0  # that came to nothing
+    retry_s: float | None = None  # until the next one
+
+
+class AddManyResult(Reply, frozen=True, kw_only=True):
+    """How adding several peers is doing, one by one, in the order they were named."""
+
+    group_id: str
+    batch_id: str  # empty where nothing was begun
+    outcomes: tuple[AddOutcome, ...]
+    is_settled: bool  # nothing is under way but what is tried again later
+    epochs: tuple[int, ...]  # which the commits that added them have begun: one, if all went together
 
 
 class RescueResult(Reply, frozen=True, kw_only=True):

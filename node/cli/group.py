@@ -5,6 +5,7 @@ from typing import cast
 
 import click
 
+from node.cli.adding import finish_adds
 from node.cli.context import common, context
 from node.cli.group_output import change, finish, print_detail
 from node.cli.inviting import accept, decline, invitations
@@ -103,17 +104,35 @@ def show(group: str) -> None:
 
 @group.command()
 @click.argument("group")
-@click.argument("peer")
+@click.argument("peers", metavar="PEER...", nargs=-1, required=True)
 @change
-def add(group: str, peer: str, timeout: float, no_wait: bool) -> None:
-    """Add a peer to GROUP.
+def add(group: str, peers: tuple[str, ...], timeout: float, no_wait: bool) -> None:
+    """Add peers to GROUP, several in one change.
 
-    PEER is a contact, the id of a connected peer, or a multiaddr. Returns when the change is certified.
+    PEER is a contact, the id of a peer, or a multiaddr. Returns when the change is certified. Of several, those without
+    a usable key package are named, and tried again by themselves in a later change.
     """
     from node.api import operations, schema
 
-    request = schema.GroupAddRequest(group=group, peer=peer, timeout_s=timeout, wait=not no_wait)
+    if len(peers) > 1:
+        finish_adds(schema.GroupAddManyRequest(group=group, peers=peers, timeout_s=timeout, wait=not no_wait))
+        return
+    request = schema.GroupAddRequest(group=group, peer=peers[0], timeout_s=timeout, wait=not no_wait)
     finish(operations.GROUP_ADD, request)
+
+
+@group.command()
+@click.argument("group")
+@click.argument("batch_id", metavar="ADD")
+@change
+def adds(group: str, batch_id: str, timeout: float, no_wait: bool) -> None:
+    """How adding several peers to GROUP is doing.
+
+    ADD is the id that `group add` has printed.
+    """
+    from node.api import schema
+
+    finish_adds(schema.GroupAddsRequest(group=group, batch_id=batch_id, timeout_s=timeout, wait=not no_wait))
 
 
 @group.command()

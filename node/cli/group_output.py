@@ -96,7 +96,9 @@ def print_detail(detail: "GroupDetail") -> None:
         click.echo(f"{count(detail.mailbox_backlog, 'item')} of this node not at every mailbox yet")
     for intent in detail.pending:
         tried = count(intent.attempts, "attempt")
-        click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {tried}"))
+        again = "" if intent.retry_s is None or not intent.claims else f", again in {lasting(intent.retry_s)}"
+        why = f" ({intent.reason}{again})" if intent.reason else ""
+        click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {tried}{why}"))
 
 
 def mailbox_rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:

@@ -28,6 +28,13 @@ SETTINGS = {
     "group.padding": "Messages are padded to a multiple of so many bytes.",
     "group.accept": "Who may add this node to groups unasked: contacts, anyone or nobody.",
     "ordering.rescue_after_s": "Missing a quorum so long, endorse another member's successor.",
+    "key_packages.pool": "One-time key packages kept ready for each cipher suite.",
+    "key_packages.replenish_below": "Filled up again when fewer are left.",
+    "key_packages.rotate_days": "Replaced so many days before they expire.",
+    "key_packages.replicas": "Multiaddrs of who hands them out while this node is away.",
+    "key_packages.serve": "Hand out others' key packages.",
+    "key_packages.admit": "Whose, when serving: anyone or contacts.",
+    "key_packages.quota_mb": "How much of them is kept in all.",
     "retention.messages_days": "How long encrypted messages are kept.",
     "retention.decisions_days": "How long what was decided is kept.",
     "retention.decisions_epochs": "How many epochs of it are kept in any case.",
@@ -57,7 +64,14 @@ SETTINGS = {
 
 GLOBAL = frozenset({"node.data_dir", "api.socket"})
 SWITCHES = frozenset(
-    {"node.always_on", "ordering.evict_proven", "mailbox.serve", "discovery.mdns", "discovery.kademlia_serve"}
+    {
+        "node.always_on",
+        "ordering.evict_proven",
+        "mailbox.serve",
+        "discovery.mdns",
+        "discovery.kademlia_serve",
+        "key_packages.serve",
+    }
 )
 OWN_FLAGS = {"vault.key_file": "--key-file"}  # where `--vault-key-file` would be an odd word
 

@@ -77,7 +77,7 @@ class Card(Wire, frozen=True):
     name: Annotated[str, Meta(max_length=NAME_SIZE_MAX)]  # what it calls itself; may be empty, proves nothing
     addresses: Annotated[tuple[Address, ...], Meta(max_length=ADDRESSES_MAX)]  # each without /p2p/ at its end
     mailboxes: Annotated[tuple[Place, ...], Meta(max_length=PLACES_MAX)]
-    replicas: Annotated[tuple[Place, ...], Meta(max_length=PLACES_MAX)]  # of its key packages; none: the mailboxes
+    replicas: Annotated[tuple[Place, ...], Meta(max_length=PLACES_MAX)]  # of its key packages; may be none
     suites: Annotated[tuple[Annotated[int, Meta(ge=1, le=0xFFFF)], ...], Meta(max_length=SUITES_MAX)]
     inbox_key: PublicKey  # HPKE of `INBOX_SUITE`
     issued_s: Time
@@ -102,11 +102,6 @@ class Card(Wire, frozen=True):
     def dial(self) -> tuple[str, ...]:
         """The addresses as the transport takes them."""
         return tuple(f"{address}/p2p/{self.peer_id}" for address in self.addresses)
-
-    @property
-    def package_places(self) -> tuple[Place, ...]:
-        """Who keeps its key packages."""
-        return self.replicas or self.mailboxes
 
     def says_the_same(self, other: Self) -> bool:
         """Whether two cards differ in nothing but serial, times and signature."""

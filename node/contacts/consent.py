@@ -91,11 +91,12 @@ class Consent:
         )
         with self._context.store.transaction() as transaction:
             transaction.put_invitation(row)
-            transaction.delete_key_package(arrival.bundle.reference)
+            transaction.use_key_package(arrival.bundle.reference, row.arrived_ms)
             self._prune(transaction)
             text = f"{Names.of(self._context).shown(row.adder)} adds this node to {row.name}: group invitations"
             self._tell(transaction, row, text)
         self._context.feed.grew()
+        self._context.stir_packages()
         log.info("invitation", group=short(row.group_id), adder=row.adder)
         return row
 

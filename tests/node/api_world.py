@@ -131,6 +131,24 @@ REFUSED = schema.IntentResult(
     text="not removed",
     error=schema.ErrorBody(code="refused", message="the policy does not allow it", hint="ask a voter"),
 )
+ADDS = schema.AddManyResult(
+    group_id="0d" * 16,
+    batch_id="22" * 8,
+    outcomes=(
+        schema.AddOutcome(
+            reference="bob", peer_id="12D3KooWBob", name="bob", state="certified", epoch=4, intent_id="11" * 8
+        ),
+        schema.AddOutcome(
+            reference="12D3KooWCarol",
+            peer_id="12D3KooWCarol",
+            name="12D3…wCarol",
+            state="already",
+            intent_id="33" * 8,
+        ),
+    ),
+    is_settled=True,
+    epochs=(4,),
+)
 PEER = schema.PeerInfo(peer_id="12D3KooWAlice", name="alice", addresses=("/ip4/127.0.0.1/tcp/1",), groups=("0d" * 16,))
 IDENTITY = schema.Identity(peer_id="12D3KooWBob", addresses=("/ip4/127.0.0.1/tcp/2/p2p/12D3KooWBob",), name="bob")
 
@@ -208,6 +226,8 @@ REPLIES: dict[str, schema.Reply] = {
     "group_create": DETAIL,
     "group_show": DETAIL,
     "group_add": INTENT,
+    "group_add_many": ADDS,
+    "group_adds": ADDS,
     "group_remove": INTENT,
     "group_update": INTENT,
     "group_readd": INTENT,

@@ -30,6 +30,8 @@ REQUESTS: dict[str, schema.Request] = {
     "group_create": schema.GroupCreateRequest(name="book club", model="crash", committee_max=3),
     "group_show": schema.GroupRequest(group="book club?&%25ü"),
     "group_add": schema.GroupAddRequest(group="0d0d", peer="/ip4/127.0.0.1/tcp/1/p2p/x", timeout_s=2.5),
+    "group_add_many": schema.GroupAddManyRequest(group="0d0d", peers=("bob", "12D3KooWCarol"), timeout_s=1.0),
+    "group_adds": schema.GroupAddsRequest(group="0d0d", batch_id="22" * 8, wait=False),
     "group_remove": schema.GroupRemoveRequest(group="0d0d", member="#3", wait=False),
     "group_update": schema.ChangeRequest(group="book club"),
     "group_opt_in": schema.ChangeRequest(group="book club"),

@@ -17,6 +17,7 @@ from tests.api_pages import CALLS, PAGE, calls, page
 from tests.node.test_api_server import REQUESTS
 
 BY_OTHER_WORDS = {
+    "peer": "peers",
     "wait": "no_wait",
     "timeout_s": "timeout",
     "after_seq": "after",

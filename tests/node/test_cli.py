@@ -199,6 +199,16 @@ JSON_CASES: list[tuple[tuple[str, ...], str, schema.Request]] = [
     (("group", "show", "g"), "group_show", schema.GroupRequest(group="g")),
     (("group", "add", "g", "p"), "group_add", schema.GroupAddRequest(group="g", peer="p")),
     (
+        ("group", "add", "g", "bob", "carol"),
+        "group_add_many",
+        schema.GroupAddManyRequest(group="g", peers=("bob", "carol"), timeout_s=1.0),
+    ),
+    (
+        ("group", "adds", "g", "22", "--no-wait"),
+        "group_adds",
+        schema.GroupAddsRequest(group="g", batch_id="22", wait=False),
+    ),
+    (
         ("group", "remove", "g", "#0", "--timeout", "2.5"),
         "group_remove",
         schema.GroupRemoveRequest(group="g", member="#0", timeout_s=2.5),

@@ -208,7 +208,7 @@ async def test_a_true_welcome_opens_the_group_unconfirmed(
 
         (row,) = dan.node.context.store.groups()
         assert (row.epoch, row.health, row.unconfirmed) == (circle.group.epoch + 1, UNCONFIRMED, True)
-        assert dan.node.context.store.key_packages() == ()
+        assert dan.node.context.store.key_packages(state=KEY_PACKAGE_CLAIMED) == ()  # used, and gone
         (notice,) = dan.node.context.store.feed_of_kind(GROUP_ID, GROUP, 0, 10)
         assert circle.members[1].identity.peer_id in NoticeBody.decode(notice.body).text
 

@@ -364,6 +364,12 @@ def test_a_store_of_version_1_opens_with_its_groups_whole_and_its_decisions_date
             *(f"DROP TABLE {name}" for name in ("mailbox_faults", "mailbox_statements", "deposits", "topic_keys")),
             "DROP TABLE tokens",
             *(f"DROP TABLE {name}" for name in RECEIPTS),
+            "DROP TABLE wanted_packages",
+            "DROP INDEX key_packages_by_state",
+            *(
+                f"ALTER TABLE key_packages DROP COLUMN {name}"
+                for name in ("suite", "digest", "place", "expires_s", "changed_ms")
+            ),
             "PRAGMA user_version = 1",
         ):
             store._rows(back)

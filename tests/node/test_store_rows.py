@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from node import store_rows, store_writes
 from node.contacts.rows import InvitationRow, InviteRow, JoinRow, RequestRow
+from node.key_packages.tables import WantedRow
 from node.mailbox.tables import DepositRow, TopicKeysRow
+from node.receipts.tables import OF_A_GROUP as RECEIPTS
 from node.store import ConflictError, GuardError, Store, StoreError, open_store
 from node.store_reads import PAGE_SIZE_MAX
 from node.store_rows import (
@@ -18,6 +20,7 @@ from node.store_rows import (
     KEY_PACKAGE_CLAIMED,
     KEY_PACKAGE_LAST_RESORT,
     KEY_PACKAGE_ONE_TIME,
+    KEY_PACKAGE_RETIRED,
     CandidateRow,
     DecisionRow,
     FeedRow,
@@ -75,10 +78,11 @@ def test_a_deleted_group_leaves_nothing_but_its_guard(store: Store) -> None:
             tx.put_topic_keys(TopicKeysRow(group, 0, b"seed", b"key"))
             tx.put_deposit(DepositRow(group, b"m", 0, 1))
             tx.put_statement(group, 0, "mailbox", b"")
+            tx.put_wanted_package(WantedRow(group, group, b"batch", "peer", 0, 1))
         tx.delete_group(G)
     tables = [name for (name,) in store._rows("SELECT name FROM sqlite_schema WHERE sql LIKE '%group_id BLOB%'")]
-    assert len(tables) == 18
-    left = {name: store._rows(f"SELECT group_id FROM {name}") for name in tables}
+    assert len(tables) == 19 + len(RECEIPTS)
+    left = {name: store._rows(f"SELECT group_id FROM {name}") for name in tables if name not in RECEIPTS}
     assert left.pop("guards") == [(G,), (H,)]
     assert all(rows == [(H,)] for rows in left.values()), left
 
@@ -340,25 +344,40 @@ def test_the_outbox_is_emptied_in_order(store: Store) -> None:
     assert [entry.id for entry in store.outbox(G)] == ids[2:]
 
 
-def test_a_one_time_key_package_is_handed_out_once_and_the_last_resort_again(store: Store) -> None:
+def test_a_one_time_key_package_is_free_once_and_gone_once_used(store: Store) -> None:
     """Two joiners with one init key would read each other's Welcomes."""
-    rows = [KeyPackageRow(b"z", b"bundle z"), KeyPackageRow(b"a", b"bundle a")]
-    last_resort = KeyPackageRow(b"l", b"bundle l", KEY_PACKAGE_LAST_RESORT)
+    ours = [KeyPackageRow(name, b"bundle", suite=1, expires_s=50) for name in (b"z", b"a")]
+    lent = KeyPackageRow(b"r", b"bundle", suite=1, place=b"replicas", expires_s=50)
+    last_resort = KeyPackageRow(b"l", b"bundle l", KEY_PACKAGE_LAST_RESORT, suite=1, expires_s=50)
     with store.transaction() as tx:
-        assert tx.claim_key_package() is None
-        for row in (last_resort, *rows):
+        assert tx.free_key_package(1, 0) is None
+        for row in (last_resort, lent, *ours):
             tx.put_key_package(row)
-        assert tx.key_packages_available(KEY_PACKAGE_ONE_TIME) == 2
-        claims = [tx.claim_key_package() for _ in range(4)]
-    assert claims == [*(dataclasses.replace(row, state=KEY_PACKAGE_CLAIMED) for row in rows), last_resort, last_resort]
-    assert store.key_package(b"z") == claims[0]  # its private keys are still needed: the Welcome is on its way
-    assert store.key_packages(KEY_PACKAGE_ONE_TIME) == tuple(claims[:2])
-    assert store.key_packages(state=KEY_PACKAGE_CLAIMED) == tuple(claims[:2])
-    assert store.key_packages_available(KEY_PACKAGE_ONE_TIME) == 0
+        assert tx.key_packages_available(KEY_PACKAGE_ONE_TIME) == 3
+        assert tx.key_packages_available(KEY_PACKAGE_ONE_TIME, 1, b"replicas") == 1
+        assert (tx.free_key_package(2, 0), tx.free_key_package(1, 50)) == (None, None)  # of another suite; too old
+        for row in ours:
+            assert tx.free_key_package(1, 49) == row
+            tx.mark_key_packages((row.reference,), KEY_PACKAGE_CLAIMED, 7)
+        assert tx.free_key_package(1, 0) is None  # what lies at replicas is for them to grant
+    claimed = tuple(dataclasses.replace(row, state=KEY_PACKAGE_CLAIMED, changed_ms=7) for row in ours)
+    assert store.key_packages(state=KEY_PACKAGE_CLAIMED) == claimed  # their Welcomes are on their way
     with store.transaction() as tx:
-        tx.delete_key_package(b"z")
+        tx.use_key_package(b"z", 8)
+        tx.use_key_package(b"l", 8)
     assert store.key_package(b"z") is None
-    assert len(store.key_packages()) == 2
+    retired = dataclasses.replace(last_resort, state=KEY_PACKAGE_RETIRED, changed_ms=8)
+    assert store.key_package(b"l") == retired  # others may have it too
+    with store.transaction() as tx:
+        assert tx.drop_key_packages(9, 8) == 0
+        assert tx.drop_key_packages(9, 9) == 1
+        tx.retire_key_packages(49, b"other replicas", 10)
+    assert store.key_packages(state=KEY_PACKAGE_RETIRED) == (
+        dataclasses.replace(lent, state=KEY_PACKAGE_RETIRED, changed_ms=10),
+    )
+    with store.transaction() as tx:
+        tx.drop_oldest_gone(1)
+    assert store.key_package_references() == {b"r"}
 
 
 def test_peers_are_replaced_and_forgotten(store: Store) -> None:

@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from mls import basic, create_key_package, frame, own_capabilities, suite
+from node.api.errors import ApiError
 from node.context import NodeContext
 from node.directory import lifetime_from
 from node.electorate import PRIVATE_EXTENSIONS
@@ -81,7 +82,9 @@ async def test_a_poisonous_key_package_fails_its_own_intent_only(
             return strange_key_package(identity)
 
         eve.node.context.transport.handle(KEY_PACKAGE_PROTOCOL, poison)
-        package = await bob.node.key_package_of(eve.peer_id, SUITE)
+        with pytest.raises(ApiError, match="its key package is"):  # named before any commit is built on it
+            await bob.node.key_package_of(eve.peer_id, SUITE)
+        package = strange_key_package(identity)
         poisoned = await bob.submit(ADD, AddBody(eve.peer_id, package).encode())
         good = await bob.submit(UPDATE)
 

@@ -7,7 +7,15 @@ from typing import Literal
 
 import trio
 
-from node.config import Config, DiscoverySection, GroupSection, MailboxSection, NodeSection, OrderingSection
+from node.config import (
+    Config,
+    DiscoverySection,
+    GroupSection,
+    KeyPackagesSection,
+    MailboxSection,
+    NodeSection,
+    OrderingSection,
+)
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
 from node.intents import ADD, ALREADY, DONE, OPT_IN, OPT_OUT, POLICY, REMOVE, UPDATE, AddBody, RemoveBody
@@ -35,9 +43,10 @@ class Member:
         self.config = Config(
             node=NodeSection(data_dir=str(world.folder / name), name=name, always_on=always_on),
             ordering=world.ordering,
-            group=GroupSection(accept=world.accept),
+            group=GroupSection(suite=world.suite, accept=world.accept),
             mailbox=world.mailbox,
             discovery=world.discovery,
+            key_packages=world.key_packages,
         )
         data_dir = DataDir(self.config.data_dir)
         if not data_dir.store_path.exists():
@@ -158,8 +167,10 @@ class World:
         self.network = network
         self.nursery = nursery
         self.members: dict[str, Member] = {}
+        self.suite = GroupSection().suite  # of groups that members made from now on found
         self.mailbox = MailboxSection()  # of members made from now on
         self.discovery = DiscoverySection()  # likewise
+        self.key_packages = KeyPackagesSection(pool=2, replenish_below=1)  # likewise; few, since making them costs
         self.ordering = OrderingSection(delta_ms=200, status_period_ms=500, status_idle_period_ms=1000)
         self.accept: Literal["contacts", "anyone", "nobody"] = "anyone"  # of members made from now on
 

@@ -62,7 +62,7 @@ def test_a_card_survives_the_way_to_another_node() -> None:
         f"/ip4/192.0.2.7/tcp/4840/p2p/{ADA.peer_id}",
         f"/dns/ada.example/tcp/4840/p2p/{ADA.peer_id}",
     )
-    assert card.package_places == (BOX,)
+    assert card.replicas == ()
     assert BOX.dial == (f"/ip4/192.0.2.9/tcp/4840/p2p/{peer_id_of(BOX.public_key)}",)
 
 
