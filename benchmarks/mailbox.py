@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import trio
 
+from node import logs
 from node.config import Config, GroupSection, MailboxSection, NodeSection
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
@@ -39,40 +41,69 @@ LISTEN = TransportConfig(listen=("/ip4/127.0.0.1/tcp/0",))
 class Ingest:
     """So many messages by many at once, each durable when it was acknowledged."""
 
-    per_s: float
+    per_s: float  # as the machine is, members and mailbox sharing it
+    mailbox_cpu_s: float  # of the mailbox's process, for one message: what it could take with a core of its own
     stored_bytes: float  # of the file, for one message
     item_bytes: int
 
 
-async def ingest(folder: Path, count: int, together: int) -> Ingest:
-    """Deposits of so many messages over libp2p, both ends in this process."""
+async def serve(folder: Path) -> None:
+    """A mailbox in a process of its own: says where it is, serves until its input ends, then what it took to serve."""
     identity = Identity.generate(os.urandom)
     with open_mailbox(folder / "mailbox.db", bytes(32), Limits(1024 * MIB, 1024 * MIB, 30), os.urandom) as store:
-        async with (
-            open_libp2p(LISTEN, identity.key.to_bytes()) as serving,
-            open_libp2p(TransportConfig(listen=()), os.urandom(32)) as asking,
-            trio.open_nursery() as nursery,
-        ):
+        async with open_libp2p(LISTEN, identity.key.to_bytes()) as transport, trio.open_nursery() as nursery:
             mailbox = Mailbox(store, identity, os.urandom, lambda: time.time_ns() // 1_000_000)
-            mailbox.answer(serving)
+            mailbox.answer(transport)
             nursery.start_soon(mailbox.run)
+            print(transport.addresses[0], flush=True)
+            await trio.to_thread.run_sync(sys.stdin.readline)  # the members are connected
+            before_s = time.process_time()
+            await trio.to_thread.run_sync(sys.stdin.readline)
+            print(time.process_time() - before_s, flush=True)
+            nursery.cancel_scope.cancel()
+        store._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+async def ingest(folder: Path, count: int, together: int) -> Ingest:
+    """Deposits of so many messages over libp2p, the mailbox in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.mailbox", "--serve", str(folder)]
+    process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        address = await _line(process.stdout)
+        async with open_libp2p(TransportConfig(listen=()), os.urandom(32)) as asking:
             work = []
             for _ in range(DEPOSITORS):
                 topic = Topic(TopicKeys(os.urandom(32), os.urandom(32)))
                 items = [topic.seal(ItemKind.MESSAGE, os.urandom(MESSAGE_SIZE)) for _ in range(count // DEPOSITORS)]
-                visit = Visit(asking, serving.addresses[0], os.urandom(32))
-                await visit.compare(topic, [])  # connected
+                visit = Visit(asking, address, os.urandom(32))
+                await visit.compare(topic, [])
                 work.append((visit, topic, items))
+            await process.stdin.send_all(b"begin\n")
             began_s = time.perf_counter()
             async with trio.open_nursery() as depositing:
                 for visit, topic, items in work:
                     depositing.start_soon(_deposit, visit, topic, items, together)
             took_s = time.perf_counter() - began_s
-            nursery.cancel_scope.cancel()
-        stored = sum(len(items) for _, _, items in work)
-        store._rows("PRAGMA wal_checkpoint(TRUNCATE)")
-        size = (folder / "mailbox.db").stat().st_size
-        return Ingest(stored / took_s, size / stored, len(items[0]))
+            await process.stdin.send_all(b"end\n")
+            cpu_s = float(await _line(process.stdout))
+        await process.wait()
+    finally:
+        process.kill()
+    stored = sum(len(items) for _, _, items in work)
+    size = (folder / "mailbox.db").stat().st_size
+    return Ingest(stored / took_s, cpu_s / stored, size / stored, len(items[0]))
+
+
+async def _line(stream: trio.abc.ReceiveStream) -> str:
+    said = b""
+    while not said.endswith(b"\n"):
+        more = await stream.receive_some()
+        if not more:
+            raise RuntimeError("the mailbox's process ended")
+        said += more
+    return said.decode().strip()
 
 
 async def _deposit(visit: Visit, topic: Topic, items: Sequence[bytes], together: int) -> None:
@@ -91,6 +122,20 @@ async def running(folder: Path, mailbox: MailboxSection) -> AsyncIterator[Node]:
         seed = read_identity(store).key.to_bytes()
         async with open_libp2p(LISTEN, seed) as transport, open_node(config, store, transport) as node:
             yield node
+
+
+async def speak(folder: Path, messages: int) -> float:
+    """Messages a second that one member says as fast as it can, until its mailbox has acknowledged all of them."""
+    async with running(folder / "box", MailboxSection(serve=True)) as box:
+        use = MailboxSection(use=box.context.transport.addresses[:1])
+        async with running(folder / "ada", use) as ada:
+            session = await ada.create_group("bench", 1, Policy(delta_ms=200))
+            began_s = time.perf_counter()
+            for number in range(messages):
+                await session.send(str(number))
+            while session.mailboxes.backlog:  # noqa: ASYNC110 - nobody signals it
+                await trio.sleep(0.02)
+            return messages / (time.perf_counter() - began_s)
 
 
 async def catch_up(folder: Path, epochs: int, messages: int) -> float:
@@ -126,7 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mailbox", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
-    share = 10 if parser.parse_args(arguments).quick else 1
+    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)  # the mailbox's process
+    given = parser.parse_args(arguments)
+    if given.serve is not None:
+        trio.run(serve, given.serve)
+        return 0
+    logs.setup("error", "console")
+    share = 10 if given.quick else 1
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for together in (1, 4, 16):
@@ -134,12 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             taken = trio.run(ingest, folder / str(together), 4096 // share, together)
             print(
                 f"ingest: {taken.per_s:.0f} messages/s in deposits of {together} from {DEPOSITORS} members at once,"
-                " each durable when acknowledged (target 300)"
+                f" each durable when acknowledged (target 300); {taken.mailbox_cpu_s * 1000:.2f} ms of the mailbox's"
+                f" CPU for each: {1 / taken.mailbox_cpu_s:.0f}/s with a core of its own"
             )
         print(
             f"on disk: {taken.stored_bytes:.0f} bytes for a message of {MESSAGE_SIZE}, sealed in {taken.item_bytes}:"
             f" {taken.stored_bytes - taken.item_bytes:.0f} bytes of the store's own"
         )
+        spoken = trio.run(speak, folder / "speak", 1000 // share)
+        print(f"as a node brings them: {spoken:.0f} messages/s of one member, sealed, sent, stored, acknowledged")
         seconds = trio.run(catch_up, folder, 100 // share, 1000 // share)
         print(f"catch-up: {100 // share} epochs and {1000 // share} messages in {seconds:.1f} s (target 8)")
     return 0
