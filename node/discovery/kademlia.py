@@ -73,7 +73,7 @@ class KademliaFinding:
             told = await self._table.put(place_of(signpost.peer_id), signpost.encode())
         except KademliaError as error:
             raise DiscoveryError(str(error)) from error
-        self.counters["told"] = told
+        self.counters["told"], self.counters["kept"] = told, self._table.record_count
         if not told:
             raise DiscoveryError("no node of the table has taken where we are")
 
@@ -86,7 +86,6 @@ class KademliaFinding:
         return signpost.issued_s if key == path_of(place_of(signpost.peer_id)) else None
 
     def _addresses(self) -> tuple[str, ...]:
-        self.counters["kept"] = self._table.record_count
         return tuple(address for address in shareable(self._context.addresses()) if not is_relayed(address))
 
     def _now_s(self) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from node.context import NodeContext
-from node.discovery.port import Found
+from node.discovery.port import DiscoveryError, Found
 from node.discovery.signposts import Signpost
 from node.logs import logger
 from node.peer_id import PeerId
@@ -20,6 +20,7 @@ from node.transport import KIB, peer_of
 from node.transport_relay import RelayError, RelayLimits, Relays, through
 
 LOOK_S: Final = 1.0  # how often it is seen whether a relay is connected, and our place there is kept
+PLACE_S: Final = 20.0  # for a place at one of them, before that is shown as a failure
 RENEW_S: Final = 900.0  # jittered; a reservation is good for four times as long
 RETRY_MIN_S: Final = 5.0
 RETRY_MAX_S: Final = 900.0
@@ -40,6 +41,7 @@ class Relayed:
         named = {peer_of(address): address for address in reversed(context.config.discovery.relays)}
         self._addresses = {peer: address for peer, address in reversed(named.items()) if peer != own}
         self._reserved: set[PeerId] = set()
+        self._refusal = ""  # the last one
         self._chance = Chance(context.random(8))  # noqa: S311 - jitter
 
     async def run(self, found: Callable[[Found], None]) -> None:  # noqa: ARG002 - it finds nobody
@@ -54,7 +56,11 @@ class Relayed:
         return None
 
     async def announce(self, signpost: Signpost) -> None:  # noqa: ARG002 - others tell it
-        await trio.lowlevel.checkpoint()
+        """That this node can be reached at all: a relay that has no place for it is shown."""
+        with trio.move_on_after(PLACE_S):
+            await self._until(lambda: bool(self._reserved))
+        if not self._reserved:
+            raise DiscoveryError(self._refusal or "no relay of the settings is connected")
 
     async def _keep_place(self, relay: PeerId) -> None:
         pause_s = RETRY_MIN_S
@@ -63,6 +69,7 @@ class Relayed:
             try:
                 await self._relays.reserve(relay)
             except RelayError as error:
+                self._refusal = str(error)
                 self.counters["refused"] += 1
                 log.warning("no place at a relay", relay=relay, reason=str(error))
                 self._set(relay, reserved=False)
@@ -70,7 +77,6 @@ class Relayed:
                 pause_s = min(RETRY_MAX_S, 2 * pause_s)
                 continue
             pause_s = RETRY_MIN_S
-            self.counters["reserved"] += 1
             self._set(relay, reserved=True)
             with trio.move_on_after(RENEW_S * self._chance.uniform(0.75, 1.25)):
                 await self._until(lambda: not self._relays.has_place(relay))
@@ -83,6 +89,7 @@ class Relayed:
     def _set(self, relay: PeerId, *, reserved: bool) -> None:
         (self._reserved.add if reserved else self._reserved.discard)(relay)
         own = self._context.identity.peer_id
+        self.counters["places"] = len(self._reserved)
         ways = (through(address, own) for peer, address in self._addresses.items() if peer in self._reserved)
         self._relays.reached_through(tuple(ways))
 

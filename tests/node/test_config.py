@@ -100,12 +100,23 @@ def test_a_wrong_value_is_reported_even_where_a_better_one_wins() -> None:
         ("peers", PEER[:-1], "not the peer id"),
         ("peers", PEER + "0", "not a peer id"),
         ("peers", "127.0.0.1:4840", "expected a multiaddr"),
+        ("peers", f"{PEER}/p2p-circuit", "expected a multiaddr"),
+        ("peers", f"{PEER}/p2p-circuit/p2p/{PEER[-52:-1]}", "not the peer id"),
     ],
 )
 def test_addresses_are_checked_before_anything_starts(setting: str, address: str, complaint: str) -> None:
     (line,) = problems(f'[network]\n{setting} = ["{address}"]')
     assert line.startswith(f"node.toml: network.{setting}: {address}: ")
     assert complaint in line
+
+
+def test_a_peer_may_be_behind_a_relay_and_a_relay_may_not() -> None:
+    behind = f"{PEER}/p2p-circuit/p2p/{PEER[-52:]}"
+    assert load(f'[network]\npeers = ["{behind}"]', {}, {}).network.peers == (behind,)
+    (line,) = problems(f'[discovery]\nrelays = ["{behind}"]')
+    assert "a relay is dialled directly" in line
+    (line,) = problems(f'[discovery]\nrelays = ["/dns/{"x" * 60}.example.org/tcp/4840/p2p/{PEER[-52:]}"]')
+    assert "which fits into no contact card" in line
 
 
 def test_a_node_needs_an_address_to_listen_on() -> None:

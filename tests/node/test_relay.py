@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from node.transport import DialError, PeerId
 from node.transport_libp2p import open_libp2p
-from node.transport_libp2p.circuit_words import CIRCUIT_WORD_SIZE_MAX, HOP, STOP, Talk, hop_connect, hop_reserve
+from node.transport_libp2p.circuit_words import CIRCUIT_WORD_SIZE_MAX, HOP, OK, STOP, Talk, hop_connect, hop_reserve
 from node.transport_libp2p.relay import Pace
 from node.transport_relay import RelayError, RelayLimits, split_relayed, through
 from node.transport_streams import StreamTransport
@@ -203,17 +203,18 @@ async def test_a_relay_lends_so_much_and_no_more() -> None:
 
 
 async def test_a_circuit_ends_in_time_and_when_an_end_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_scene(RelayLimits(duration_s=0.6)) as scene:
+    async with open_scene(RelayLimits(duration_s=0.5)) as scene:
         await scene.reserve()
         await scene.bob.connect(scene.address)
         await until(lambda: scene.ada.peer_id not in scene.bob.peers())
-        monkeypatch.setattr("node.transport_libp2p.relay.IDLE_S", 0.2)
+    monkeypatch.setattr("node.transport_libp2p.relay.IDLE_S", 0.2)
+    async with open_scene() as scene:
+        await scene.reserve()
         await scene.bob.connect(scene.relay.addresses[0])
         talk = Talk(await scene.bob._wire.open_stream(scene.relay.peer_id, HOP))
         await talk.say(hop_connect(scene.ada.peer_id))
-        await talk.hear_hop()
-        with trio.fail_after(0.55):
-            await until(lambda: not scene.relay._wire._relay._circuits)  # type: ignore[attr-defined]
+        assert (await talk.hear_hop()).status == OK
+        await until(lambda: not scene.relay._wire._relay._circuits)  # type: ignore[attr-defined]
 
 
 async def test_a_circuit_has_a_pace(autojump_clock: MockClock) -> None:
