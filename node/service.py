@@ -19,6 +19,7 @@ from node.electorate import voter_of
 from node.intents import AddBody, RemoveBody
 from node.key_packages.service import AddingService
 from node.lookup import Lookup, group_of
+from node.mailbox.standing import node_mailboxes
 from node.policies import BenchBody, amended
 from node.reading import Reading
 from node.receipts.showing import message_receipt
@@ -57,6 +58,7 @@ class NodeService(ContactService, InviteService, TokenService, AddingService):
             http=self._node.http_address,
             peers=self._peers(),
             groups=self._groups(),
+            mailboxes=node_mailboxes(self._context, self._lookup.sessions()),
             unclean_s=None if since_s is None else self._context.now_s() - since_s,
             invitation_count=len(self._node.consent.waiting()),
             request_count=len(self._node.inviting.waiting()),

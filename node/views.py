@@ -17,12 +17,12 @@ from node.health import Condition, Diagnosis, diagnose, silent_voters
 from node.holding import Extra
 from node.intent_views import pending_intent
 from node.intents import DONE, LEAVE
+from node.mailbox.standing import group_mailbox
 from node.names import Names
 from node.peer_id import PeerId
 from node.policy_words import model_word
 from node.session import Session
 from node.store_rows import GroupRow
-from node.transport import peer_of as peer_of_address
 from ordering import Committee, Model, Policy, survival
 
 
@@ -124,23 +124,6 @@ def finding_kind(tally: Tally) -> schema.FindingKind:
 NO_SURVIVAL: Final = schema.Survival(
     voters=0, quorum=0, offline_max=0, liars_max=0, forks_with=0, better_at=None, improvement=""
 )
-
-
-def group_mailbox(context: NodeContext, session: Session, address: str) -> schema.GroupMailbox:
-    """How one of a group's mailboxes is doing."""
-    peer = peer_of_address(address)
-    standing, fault = session.mailboxes.judge.standings.get(address), context.store.mailbox_fault(peer)
-    state = "unused" if standing is None else "ok" if standing.fault is None else standing.fault.value
-    return schema.GroupMailbox(
-        peer_id=peer,
-        address=address,
-        state=cast(schema.MailboxState, state),
-        detail="" if standing is None else standing.detail,
-        reached_at=standing.reached_ms / 1000 if standing is not None and standing.reached_ms else None,
-        fault_count=0 if fault is None else fault.count,
-        last_fault="" if fault is None else f"{fault.kind}: {fault.detail}",
-        last_fault_at=None if fault is None else fault.at_ms / 1000,
-    )
 
 
 def _survives(committee: Committee, names: Names) -> str:

@@ -300,6 +300,29 @@ class FindingKind(Reply, frozen=True, kw_only=True):
     counters: dict[str, int] = {}  # what was refused, dropped or failed, by name
 
 
+MailboxState = Literal["unused", "ok", "unreachable", "refused", "garbage", "withheld", "old state"]
+
+
+class GroupMailbox(Reply, frozen=True, kw_only=True):
+    """A mailbox of a group, as this node has found it."""
+
+    peer_id: str
+    address: str
+    state: MailboxState  # the last time
+    detail: str  # what was wrong the last time; empty when nothing was
+    reached_at: float | None  # when it last answered as it should, since this node was started
+    fault_count: int  # how often it was found lying, or to have lost what it had acknowledged; for all groups together
+    last_fault: str  # the latest of these; empty for none
+    last_fault_at: float | None
+    lacking_count: int = 0  # messages and decisions of ours that it does not have yet
+
+
+class NodeMailbox(GroupMailbox, frozen=True, kw_only=True):
+    """A mailbox of this node's groups: as it did where it did worst."""
+
+    group_count: int
+
+
 class NodeStatus(Reply, frozen=True, kw_only=True):
     """The daemon at one glance."""
 
@@ -315,6 +338,7 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     unclean_s: float | None = None  # for how long deleted secrets have waited to leave the disk, a reader in the way
     invitation_count: int = 0  # groups that wait for the user to accept
     request_count: int = 0  # people who ask to be let into groups by invites given out here
+    mailboxes: tuple[NodeMailbox, ...] = ()  # that this node's groups use
     finding: tuple[FindingKind, ...] = ()
     rendezvous_count: int | None = None  # peers registered here; absent when this node is no rendezvous point
 
@@ -358,22 +382,6 @@ class Survival(Reply, frozen=True, kw_only=True):
     forks_with: int  # the least number of dishonest voters that could fork the group
     better_at: int | None  # the next larger committee that survives more
     improvement: str  # what to do for it; empty when nothing
-
-
-MailboxState = Literal["unused", "ok", "unreachable", "refused", "garbage", "withheld", "old state"]
-
-
-class GroupMailbox(Reply, frozen=True, kw_only=True):
-    """A mailbox of a group, as this node has found it."""
-
-    peer_id: str
-    address: str
-    state: MailboxState  # the last time
-    detail: str  # what was wrong the last time; empty when nothing was
-    reached_at: float | None  # when it last answered as it should, since this node was started
-    fault_count: int  # how often it was found lying, or to have lost what it had acknowledged; for all groups together
-    last_fault: str  # the latest of these; empty for none
-    last_fault_at: float | None
 
 
 class GroupDetail(GroupSummary, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """How a group is printed, and how a change of it has ended."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -12,7 +13,7 @@ from node.cli.output import lasting, print_facts, print_failure, print_json, pri
 
 if TYPE_CHECKING:
     from node.api.operations import Operation
-    from node.api.schema import ChangeRequest, GroupDetail, IntentResult
+    from node.api.schema import ChangeRequest, GroupDetail, GroupMailbox, IntentResult
 
 ChangeT = TypeVar("ChangeT", bound="ChangeRequest")
 
@@ -91,7 +92,7 @@ def print_detail(detail: "GroupDetail") -> None:
     if is_here:
         print_table(("LEAF", "NAME", "PEER", "SEAT", "HEARD"), rows(detail))
     if detail.mailboxes:
-        print_table(("MAILBOX", "STATE", "FAULTS", "LAST FAULT"), mailbox_rows(detail))
+        print_table(("MAILBOX", "STATE", "REACHED", "LACKS", "FAULTS", "LAST FAULT"), mailbox_rows(detail.mailboxes))
     if detail.mailbox_backlog:
         click.echo(f"{count(detail.mailbox_backlog, 'item')} of this node not at every mailbox yet")
     for intent in detail.pending:
@@ -101,11 +102,12 @@ def print_detail(detail: "GroupDetail") -> None:
         click.echo(safe(f"pending {intent.intent_id}: {intent.text}, {lasting(intent.age_s)}, {tried}{why}"))
 
 
-def mailbox_rows(detail: "GroupDetail") -> Iterator[tuple[object, ...]]:
+def mailbox_rows(mailboxes: "Sequence[GroupMailbox]") -> Iterator[tuple[object, ...]]:
     """The mailboxes as rows."""
-    for one in detail.mailboxes:
+    for one in mailboxes:
         state = f"{one.state}: {one.detail}" if one.detail else one.state
-        yield (one.peer_id, state, one.fault_count or "", one.last_fault)
+        reached = "" if one.reached_at is None else f"{lasting(max(0.0, time.time() - one.reached_at))} ago"
+        yield (one.peer_id, state, reached, one.lacking_count or "", one.fault_count or "", one.last_fault)
 
 
 def policy_words(detail: "GroupDetail") -> str:

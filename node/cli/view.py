@@ -8,6 +8,7 @@ import click
 
 from node.api.words import count
 from node.cli.context import common, context
+from node.cli.group_output import mailbox_rows
 from node.cli.output import at_time, lasting, print_facts, print_json, print_table, safe, short
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def status() -> None:
         ]
     )
     print_groups(now.groups)
+    if now.mailboxes:
+        print_table(("MAILBOX", "STATE", "REACHED", "LACKS", "FAULTS", "LAST FAULT"), mailbox_rows(now.mailboxes))
 
 
 @click.command("id")

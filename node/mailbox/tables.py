@@ -116,9 +116,12 @@ class MailboxReads:
         )
         return tuple(map(_deposit, rows))
 
-    def open_deposit_count(self, group_id: bytes) -> int:
+    def open_deposit_count(self, group_id: bytes, mailbox: str = "") -> int:
+        """How much of ours some mailbox lacks; or this one."""
         sql = "SELECT count(*) FROM deposits WHERE group_id = ? AND is_open = 1 AND is_own = 1"
-        return int(self._rows(sql, group_id)[0][0])
+        if not mailbox:
+            return int(self._rows(sql, group_id)[0][0])
+        return int(self._rows(f"{sql} AND instr(places, ?) = 0", group_id, mailbox.encode())[0][0])
 
     def statement(self, group_id: bytes, epoch: int, mailbox: str) -> bytes | None:
         """The last thing a mailbox said it holds of an epoch."""
