@@ -234,6 +234,8 @@ def has_left(context: NodeContext, group_id: bytes) -> bool:
 
 
 def _is_behind(context: NodeContext, row: GroupRow, session: Session) -> bool:
+    if session.mailboxes.ended_epoch == row.epoch:
+        return True
     return session.catching_up.is_behind or context.store.decision(row.group_id, row.epoch) is not None
 
 

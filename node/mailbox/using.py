@@ -80,6 +80,7 @@ class Mailboxes:
         self._junk: dict[bytes, None] = {}
         self._past_epochs = PAST_EPOCHS_FIRST
         self.addresses: tuple[str, ...] = ()
+        self.ended_epoch = -1  # an epoch that is known to have ended, though what was decided is at no mailbox
         self._look_around()
 
     # --- in the group's task ---
@@ -267,14 +268,14 @@ class Mailboxes:
         bundles = {bundle.id: (each.mailbox, bundle) for each in gathered for bundle in each.bundles}
         for entry in {entry.encode(): entry for each in gathered for entry in each.entries}.values():
             found = bundles.get(entry.decision.id)
-            if found is None:
-                continue
             try:
-                verify_entry(anchor, entry, ed25519_verify, found[1].bundle)
+                verify_entry(anchor, entry, ed25519_verify, None if found is None else found[1].bundle)
             except InvalidError as error:  # a member's doing: the mailbox does not know our committee
                 log.info("entry refused", group=short(self._group_id), reason=str(error))
                 continue
-            return (*found, entry)
+            if found is not None:
+                return (*found, entry)
+            self.ended_epoch = holding.epoch
         return None
 
     async def _drain(self, epoch: int, patience: Patience) -> None:
