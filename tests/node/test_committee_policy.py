@@ -7,6 +7,7 @@ import pytest
 from trio.testing import MockClock
 
 from mls import (
+    CipherSuiteId,
     Extension,
     ExtensionType,
     Proposal,
@@ -14,6 +15,7 @@ from mls import (
     add,
     decode_key_package,
     group_context_extensions,
+    reinit,
     remove,
 )
 from node import judgement
@@ -118,6 +120,14 @@ async def test_the_rest_of_the_context_is_nobodys(tmp_path: Path, autojump_clock
             judged(a, context_with(public, policy))
         with pytest.raises(RuleError, match="version of the ordering rules"):
             judged(a, context_with(public, Policy(rules=1, delta_ms=200)))
+
+
+async def test_a_group_keeps_its_suite(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A ReInit would end the group on one member's word, under terms that nobody ordered."""
+    async with open_world(tmp_path) as world:
+        a, _, _ = await world.group_of(*"abc", committee=3)
+        with pytest.raises(RuleError, match="a change that this version does not make"):
+            judged(a, reinit(b"another group", CipherSuiteId(2)))
 
 
 async def test_a_policy_under_which_nobody_votes(tmp_path: Path, autojump_clock: MockClock) -> None:
