@@ -77,3 +77,17 @@ async def failure(stranger: Transport, rose: Peer, protocol: str, payload: bytes
     except RequestError as error:
         return error.kind
     return None
+
+
+async def test_two_who_know_only_a_node_of_the_table_meet(tmp_path: Path) -> None:
+    """They have each other's keys, and one address of somebody who serves; who serves knows neither of them by name."""
+    serves = DiscoverySection(kademlia_serve=True, kademlia_quota=16)
+    async with open_peer(tmp_path, "rose", serves) as rose:
+        asks = DiscoverySection(kademlia=(rose.address,))
+        async with open_peer(tmp_path, "ada", asks) as ada, open_peer(tmp_path, "bob", asks) as bob:
+            for one, other in ((ada, bob), (bob, ada)):
+                one.node.contacts.take_in(addressless(other.node), other.node.context.config.node.name)
+            with trio.fail_after(60):
+                await until(lambda: ada.peer_id in bob.transport.peers(), timeout_s=60)
+            assert rose.transport.peers().isdisjoint({ada.peer_id, bob.peer_id})
+            assert sum(each.reached for peer in (ada, bob) for each in peer.node.finding.tallies) >= 1
