@@ -3,7 +3,7 @@
 # mypy: allow-subclassing-any
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,7 +25,60 @@ from node.transport_libp2p.stream import STREAM_ERRORS, Stream
 MESH_PROTOCOL = TProtocol("/meshsub/1.1.0")
 MESH_RPC_SIZE_MAX = 512 * KIB
 MESH_QUEUE_MAX = 1024  # libp2p: 32, and silence beyond
+MESH_PUBLISH_MAX = 1024  # own publishes waiting for gossipsub
 MESH_TASKS_MAX = 2048  # messages being checked; one RPC can carry tens of thousands
+
+
+class Mesh:
+    """Gossipsub of one node. What it is told to do is done in turn, by `run`."""
+
+    def __init__(self, faults: Faults, arrived: Callable[[PeerId, str, bytes], None], host: BasicHost) -> None:
+        self._faults = faults
+        self._orders, self._work = trio.open_memory_channel[Callable[[], Awaitable[object]]](MESH_PUBLISH_MAX)
+        self._router = Router(
+            protocols=[MESH_PROTOCOL],
+            degree=6,
+            degree_low=4,
+            degree_high=12,
+            heartbeat_interval=1,
+            do_px=False,
+            adaptive_gossip_enabled=False,
+            spam_protection_enabled=False,
+            eclipse_protection_enabled=False,
+            max_pending_messages_per_peer=4,
+        )
+        self._pubsub = GuardedPubsub(faults, arrived, host, self._router)
+
+    @property
+    def services(self) -> tuple[Any, Any]:
+        """To be run, each by a manager."""
+        return self._pubsub, self._router
+
+    async def wait_until_ready(self) -> None:
+        await self._pubsub.wait_until_ready()
+
+    def subscribe(self, topic: str, wanted: bool) -> None:
+        change = self._pubsub.subscribe if wanted else self._pubsub.unsubscribe
+        self._order(lambda: change(topic))
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._order(lambda: self._pubsub.publish(topic, payload))
+
+    def peers(self, topic: str) -> frozenset[PeerId]:
+        return frozenset(peer.to_base58() for peer in self._pubsub.peer_topics.get(topic, ()))
+
+    async def run(self) -> None:
+        async for work in self._work:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - gossipsub's state is not worth the node
+                self._faults.caught("gossipsub", error)
+
+    def _order(self, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            self._orders.send_nowait(work)
+        except trio.WouldBlock:
+            self._faults.counters["mesh_dropped"] += 1
 
 
 class Router(GossipSub):

@@ -9,20 +9,66 @@ from typing import Any
 
 import trio
 from libp2p.abc import INetConn, INetStream, INetwork, INotifee, IRawConnection
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.tools.anyio_service import TrioManager
 from libp2p.tools.anyio_service.api import Service
 from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
 from node.transport_libp2p.faults import Faults
+from node.transport_libp2p.muxer import BoundedYamux
 from node.transport_libp2p.stream import Stream
 from node.transport_socket import Socket
+from node.transport_streams import OPEN_TIMEOUT_S
 
+HANDSHAKE_TIMEOUT_S = 5.0
 STREAMS_PER_PEER_MAX = 64  # that the peer has opened and we have not finished with
 DAEMON_PAUSE_S = 1.0  # before a service task of libp2p that failed is started again
+
+
+def make_swarm(
+    key_seed: bytes,
+    sockets_max: int,
+    connections_per_peer_max: int,
+    faults: Faults,
+    adopt: Callable[[trio.SocketStream], Socket],
+) -> QuietSwarm:
+    """Noise over TCP and nothing else, with limits beyond ours: libp2p's are inexact."""
+    key = create_new_key_pair(key_seed)
+    peer_id = ID.from_pubkey(key.public_key)
+    peerstore = PeerStore()
+    peerstore.add_key_pair(peer_id, key)
+    noise = Noise(key, noise_privkey=create_noise_key_pair().private_key)
+    return QuietSwarm(
+        faults,
+        peer_id,
+        peerstore,
+        TransportUpgrader({NOISE: noise}, {TProtocol(YAMUX): BoundedYamux}),
+        transports=[DialTcp(adopt)],
+        retry_config=RetryConfig(max_retries=0),
+        connection_config=ConnectionConfig(
+            max_connections=2 * sockets_max,
+            high_watermark=2 * sockets_max,
+            low_watermark=0,
+            min_connections=0,
+            max_connections_per_peer=2 * connections_per_peer_max,
+            inbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
+            outbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
+            inbound_stream_protocol_negotiation_timeout=OPEN_TIMEOUT_S,
+            outbound_stream_protocol_negotiation_timeout=OPEN_TIMEOUT_S,
+        ),
+    )
 
 
 class QuietSwarm(Swarm):

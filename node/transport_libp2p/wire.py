@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
 import trio
 from libp2p.abc import INetConn, INetStream
-from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
-from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.peer.id import ID
-from libp2p.peer.peerstore import PeerStore
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
-from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
 from node.transport import DialError, PeerId, TransportConfig, TransportError, peer_of
@@ -33,53 +23,24 @@ from node.transport_frames import BrokenStreamError
 from node.transport_kademlia import Rank
 from node.transport_libp2p.circuit_words import HOP, STOP
 from node.transport_libp2p.circuits import Circuits
-from node.transport_libp2p.faults import Faults, quiet_libp2p, root_of
+from node.transport_libp2p.faults import Faults, root_of
 from node.transport_libp2p.kademlia import OpenThrowaway, Table
 from node.transport_libp2p.kademlia_host import KADEMLIA, Asked, TableHost, is_private
 from node.transport_libp2p.listening import address_of, listen_on, with_peer
-from node.transport_libp2p.mesh import MESH_PROTOCOL, GuardedPubsub, Router
-from node.transport_libp2p.muxer import BoundedYamux, bottom_of
+from node.transport_libp2p.mesh import Mesh
+from node.transport_libp2p.muxer import bottom_of
 from node.transport_libp2p.relay import Relay
 from node.transport_libp2p.stream import Stream
-from node.transport_libp2p.swarm import Arrivals, DialTcp, GuardedManager, QuietSwarm
+from node.transport_libp2p.swarm import Arrivals, GuardedManager, make_swarm
 from node.transport_relay import Admits, RelayLimits, is_relayed, split_relayed
 from node.transport_requests import REQUEST_PROTOCOL
-from node.transport_scope import open_background
 from node.transport_socket import Socket
 from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, StreamTransport
-from node.transport_unnamed import Personas
 
-MESH_PUBLISH_MAX = 1024  # own publishes waiting for gossipsub
 HANDSHAKES_MAX = 64  # accepted connections that have not said who they are
-HANDSHAKE_TIMEOUT_S = 5.0
 CONNECTIONS_PER_PEER_MAX = 3  # two nodes may dial each other at once
-SHUTDOWN_TIMEOUT_S = 1.5
 
 _log = structlog.get_logger()
-
-
-@asynccontextmanager
-async def open_libp2p(config: TransportConfig, key_seed: bytes) -> AsyncIterator[StreamTransport]:
-    """A node on the network for as long as the block lasts; leaving it takes less than two seconds.
-
-    :param key_seed: the 32 secret bytes of the node's Ed25519 key, which decides its peer id.
-    :raises TransportError: an address to listen on is malformed, not TCP, or taken.
-    """
-    quiet_libp2p()
-    async with open_background() as nursery:
-        wire = Libp2pWire(config, key_seed, nursery)
-        await wire.start()
-        transport = wire.transport
-        dialling = replace(config, listen=(), announce=())
-        transport.personas = Personas(partial(open_libp2p, dialling), nursery.start_soon)
-        transport.open_table = partial(wire.open_table, partial(open_libp2p, dialling))
-        try:
-            yield transport
-        finally:
-            with trio.move_on_after(SHUTDOWN_TIMEOUT_S) as scope:
-                scope.shield = True
-                transport.close()
-                await wire.stop()
 
 
 class Libp2pWire:
@@ -94,48 +55,14 @@ class Libp2pWire:
         self._of_peer: dict[PeerId, set[Socket]] = {}
         self._handshakes = 0
         self._stopping = False
-        self._mesh_orders, self._mesh_work = trio.open_memory_channel[Callable[[], Awaitable[object]]](MESH_PUBLISH_MAX)
-        key = create_new_key_pair(key_seed)
-        self._id = ID.from_pubkey(key.public_key)
-        noise = Noise(key, noise_privkey=create_noise_key_pair().private_key)
-        peerstore = PeerStore()
-        peerstore.add_key_pair(self._id, key)
-        sockets_max = config.connections_max + HANDSHAKES_MAX
-        self._swarm = QuietSwarm(
-            self._faults,
-            self._id,
-            peerstore,
-            TransportUpgrader({NOISE: noise}, {TProtocol(YAMUX): BoundedYamux}),
-            transports=[DialTcp(self._adopt)],
-            retry_config=RetryConfig(max_retries=0),
-            connection_config=ConnectionConfig(
-                max_connections=2 * sockets_max,
-                high_watermark=2 * sockets_max,
-                low_watermark=0,
-                min_connections=0,
-                max_connections_per_peer=2 * CONNECTIONS_PER_PEER_MAX,
-                inbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
-                outbound_upgrade_timeout=HANDSHAKE_TIMEOUT_S,
-                inbound_stream_protocol_negotiation_timeout=OPEN_TIMEOUT_S,
-                outbound_stream_protocol_negotiation_timeout=OPEN_TIMEOUT_S,
-            ),
+        self._swarm = make_swarm(
+            key_seed, config.connections_max + HANDSHAKES_MAX, CONNECTIONS_PER_PEER_MAX, self._faults, self._adopt
         )
+        self._id: ID = self._swarm.get_peer_id()
         self._host = BasicHost(network=self._swarm, addrs_factory=self._announced)
         self._host.remove_stream_handler(IDENTIFY_PUSH)
         self._swarm.notifees = [Arrivals(self._connected)]  # identify's own would run in unguarded system tasks
-        self._router = Router(
-            protocols=[MESH_PROTOCOL],
-            degree=6,
-            degree_low=4,
-            degree_high=12,
-            heartbeat_interval=1,
-            do_px=False,
-            adaptive_gossip_enabled=False,
-            spam_protection_enabled=False,
-            eclipse_protection_enabled=False,
-            max_pending_messages_per_peer=4,
-        )
-        self._pubsub = GuardedPubsub(self._faults, self._mesh_arrived, self._host, self._router)
+        self._mesh = Mesh(self._faults, self._mesh_arrived, self._host)
         self._circuits = Circuits(self.open_stream, nursery)
         self._relay: Relay | None = None
         self._table: Table | None = None
@@ -162,13 +89,13 @@ class Libp2pWire:
             self._counters,
         )
         self.transport.relays = self
-        for service in (self._swarm, self._pubsub, self._router):
+        for service in (self._swarm, *self._mesh.services):
             manager = GuardedManager(service, self._faults)
             service._manager = manager
             self._nursery.start_soon(manager.run)
             await manager.wait_started()
-        await self._pubsub.wait_until_ready()
-        self._nursery.start_soon(self._do_mesh_work)
+        await self._mesh.wait_until_ready()
+        self._nursery.start_soon(self._mesh.run)
         if self._listeners:
             self._nursery.start_soon(trio.serve_listeners, self._accept, self._listeners)
 
@@ -388,27 +315,13 @@ class Libp2pWire:
     # Gossipsub
 
     def mesh_subscribe(self, topic: str, wanted: bool) -> None:
-        change = self._pubsub.subscribe if wanted else self._pubsub.unsubscribe
-        self._order(lambda: change(topic))
+        self._mesh.subscribe(topic, wanted)
 
     def mesh_publish(self, topic: str, payload: bytes) -> None:
-        self._order(lambda: self._pubsub.publish(topic, payload))
+        self._mesh.publish(topic, payload)
 
     def mesh_peers(self, topic: str) -> frozenset[PeerId]:
-        return frozenset(peer.to_base58() for peer in self._pubsub.peer_topics.get(topic, ()))
-
-    def _order(self, work: Callable[[], Awaitable[object]]) -> None:
-        try:
-            self._mesh_orders.send_nowait(work)
-        except trio.WouldBlock:
-            self._counters["mesh_dropped"] += 1
-
-    async def _do_mesh_work(self) -> None:
-        async for work in self._mesh_work:
-            try:
-                await work()
-            except Exception as error:  # noqa: BLE001 - gossipsub's state is not worth the node
-                self._faults.caught("gossipsub", error)
+        return self._mesh.peers(topic)
 
     def _mesh_arrived(self, peer: PeerId, topic: str, payload: bytes) -> None:
         self.transport.mesh_hint(peer, topic, payload)
