@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := mls ordering node tests benchmarks
 
-.PHONY: demo test check interop model campaign fuzz faults bench lock clean help
+.PHONY: demo test check interop model campaign fuzz fuzz-api faults bench lock clean help
 
 help:
 	@echo "make demo    four node daemons form a group on this machine and prove that they agree"
@@ -13,6 +13,7 @@ help:
 	@echo "make model   SPIN searches the ordering rules and their mutants (needs the packages spin and gcc)"
 	@echo "make campaign  a million simulated schedules of the ordering core, in the background's background; can be resumed"
 	@echo "make fuzz    hostile bytes for the MLS engine, FUZZ_S=60 seconds for each target"
+	@echo "make fuzz-api  schemathesis over the local API of a real node, API_EXAMPLES=100 requests of each kind"
 	@echo "make faults  real daemons under faults for five minutes; renews docs/faults.md"
 	@echo "make bench   benchmarks: the engine against the floor of the primitives, the ordering against its bounds"
 	@echo "make lock    renew the pinned requirements"
@@ -43,6 +44,10 @@ fuzz: .venv/.fuzz-ready
 	for target in decode process join; do \
 		nice $(BIN)/python -m tests.fuzz.$$target -max_total_time=$(FUZZ_S) || exit 1; \
 	done
+
+API_EXAMPLES ?= 100
+fuzz-api: .venv/.dev-ready
+	FUZZ_API_EXAMPLES=$(API_EXAMPLES) $(BIN)/python -m pytest -q -n 2 tests/node/test_api_fuzz.py
 
 faults: .venv/.dev-ready
 	$(BIN)/python -m tests.faults --report docs/faults.md $(FAULTS)
