@@ -14,7 +14,7 @@ from node.cli.output import at_time, lasting, print_facts, print_json, print_tab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from node.api.schema import Event, GroupSummary, NodeStatus, PeerInfo
+    from node.api.schema import Event, FindingKind, GroupSummary, NodeStatus, PeerInfo
 
 GROUP_COLUMNS = ("GROUP", "ID", "EPOCH", "MEMBERS", "VOTERS", "UNREAD", "HEALTH")
 
@@ -180,15 +180,19 @@ def finding_facts(now: "NodeStatus") -> "Iterator[tuple[str, str]]":
     """How peers are found, and what this node is for others that look for theirs."""
     if [kind.name for kind in now.finding] == ["static"]:
         yield "finding", "at known addresses only; see [discovery] in the settings"
-        return
-    for kind in now.finding:
-        text = f"{kind.name}: {kind.found} found, {kind.reached} reached"
-        ago_s = None if kind.failed_at is None else time.time() - kind.failed_at
-        if ago_s is not None and ago_s < FAILURE_SHOWN_S:
-            text += f"; failed {lasting(max(0.0, ago_s))} ago: {kind.failure}"
-        yield "finding", text
+    else:
+        yield from map(finding_fact, now.finding)
     if now.rendezvous_count is not None:
         yield "serving", f"as a rendezvous point, {count(now.rendezvous_count, 'peer')} registered"
+
+
+def finding_fact(kind: "FindingKind") -> tuple[str, str]:
+    """One way of finding peers, and what it failed at lately."""
+    text = f"{kind.name}: {kind.found} found, {kind.reached} reached"
+    ago_s = None if kind.failed_at is None else time.time() - kind.failed_at
+    if ago_s is not None and ago_s < FAILURE_SHOWN_S:
+        text += f"; failed {lasting(max(0.0, ago_s))} ago: {kind.failure}"
+    return "finding", text
 
 
 def print_groups(groups: "tuple[GroupSummary, ...]") -> None:

@@ -24,6 +24,7 @@ from node.peer_id import PeerId, public_key_of
 
 LANS_MAX: Final = 8  # local networks spoken to
 LAN_CHECK_S: Final = 15.0  # how often it is seen whether they have changed
+ASK_PAUSE_S: Final = 5.0  # between two questions to the networks
 ROTATE_S: Final = 6 * 3600.0  # after that we announce ourselves under another name and mark
 CLOSE_TIMEOUT_S: Final = 1.5
 WAITING_TEXTS_MAX: Final = 64  # heard and not looked at; of more, the oldest are dropped
@@ -63,19 +64,22 @@ class Mdns:
         self._lans = lans
         self._texts: deque[tuple[bytes, bool]] = deque(maxlen=WAITING_TEXTS_MAX)
         self._remembered: dict[bytes, _Remembered] = {}  # by nonce, the latest last
+        self._radios: list[Radio] = []
+        self._asked_s = float("-inf")
         self._rate = Bucket(HASHES_PER_S, HASHES_BURST_MAX)
 
     async def run(self, found: Callable[[Found], None]) -> None:
         """Be on all local networks, and on others when the machine has moved."""
         while True:
             lans = self._present_lans()
-            radios: list[Radio] = []
+            radios = self._radios = []
             try:
                 await self._open(lans, radios, found)
                 with trio.move_on_after(ROTATE_S):
                     while self._present_lans() == lans:  # noqa: ASYNC110 - nobody tells when interfaces change
                         await trio.sleep(LAN_CHECK_S)
             finally:
+                self._radios = []
                 with trio.move_on_after(CLOSE_TIMEOUT_S) as scope:
                     scope.shield = True
                     async with trio.open_nursery() as nursery:
@@ -83,9 +87,13 @@ class Mdns:
                             nursery.start_soon(partial(_in_thread, radio.close))
 
     async def look_up(self, peer: PeerId) -> Found | None:
-        """What was heard of it lately."""
+        """What was heard of it lately; and all on the networks are asked to announce themselves again."""
         await trio.lowlevel.checkpoint()
         key, now_s = public_key_of(peer), self._context.now_s()
+        if now_s - self._asked_s >= ASK_PAUSE_S:
+            self._asked_s = now_s
+            for radio in self._radios:
+                radio.ask()  # what comes is heard by `run`
         latest_first = [one.announcement for one in reversed(self._remembered.values()) if one.until_s > now_s]
         heard = [announcement for announcement in latest_first if announcement.is_of(key)]
         return _found(peer, *heard) if heard else None

@@ -6,11 +6,24 @@ Nothing here is asynchronous: opening and closing take a second and belong into 
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from zeroconf import Error, RecordUpdate, RecordUpdateListener, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
+from zeroconf import (  # type: ignore[attr-defined]  # public, but not in __all__
+    DNSOutgoing,
+    DNSQuestion,
+    Error,
+    RecordUpdate,
+    RecordUpdateListener,
+    ServiceBrowser,
+    ServiceInfo,
+    ServiceListener,
+    Zeroconf,
+)
 
 SERVICE: Final = "_conclave._tcp.local."
 TTL_S: Final = 600
 TXT: Final = 16  # RFC 1035, §3.2.2
+PTR: Final = 12
+CLASS_IN: Final = 1
+QUERY: Final = 0  # its flags
 
 Heard = Callable[[bytes, bool], None]
 """Called in the radio's thread with a TXT record, and whether it is over (its node says goodbye)."""
@@ -18,6 +31,10 @@ Heard = Callable[[bytes, bool], None]
 
 class Radio(Protocol):
     """An open one."""
+
+    def ask(self) -> None:
+        """Have everybody on the network announce themselves anew. Does not wait."""
+        ...
 
     def close(self) -> None:
         """Say goodbye, and hear no more."""
@@ -47,6 +64,11 @@ class ZeroconfRadio:
         except (OSError, Error, TimeoutError) as error:
             self._zeroconf.close()
             raise RadioError(f"nothing can be announced on the network of {lan}: {error}") from error
+
+    def ask(self) -> None:
+        question = DNSOutgoing(QUERY)
+        question.add_question(DNSQuestion(SERVICE, PTR, CLASS_IN))
+        self._zeroconf.send(question)
 
     def close(self) -> None:
         self._zeroconf.close()

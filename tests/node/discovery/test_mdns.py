@@ -31,6 +31,10 @@ class Radio:
     def __init__(self, lan: str, name: str, port: int, text: bytes, heard: Heard) -> None:
         self.lan, self.name, self.port, self.text, self.heard = lan, name, port, text, heard
         self.is_open = True
+        self.asked = 0
+
+    def ask(self) -> None:
+        self.asked += 1
 
     def close(self) -> None:
         self.is_open = False
@@ -90,6 +94,8 @@ async def test_who_becomes_wanted_later_was_heard_already() -> None:
         await air.hear(text)
         assert air.found == []
         assert await air.mdns.look_up(ada.peer_id) == Found(ada.peer_id, (f"{THERE}/p2p/{ada.peer_id}",))
+        await air.mdns.look_up(Somebody().peer_id)
+        assert air.radios[0].asked == 1  # within five seconds
         await air.hear(text, is_over=True)
         assert await air.mdns.look_up(ada.peer_id) is None
 
