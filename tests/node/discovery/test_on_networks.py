@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from node.setup import open_key, read_identity
 from node.store import open_store
 from tests.node.contacts.test_two_daemons import eventually
 from tests.node.daemon_world import ROOT, Daemon
+from tests.node.forked import running
 from tests.node.networks import routed
 
 LISTEN = ("--network-listen", "/ip4/0.0.0.0/tcp/4840")
@@ -28,21 +31,21 @@ def test_neighbours_are_found_by_multicast_and_others_by_rendezvous_only(tmp_pat
     neighbour of ada and bob, says all the while that bob is where nobody is.
     """
     with routed({"ada": 1, "bob": 1, "eve": 1, "cyn": 2, "rose": 3}) as machines:
-        nodes = {name: Daemon(tmp_path / name, netns=machines[name][0]) for name in ("ada", "bob", "cyn", "rose")}
+        nodes = {name: Daemon(tmp_path / name) for name in ("ada", "bob", "cyn", "rose")}
         ada, bob, cyn, rose = nodes.values()
-        eve: subprocess.Popen[bytes] | None = None
-        try:
-            ids = {name: node.init(*LISTEN, accept="contacts")["peer_id"] for name, node in nodes.items()}
-            cards = {node.folder.name: addressless_card(node) for node in (ada, bob, cyn)}
-            point = ("--discovery-rendezvous", f"/ip4/{machines['rose'][1]}/tcp/4840/p2p/{ids['rose']}")
-            rose.begin("--discovery-rendezvous-serve", "anyone")
-            ada.begin("--discovery-mdns", *point)
-            bob.begin("--discovery-mdns")
-            cyn.begin("--discovery-mdns", *point)
-            for node in nodes.values():
-                node.until_ready()
-            flood = [sys.executable, "-m", "tests.node.discovery.flood", machines["eve"][1], ids["bob"], "20"]
-            eve = subprocess.Popen(["ip", "netns", "exec", machines["eve"][0], *flood], cwd=ROOT)
+        ids = {name: node.init(*LISTEN, accept="contacts")["peer_id"] for name, node in nodes.items()}
+        cards = {node.folder.name: addressless_card(node) for node in (ada, bob, cyn)}
+        point = {"discovery.rendezvous": f"/ip4/{machines['rose'][1]}/tcp/4840/p2p/{ids['rose']}"}
+        settings: dict[Daemon, dict[str, object]] = {
+            ada: {"discovery.mdns": True, **point},
+            bob: {"discovery.mdns": True},
+            cyn: {"discovery.mdns": True, **point},
+            rose: {"discovery.rendezvous_serve": "anyone"},
+        }
+        with (
+            running({node: (machines[node.folder.name][0], flags) for node, flags in settings.items()}),
+            flooding(*machines["eve"], ids["bob"]),
+        ):
             for node in (ada, bob, cyn):
                 for name, card in cards.items():
                     if name != node.folder.name:
@@ -64,12 +67,18 @@ def test_neighbours_are_found_by_multicast_and_others_by_rendezvous_only(tmp_pat
             assert ids["cyn"] not in connected(bob)
             for node in nodes.values():
                 assert "error" not in node.log_path.read_text()
-        finally:
-            if eve is not None:
-                eve.kill()
-                eve.wait()
-            for node in nodes.values():
-                node.kill()
+
+
+@contextmanager
+def flooding(netns: str, lan: str, peer: str) -> Iterator[None]:
+    """Somebody on that network floods it for as long as the block lasts."""
+    command = [sys.executable, "-m", "tests.node.discovery.flood", lan, peer, "60"]
+    flood = subprocess.Popen(["ip", "netns", "exec", netns, *command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        flood.kill()
+        flood.wait()
 
 
 def addressless_card(node: Daemon) -> str:
