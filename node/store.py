@@ -20,7 +20,7 @@ import apsw
 
 from node.errors import NodeError, NodeMisuseError
 from node.store_reads import StoreReads
-from node.store_rows import IntentRow
+from node.store_rows import IntentRow, OutboxRow, ParkedRow
 from node.store_schema import MIGRATIONS, SCHEMA, SCHEMA_VERSION
 from node.store_writes import ConflictError, Digests, GuardError, Transaction
 
@@ -98,7 +98,16 @@ class Database:
 class Store(StoreReads):
     """An open store. Questions may be asked at any time, changes go through ``transaction()``."""
 
-    __slots__ = ("_connection", "_digests", "_has_begun", "_open_intents", "_path", "_together", "_transaction")
+    __slots__ = (
+        "_connection",
+        "_digests",
+        "_empty",
+        "_has_begun",
+        "_open_intents",
+        "_path",
+        "_together",
+        "_transaction",
+    )
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
         self._connection = connection
@@ -107,6 +116,7 @@ class Store(StoreReads):
         self._together = self._has_begun = False
         self._digests = Digests()
         self._open_intents: dict[bytes, tuple[IntentRow, ...]] = {}
+        self._empty: set[tuple[str, bytes]] = set()  # tables in which a group is known to have no row
 
     def open_intents(self, group_id: bytes) -> tuple[IntentRow, ...]:
         """As everywhere; asked several times for every change of a group, so what was read is kept until it changes."""
@@ -115,6 +125,28 @@ class Store(StoreReads):
         if group_id not in self._open_intents:
             self._open_intents[group_id] = super().open_intents(group_id)
         return self._open_intents[group_id]
+
+    def outbox(self, group_id: bytes | None = None) -> tuple[OutboxRow, ...]:
+        """As everywhere; asked in every epoch, and mostly there is nothing."""
+        if group_id is None or self._transaction is not None:
+            return super().outbox(group_id)
+        if ("outbox", group_id) in self._empty:
+            return ()
+        rows = super().outbox(group_id)
+        if not rows:
+            self._empty.add(("outbox", group_id))
+        return rows
+
+    def parked(self, group_id: bytes, epoch: int) -> tuple[ParkedRow, ...]:
+        """Likewise."""
+        if self._transaction is not None:
+            return super().parked(group_id, epoch)
+        if ("parked", group_id) in self._empty:
+            return ()
+        rows = super().parked(group_id, epoch)
+        if not rows and not self.parked_count(group_id):
+            self._empty.add(("parked", group_id))
+        return rows
 
     def __repr__(self) -> str:
         return f"Store({str(self._path)!r})"
@@ -145,6 +177,7 @@ class Store(StoreReads):
         finally:
             for group_id in transaction.changed_intents:
                 self._open_intents.pop(group_id, None)
+            self._empty -= transaction.filled
             transaction.end()
             self._transaction = None
 
@@ -163,7 +196,7 @@ class Store(StoreReads):
             yield
         except BaseException:
             self._together = False
-            self._open_intents.clear()
+            self._forget()
             if self._connection.in_transaction:
                 self._commit()
             raise
@@ -171,15 +204,20 @@ class Store(StoreReads):
         if not self._has_begun:
             return
         if not self._connection.in_transaction:
-            self._open_intents.clear()
+            self._forget()
             raise StoreError(f"store {self._path}: a step was lost with the transaction it was in")
         self._commit()
+
+    def _forget(self) -> None:
+        """What was read in a block that is lost."""
+        self._open_intents.clear()
+        self._empty.clear()
 
     def _commit(self) -> None:
         try:
             self._rows("COMMIT")
         except BaseException:
-            self._open_intents.clear()
+            self._forget()
             if self._connection.in_transaction:
                 self._rows("ROLLBACK")
             raise

@@ -71,12 +71,13 @@ class Digests:
 class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, TokenWrites, PackageWrites):
     """One atomic step. Use it inside its ``with`` block only, and never across an ``await``."""
 
-    __slots__ = ("_digests", "_run", "changed_intents")
+    __slots__ = ("_digests", "_run", "changed_intents", "filled")
 
     def __init__(self, run: Callable[..., list[tuple[Any, ...]]], digests: Digests) -> None:
         self._run: Callable[..., list[tuple[Any, ...]]] | None = run
         self._digests = digests
         self.changed_intents = set[bytes]()  # of these groups
+        self.filled = set[tuple[str, bytes]]()  # tables, and groups that may have rows there now
 
     def _rows(self, sql: str, *bindings: object) -> list[tuple[Any, ...]]:
         if self._run is None:
@@ -313,6 +314,7 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, Token
             if epoch <= row.epoch:
                 return False
             self._rows("DELETE FROM parked WHERE arrival = ?", arrival)
+        self.filled.add(("parked", row.group_id))
         self._rows("INSERT INTO parked (group_id, epoch, message_id, payload) VALUES (?, ?, ?, ?)", *_values(row))
         return True
 
@@ -329,6 +331,7 @@ class Transaction(StoreReads, ContactWrites, MailboxWrites, ReceiptWrites, Token
 
     def put_outbox(self, row: OutboxRow) -> int:
         """Queue something to send and return its id."""
+        self.filled.add(("outbox", row.group_id))
         rows = self._rows(
             "INSERT INTO outbox (group_id, kind, epoch, recipient, payload, created_ms) VALUES (?, ?, ?, ?, ?, ?)"
             " RETURNING id",

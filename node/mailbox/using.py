@@ -87,8 +87,8 @@ class Mailboxes:
 
     def _look_around(self) -> None:
         """Which mailboxes the group has now."""
-        others = () if self.agreement.is_over else self.agreement.roster.others
-        self.addresses = mailboxes_of(self.context, others)
+        self._members = () if self.agreement.is_over else self.agreement.roster.others
+        self.addresses = mailboxes_of(self.context, self._members)
         if self.addresses:
             self.context.with_mailboxes.add(self._group_id)
         else:
@@ -102,7 +102,8 @@ class Mailboxes:
         if self.context.store.topic_keys(self._group_id, holding.epoch) is None:
             with self.context.store.transaction() as transaction:
                 note_keys(transaction, holding.group)
-        self.stir()
+        if self.addresses or self._members != self.agreement.roster.others:
+            self.stir()
 
     def stir(self) -> None:
         """There is something to bring, or to look for."""

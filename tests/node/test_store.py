@@ -516,3 +516,50 @@ def test_a_reader_sees_one_moment_while_the_node_goes_on_writing(store: Store, p
                 tx.put_meta("b", b"2")
             assert (reader.meta("a"), reader.meta("b")) == (b"1", None)
         assert reader.meta("a") == b"2"
+
+
+@pytest.mark.parametrize("table", ["parked", "outbox"])
+def test_what_was_empty_is_found_once_something_is_there(store: Store, table: str) -> None:
+    """That there is nothing is kept in memory until there may be something; what is lost with its block is unknown."""
+    group_id = b"g"
+
+    def put(payload: bytes) -> None:
+        with store.transaction() as tx:
+            if table == "parked":
+                tx.park(ParkedRow(group_id, 5, payload, payload))
+            else:
+                tx.put_outbox(OutboxRow(group_id, "welcome", 5, "peer", payload, 0))
+
+    def found() -> list[bytes]:
+        return [row.payload for row in (store.parked(group_id, 5) if table == "parked" else store.outbox(group_id))]
+
+    def drop() -> None:
+        with store.transaction() as tx:
+            if table == "parked":
+                tx.drop_parked(group_id, 5)
+            else:
+                tx.delete_outbox([row.id for row in tx.outbox(group_id)])
+
+    def lose() -> None:
+        with store.together():
+            drop()
+            assert found() == []
+            store._rows("ROLLBACK")
+
+    for _ in range(2):
+        assert found() == []
+        put(b"1")
+        assert found() == [b"1"]
+        drop()
+    assert found() == []
+    put(b"2")
+    with pytest.raises(StoreError, match="was lost"):
+        lose()
+    assert found() == [b"2"]
+
+
+def test_what_is_parked_for_later_is_found_then(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.park(ParkedRow(b"g", 5, b"1", b"1"))
+    assert store.parked(b"g", 4) == ()
+    assert len(store.parked(b"g", 5)) == 1
