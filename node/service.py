@@ -62,6 +62,8 @@ class NodeService(ContactService, InviteService, TokenService, AddingService):
             unclean_s=None if since_s is None else self._context.now_s() - since_s,
             invitation_count=len(self._node.consent.waiting()),
             request_count=len(self._node.inviting.waiting()),
+            packages=self._node.packages.status(),
+            replicas=self._node.publishing.status(),
             finding=tuple(map(views.finding_kind, self._node.finding.tallies)),
             rendezvous_count=None if self._node.point is None else len(self._node.point),
         )

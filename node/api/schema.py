@@ -323,6 +323,21 @@ class NodeMailbox(GroupMailbox, frozen=True, kw_only=True):
     group_count: int
 
 
+class PackagePool(Reply, frozen=True, kw_only=True):
+    """This node's key packages in one cipher suite."""
+
+    suite: int
+    ready: int  # one-time ones that nobody has, as far as this node knows
+    size: int  # when it is full
+
+
+class PackageReplica(Reply, frozen=True, kw_only=True):
+    """A node that hands out this node's key packages while it is away."""
+
+    peer_id: str
+    is_current: bool  # it has all that is to be handed out
+
+
 class NodeStatus(Reply, frozen=True, kw_only=True):
     """The daemon at one glance."""
 
@@ -340,6 +355,8 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     request_count: int = 0  # people who ask to be let into groups by invites given out here
     mailboxes: tuple[NodeMailbox, ...] = ()  # that this node's groups use
     finding: tuple[FindingKind, ...] = ()
+    packages: tuple[PackagePool, ...] = ()  # by which others add this node
+    replicas: tuple[PackageReplica, ...] = ()
     rendezvous_count: int | None = None  # peers registered here; absent when this node is no rendezvous point
 
 

@@ -43,6 +43,7 @@ def status() -> None:
             ("peers", f"{len(now.peers)} connected"),
             ("http", now.http),
             *finding_facts(now),
+            ("key packages", package_words(now)),
             *(() if now.unclean_s is None else (("disk", UNCLEAN.format(lasting(now.unclean_s))),)),
             ("requests", f"{now.request_count}, see: conclave group requests GROUP" if now.request_count else ""),
             ("invitations", f"{now.invitation_count}, see: conclave group invitations" if now.invitation_count else ""),
@@ -51,6 +52,14 @@ def status() -> None:
     print_groups(now.groups)
     if now.mailboxes:
         print_table(("MAILBOX", "STATE", "REACHED", "LACKS", "FAULTS", "LAST FAULT"), mailbox_rows(now.mailboxes))
+
+
+def package_words(now: "NodeStatus") -> str:
+    """How this node can be added, asleep or awake."""
+    ready = ", ".join(f"{each.ready} of {each.size} ready for suite {each.suite}" for each in now.packages)
+    current = sum(each.is_current for each in now.replicas)
+    kept = f"; {current} of {count(len(now.replicas), 'replica')} up to date" if now.replicas else ""
+    return f"{ready}{kept}"
 
 
 @click.command("id")

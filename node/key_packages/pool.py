@@ -13,6 +13,7 @@ import trio
 import trio.lowlevel
 
 from mls import KeyPackageBundle, frame, supported_suites
+from node.api import schema
 from node.context import NodeContext
 from node.directory import new_key_package
 from node.key_packages.messages import digest_of
@@ -78,6 +79,14 @@ class Pool:
         """What nobody has of those for our present replicas, and the last resorts."""
         rows, place = self._store.key_packages(None, KEY_PACKAGE_AVAILABLE), self._place()
         return tuple(row for row in rows if row.kind == KEY_PACKAGE_LAST_RESORT or (row.place and row.place == place))
+
+    def status(self) -> tuple[schema.PackagePool, ...]:
+        """How many are left, for each suite they are made for."""
+        count = self._store.key_packages_available
+        return tuple(
+            schema.PackagePool(suite=suite, ready=count(KEY_PACKAGE_ONE_TIME, suite), size=self._settings.pool)
+            for suite in self.suites
+        )
 
     def note_granted(self, rows: Iterable[KeyPackageRow]) -> None:
         """A replica says that it has granted these: they are somebody's, whoever lies."""

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 from msgspec import msgpack
 
+from node.api import schema
 from node.context import NodeContext
 from node.key_packages.messages import (
     ENTRIES_MAX,
@@ -59,9 +60,16 @@ class Publishing:
     @property
     def is_complete(self) -> bool:
         """Whether every replica of ours has all that is to be claimed there."""
+        return all(each.is_current for each in self.status())
+
+    def status(self) -> tuple[schema.PackageReplica, ...]:
+        """Our replicas, and which of them are up to date."""
         replicas = self._replicas()
         wanted = {row.digest for row in self._pool.published()}
-        return replicas is None or all(wanted <= self._held.get(place.peer_id, set()) for place in replicas.places)
+        return tuple(
+            schema.PackageReplica(peer_id=place.peer_id, is_current=wanted <= self._held.get(place.peer_id, set()))
+            for place in (() if replicas is None else replicas.places)
+        )
 
     def stir(self) -> None:
         """There is something to publish."""

@@ -11,7 +11,7 @@ from typing import Any
 import trio
 
 from node import feed
-from node.config import Config, DiscoverySection, GroupSection, NodeSection
+from node.config import Config, DiscoverySection, GroupSection, KeyPackagesSection, NodeSection
 from node.daemon import Node, open_node
 from node.data_dir import DataDir
 from node.intents import ADD, DONE, UPDATE, AddBody
@@ -71,12 +71,19 @@ class Peer:
 
 
 @asynccontextmanager
-async def open_peer(folder: Path, name: str, discovery: DiscoverySection | None = None) -> AsyncIterator[Peer]:
+async def open_peer(
+    folder: Path,
+    name: str,
+    discovery: DiscoverySection | None = None,
+    key_packages: KeyPackagesSection | None = None,
+    suite: int = GroupSection().suite,
+) -> AsyncIterator[Peer]:
     """A new node, always on, with every timer at its default."""
     config = Config(
         node=NodeSection(data_dir=str(folder / name), name=name, always_on=True),
-        group=GroupSection(accept="anyone"),
+        group=GroupSection(accept="anyone", suite=suite),
         discovery=discovery or DiscoverySection(),
+        key_packages=key_packages or KeyPackagesSection(pool=2, replenish_below=1),
     )
     data_dir = DataDir(config.data_dir)
     create_node(data_dir, KeyFile(config.key_file_path))

@@ -23,7 +23,7 @@ from node.cli.output import lasting, safe
 from node.cli.root import root
 from node.testnet import scenarios
 from node.version import VERSION
-from tests.node.api_world import DETAIL, INTENT, MESSAGE, PENDING, REFUSED, REPLIES, CannedNode, happened, running
+from tests.node.api_world import ADDS, DETAIL, INTENT, MESSAGE, PENDING, REFUSED, REPLIES, CannedNode, happened, running
 
 HEAVY = ("trio", "libp2p", "mls", "ordering", "cryptography", "apsw", "starlette", "hypercorn", "structlog", "rich")
 
@@ -674,3 +674,32 @@ def test_durations_read_well(seconds: float, words: str) -> None:
 def test_harmless_text_is_left_as_it_is() -> None:
     """Umlauts, emoji and line ends are not attacks."""
     assert safe("grüß 🔒\n\tdich") == "grüß 🔒\n\tdich"
+
+
+def test_several_adds_tell_of_each_and_show_progress_while_they_last(node: CannedNode, data_dir: Path) -> None:
+    """Who is in, who is not and why, and when it is tried again; in the order in which they were named."""
+    import msgspec
+
+    bob, carol = ADDS.outcomes
+    claiming = msgspec.structs.replace(carol, state="claiming", epoch=None)
+    begun = msgspec.structs.replace(ADDS, outcomes=(bob, claiming), is_settled=False)
+    retrying = msgspec.structs.replace(
+        carol, state="retrying", reason="its key package expired on 2026-01-01", attempts=1, retry_s=30.0
+    )
+    refused = msgspec.structs.replace(carol, state="refused", reason="it is blocked here", intent_id="")
+    node.replies["group_add_many"] = begun
+    node.replies["group_adds"] = msgspec.structs.replace(ADDS, outcomes=(retrying,))
+
+    result = conclave(data_dir, "group", "add", "g", "bob", "carol")
+
+    assert result.exit_code == 4
+    assert "1 of 2 key packages asked for" in result.stderr
+    assert "added 1 of 2 (epoch 4)" in result.stdout
+    assert "not added yet: its key package expired on 2026-01-01; tried again in 30 s" in result.stdout
+    assert f"group adds g {ADDS.batch_id}" in result.stdout
+    assert "bob" not in result.stdout.replace(ADDS.batch_id, ""), "who is in is only counted"
+
+    node.replies["group_add_many"] = msgspec.structs.replace(ADDS, outcomes=(bob, refused))
+    result = conclave(data_dir, "group", "add", "g", "bob", "carol")
+    assert result.exit_code == 1
+    assert "not added: it is blocked here" in result.stdout

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from mls import KeyPackageBundle, Lifetime, basic, create_key_package, frame, own_capabilities, suite
+from mls import (
+    KeyPackageBundle,
+    Lifetime,
+    SignaturePrivateKey,
+    basic,
+    create_key_package,
+    frame,
+    own_capabilities,
+    suite,
+)
 from node.contacts.cards import INBOX_SUITE, Card, Place, make_card
 from node.electorate import PRIVATE_EXTENSIONS
 from node.identity import Identity
@@ -57,9 +66,11 @@ class Sleeper:
         )
         return cls(name, identity, card, now_s, random)
 
-    def make(self, *, is_expired: bool = False, is_last_resort: bool = False) -> bytes:
+    def make(
+        self, *, is_expired: bool = False, is_last_resort: bool = False, signer: SignaturePrivateKey | None = None
+    ) -> bytes:
         """A key package, good now or expired ten days ago."""
-        signer = suite(SUITE).generate_signature_key(self.random.randbytes)
+        signer = signer or suite(SUITE).generate_signature_key(self.random.randbytes)
         until_s = self.now_s + (-10 if is_expired else 60) * DAY_S
         bundle = create_key_package(
             SUITE,

@@ -1,12 +1,14 @@
 """Several peers in one change: who can be had is in, the others are named with the reason, and come later."""
 
+import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from mls import open_welcome
+from mls import open_welcome, suite
 from node.api import schema
 from node.context import group_config
 from node.key_packages import wanting
@@ -16,7 +18,7 @@ from ordering import JoinProof
 from tests.node.contacts.people import Person
 from tests.node.key_packages.sleepers import Sleeper
 from tests.node.key_packages.world import replicas
-from tests.node.world import Member, open_world, until
+from tests.node.world import SUITE, Member, open_world, until
 
 
 async def add(person: Person, *names: str, timeout_s: float = 120) -> schema.AddManyResult:
@@ -148,3 +150,35 @@ async def test_what_is_wanted_outlives_a_restart(
         await box.start()
         await ada.start()
         await until(lambda: len(ada.session.agreement.roster.others) == 2)
+
+
+async def test_what_spoils_the_commit_is_left_out_of_it_and_named(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good by itself, and not beside another: two peers with one signature key. The others do not wait for it."""
+    async with open_world(tmp_path) as world:
+        (box,) = await replicas(world, "box")
+        ada = await world.member("ada")
+        people = await sleepers(ada, [box], 12, expired=set())
+        shared = suite(SUITE).generate_signature_key(os.urandom)
+        for number in (3, 8):
+            package = people[number].make(signer=shared)
+            await people[number].publish(ada.node.context.transport, [package])
+        person = Person(ada)
+        await person.found()
+
+        result = await add(person, *(each.name for each in people))
+
+        found = by_state(result)
+        assert len(found["certified"]) == 11
+        (left,) = found["retrying"]
+        assert left in ("p3", "p8")
+        assert result.epochs == (1,)
+        (pending,) = (await person.group()).pending
+        assert "two Adds of one client" in pending.reason
+        sleeper = people[int(left[1:])]
+        await sleeper.publish(ada.node.context.transport, [sleeper.make()])
+        with ada.node.context.store.transaction() as transaction:
+            (row,) = transaction.packages_waiting()
+            transaction.put_wanted_package(dataclasses.replace(row, due_ms=1))
+        await until(lambda: len(ada.session.agreement.roster.others) == 12)
