@@ -85,6 +85,7 @@ class MailboxSection(msgspec.Struct, frozen=True, kw_only=True):
     quota_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_024
     topic_quota_mb: Annotated[int, Meta(ge=1, le=1_000_000)] = 64
     retention_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    admit: Literal["anyone", "contacts"] = "anyone"
     use: tuple[str, ...] = ()
 
 

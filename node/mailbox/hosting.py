@@ -9,6 +9,7 @@ import trio
 from node.context import NodeContext
 from node.data_dir import DataDir
 from node.logs import logger
+from node.mailbox.admission import Admission
 from node.mailbox.room import Limits
 from node.mailbox.serving import Mailbox
 from node.mailbox.store import open_mailbox
@@ -35,7 +36,7 @@ async def open_serving(context: NodeContext, nursery: trio.Nursery) -> AsyncIter
     limits = Limits(settings.quota_mb * MIB, settings.topic_quota_mb * MIB, settings.retention_days)
     path = DataDir(context.config.data_dir).mailbox_path
     with open_mailbox(path, key, limits, context.random) as store:
-        mailbox = Mailbox(store, context.identity, context.random, context.now_ms)
+        mailbox = Mailbox(store, context.identity, context.random, context.now_ms, Admission(context).admits)
         mailbox.answer(context.transport)
         scope = trio.CancelScope()
 

@@ -58,6 +58,8 @@ class Inboxes:
 
     async def _leave(self, _peer: PeerId, payload: bytes) -> bytes:
         note = Note.decode(payload)
+        if not self._mailbox.admits(note.topic):
+            raise RefusedError("this mailbox keeps notes for its own contacts only")
         count, size = self._mailbox.store.room(note.topic)
         if count >= NOTES_MAX or size + len(note.item) > NOTES_SIZE_MAX:
             return NoteReply(False).encode()

@@ -80,12 +80,14 @@ class Mailbox:
         identity: Identity,
         random: Random,
         now_ms: Callable[[], int],
+        admits: Callable[[bytes], bool] = lambda _topic: True,
     ) -> None:
         self.store = store
         self._identity = identity
         self._random = random
         self._secret = random(32)  # of the challenges; a restart makes them void, and they are asked for again
         self._now_ms = now_ms
+        self.admits = admits  # whether notes are kept under a topic
         self._rates = Rates()
         self._pending: deque[_Waiting] = deque()
         self._pending_bytes = 0

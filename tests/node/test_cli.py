@@ -433,6 +433,52 @@ def test_what_cannot_be_sent_is_not_asked_for(
     assert node.asked == []
 
 
+@pytest.mark.parametrize(
+    ("stored_at", "delivered_to", "recipients", "became"),
+    [
+        (0, 0, 2, "  [sealed]"),
+        (1, 0, 2, "  [at 1 mailbox]"),
+        (2, 1, 3, "  [at 2 mailboxes, 1 of 3 have it]"),
+        (2, 3, 3, "  [all have it]"),
+        (0, 0, 0, "  [sealed]"),
+        (0, 0, None, "  [sealed]"),
+    ],
+)
+def test_own_messages_say_how_far_they_have_come(
+    node: CannedNode, data_dir: Path, stored_at: int, delivered_to: int, recipients: int | None, became: str
+) -> None:
+    """Those of others say nothing of it."""
+    import msgspec
+
+    own = msgspec.structs.replace(
+        MESSAGE, is_own=True, text="soup", stored_at=stored_at, delivered_to=delivered_to, recipients=recipients
+    )
+    other = msgspec.structs.replace(MESSAGE, is_own=False, text="bread")
+    node.replies["group_read"] = schema.MessagePage(messages=(own, other), last_seq=4, has_more=False)
+
+    first, second = conclave(data_dir, "group", "read", "g").stdout.splitlines()
+
+    assert first.endswith(f"soup{became}")
+    assert second.endswith("bread")
+
+
+def test_a_receipt_names_who_has_a_message(node: CannedNode, data_dir: Path) -> None:
+    """And where it is kept."""
+    lines = conclave(data_dir, "group", "receipt", "g").stdout.splitlines()
+
+    assert "delivered  to 1 of 2" in lines
+    assert "stored at  12D3KooWBox" in lines
+    assert any(line.startswith("12D3KooWBob") and line.endswith("yes") for line in lines)
+    assert any(line.startswith("12D3KooWCarol") and line.endswith("not heard, gone") for line in lines)
+
+
+def test_the_status_names_mailboxes_at_fault(node: CannedNode, data_dir: Path) -> None:
+    """With the reason, and what it lacks."""
+    output = conclave(data_dir, "status").stdout
+
+    assert "withheld: items acknowledged and not there: 2" in output
+
+
 def test_messages_cannot_steer_the_terminal(node: CannedNode, data_dir: Path) -> None:
     """A member's text is a stranger's bytes: escape sequences are shown, and no line passes for another's."""
     import msgspec

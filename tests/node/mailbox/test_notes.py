@@ -1,9 +1,11 @@
 """Notes to one person: who may leave them, who may read them, and a Welcome that waits for who sleeps."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from mls import ed25519_generate, suite
@@ -12,6 +14,7 @@ from node.contacts.cards import INBOX_SUITE
 from node.contacts.rows import ContactRow
 from node.intents import ADD, DONE, AddBody
 from node.mailbox import inboxes
+from node.mailbox.admission import LOOK_GAP_S
 from node.mailbox.notes import (
     COLLECT_PROTOCOL,
     INBOX_PROTOCOL,
@@ -35,7 +38,7 @@ from node.transport import RequestError, RequestFailure
 from node.transport_memory import open_memory_network
 from ordering import MalformedError, Policy
 from tests.node.mailbox.boxes import Box, open_box
-from tests.node.mailbox.world import mailboxes, stored, texts
+from tests.node.mailbox.world import mailboxes, stored, texts, use
 from tests.node.world import SUITE, Member, World, open_world, until
 
 CIPHER = suite(INBOX_SUITE)
@@ -110,6 +113,42 @@ async def test_an_inbox_is_bounded(tmp_path: Path, autojump_clock: MockClock, mo
 
         assert [await leave(box, KEY.public) for _ in range(5)] == [True, True, True, False, False]
         assert await leave(box, OTHER.public)
+
+
+async def test_notes_are_kept_for_contacts_only_if_the_operator_wants_it_so(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """An inbox is told by the card of its owner; who leaves a note nobody can tell. Groups are served all the same."""
+    async with open_world(tmp_path) as world:
+        world.mailbox = MailboxSection(serve=True, admit="contacts")
+        box = await world.member("box", alone=True)
+        use(world, [box])
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        await ada.session.send("hello")
+        await until(lambda: stored(ada, "hello") == 1)
+
+        async def leave(member: Member) -> int:
+            return await ada.node.post.leave(member.node.own_card.card, NoteKind.WELCOME, b"note")
+
+        know(box, bob, "bob")
+        await trio.sleep(LOOK_GAP_S)
+        assert await leave(bob) == 1
+        assert await leave(ada) == 0
+        know(box, ada, "ada")
+        await trio.sleep(LOOK_GAP_S)
+        assert await leave(ada) == 1
+        blocked = blocked_row(box, bob)
+        with box.node.context.store.transaction() as transaction:
+            transaction.put_contact(blocked)
+        await trio.sleep(LOOK_GAP_S)
+        assert await leave(bob) == 0
+
+
+def blocked_row(member: Member, other: Member) -> ContactRow:
+    """The same contact, blocked."""
+    row = member.node.context.store.contact(other.peer_id)
+    assert row is not None
+    return replace(row, blocked=True)
 
 
 def know(member: Member, other: Member, name: str) -> None:

@@ -9,6 +9,7 @@ from msgspec import structs
 from trio.testing import MockClock
 
 from node.api import schema
+from node.conversation import SYNC_EPOCHS
 from node.data_dir import DataDir
 from node.identity import Identity
 from node.mailbox.messages import Deposit
@@ -184,3 +185,16 @@ def identity_of(member: Member) -> Identity:
     """Of a member that does not run."""
     with open_store(DataDir(member.config.data_dir).store_path, member.key.value) as store:
         return read_identity(store)
+
+
+async def test_who_catches_up_tells_it_epoch_by_epoch(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Without a mailbox, over more epochs than members compare: its questions on the way say what it has by then."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        await bob.stop()
+        for number in range(SYNC_EPOCHS + 4):
+            await ada.session.send(f"number {number}.")
+            assert (await ada.update()).state in HOLDS
+        await bob.start()
+        await until(lambda: bob.epoch == ada.epoch)
+        await seen(lambda: all(who_has(ada, f"number {number}.") == {"bob"} for number in range(SYNC_EPOCHS + 4)))
