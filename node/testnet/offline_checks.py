@@ -4,6 +4,7 @@ Each check returns its numbers in words, and what contradicts it.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -32,6 +33,7 @@ def checks(replicas: Sequence[ReplicaEvidence]) -> tuple[tuple[str, Check], ...]
         ("every message delivered exactly once", messages_once),
         ("one order that all feeds share", one_order),
         ("decided while its author slept", decided_asleep),
+        ("senders know who has their messages", senders_know),
         ("the replicas know nobody and nothing", partial(replicas_blind, replicas)),
     )
 
@@ -101,6 +103,23 @@ def decided_asleep(case: Case) -> tuple[str, list[str]]:
         seen = min((each.at_ms for node in case.nodes for each in node.began if each.epoch == entry.epoch), default=0)
         count += any(name == author and seen in span for name, span in asleep)
     return f"{count} commits", [] if count else ["no commit was decided while its author slept"]
+
+
+def senders_know(case: Case) -> tuple[str, list[str]]:
+    """Each message is at every mailbox, and its sender knows that every other member has it."""
+    story, replicas = case.story, len(case.story.replicas)
+    sent = Counter(each.node for each in story.sent)
+    problems = []
+    for actor in story.actors:
+        told = story.told.get(actor.name)
+        if told is None or told.messages != sent[actor.name]:
+            problems.append(f"{actor.name} knows of {told.messages if told else 0} messages of its {sent[actor.name]}")
+        elif told.messages and told.stored_at < replicas:
+            problems.append(f"{actor.name} has a message that is at {told.stored_at} of {replicas} mailboxes only")
+        elif not told.is_all:
+            problems.append(f"{actor.name} knows of {told.delivered} of {told.messages} that everybody has them")
+    delivered = sum(told.delivered for told in story.told.values())
+    return f"{delivered} messages, each at {replicas} mailboxes and with every other member", problems
 
 
 def replicas_blind(replicas: Sequence[ReplicaEvidence], case: Case) -> tuple[str, list[str]]:

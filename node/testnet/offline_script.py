@@ -22,12 +22,13 @@ from node.testnet.moves import now_ms
 from node.testnet.network import Network, ScriptError
 from node.testnet.node_log import first_error
 from node.testnet.processes import NodeProcess
-from node.testnet.story import QUIET, RIVALS, SETUP, Actor, Awake, Outage, Sent, Story, Submitted
+from node.testnet.story import QUIET, RIVALS, SETUP, Actor, Awake, Outage, Sent, Story, Submitted, Told
 
 GROUP_NAME: Final = "the hidden garden"
 VOTERS: Final = 3
 KILLED_SHARE: Final = 0.25  # of the nodes that go to sleep: by SIGKILL instead of in order
 RIVAL_SHARE: Final = 0.3  # of the changes: made by both at once
+LINGER_S: Final = 3.0  # in the last nights
 LAST_NIGHTS: Final = 12  # pairs that are woken at the end, until nobody lacks anything
 
 
@@ -62,6 +63,7 @@ class OfflineScript:
         self.sent: list[Sent] = []
         self.awake: list[Awake] = []
         self.read: dict[str, str] = {}
+        self.told: dict[str, Told] = {}
         self.epoch = 0  # the highest that anybody has been seen in
         self._woke_ms: dict[str, int] = {}
         self._seq = {node.name: 0 for node in self.members}  # up to where a member's feed was read
@@ -109,6 +111,7 @@ class OfflineScript:
             messages_due=self.size.messages,
             secrets=(GROUP_NAME, *(node.config.node.name for node in self.members)),
             read=self.read,
+            told=self.told,
             exit_codes={node.name: node.exit_code for node in everybody},
             errors={node.name: error for node in everybody if (error := first_error(node.log_path))},
             failure=self.failure,
@@ -171,7 +174,10 @@ class OfflineScript:
         network.say(f"night {number + 1}: {names}: {decided}, {messages} messages, {took_s:.1f} s")
 
     def finish(self) -> None:
-        """Pairs wake until nobody wants or lacks anything; then each is asked what it has read."""
+        """Pairs wake until nobody wants or lacks anything, and everybody knows that all have its messages.
+
+        Each is asked what it has read and what became of what it said.
+        """
         network = self.network
         network.doing = "the last nights"
         voters = self.voters
@@ -184,16 +190,20 @@ class OfflineScript:
             self._meet(pair)
             if all(node in voters for node in pair):
                 self._settle(pair)
+            self._linger()
             self._bring(pair)
             for node in pair:
                 if self._lacks_nothing(node):
                     done[node.name], self.read[node.name] = self.epoch, self._digest(node)
+                    self.told[node.name] = self._told(node)
             self.sleep(*pair)
-            if all(done.get(node.name) == self.epoch for node in self.members):
+            if all(done.get(node.name) == self.epoch and self.told[node.name].is_all for node in self.members):
                 network.say(f"everybody has everything, after {turn + 1} last nights; epoch {self.epoch}")
                 return
         lacking = ", ".join(node.name for node in self.members if done.get(node.name) != self.epoch)
-        raise ScriptError(f"after {LAST_NIGHTS} last nights somebody still lacks something: {lacking}")
+        if lacking:
+            raise ScriptError(f"after {LAST_NIGHTS} last nights somebody still lacks something: {lacking}")
+        network.say(f"after {LAST_NIGHTS} last nights somebody does not know yet who has its messages")
 
     # --- waking and sleeping ---
 
@@ -213,6 +223,12 @@ class OfflineScript:
                 self.network.processes.stop([node], self.network.settings.limits.stop_s)
             how = "killed" if is_killed else "stopped"
             self.awake.append(Awake(node.name, self._woke_ms.pop(node.name), now_ms(), how))
+
+    def _linger(self) -> None:
+        """Time for one look at the mailboxes, and to say there what one has read; and for a wish to reach a voter."""
+        until_s = time.monotonic() + LINGER_S
+        while time.monotonic() < until_s:
+            self.network.pause(LINGER_S / 10)
 
     def _asleep(self) -> list[Outage]:
         """The times between."""
@@ -284,22 +300,31 @@ class OfflineScript:
             return False
         return len(self._shared(node)) == len(self.sent)
 
-    def _shared(self, node: NodeProcess) -> list[str]:
+    def _shared(self, node: NodeProcess) -> list[schema.MessageItem]:
         """What `group read --shared` shows."""
-        texts: list[str] = []
+        messages: list[schema.MessageItem] = []
         place = ""
         while True:
             request = schema.GroupReadRequest(
                 group=self.network.group_id, limit=schema.PAGE_SIZE_MAX, order="shared", after_place=place
             )
             page = self.network.ask(node, op.GROUP_READ, request)
-            texts += [f"{message.message_id} {message.text}" for message in page.messages]
+            messages += page.messages
             place = page.last_place
             if not page.has_more:
-                return texts
+                return messages
 
     def _digest(self, node: NodeProcess) -> str:
-        return hashlib.sha256("\n".join(self._shared(node)).encode()).hexdigest()
+        lines = [f"{message.message_id} {message.text}" for message in self._shared(node)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _told(self, node: NodeProcess) -> Told:
+        own = [message for message in self._shared(node) if message.is_own]
+        return Told(
+            messages=len(own),
+            stored_at=min((message.stored_at for message in own), default=0),
+            delivered=sum(message.delivered_to == message.recipients for message in own),
+        )
 
     # --- working ---
 

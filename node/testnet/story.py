@@ -63,6 +63,19 @@ class Awake(Struct, frozen=True):
     how: str  # it ended: "stopped" or "killed"
 
 
+class Told(Struct, frozen=True):
+    """What a node said at the end has become of the messages of its own."""
+
+    messages: int
+    stored_at: int  # mailboxes, the fewest of any of them
+    delivered: int  # messages that every other member has, as it knows
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it knows that everybody has all of them."""
+        return self.delivered == self.messages
+
+
 class Held(Struct, frozen=True):
     """What the store of a removed member held of the group while it was removed."""
 
@@ -103,6 +116,7 @@ class Story(Struct, frozen=True, kw_only=True):
     messages_due: int = 0
     secrets: tuple[str, ...] = ()  # names that no replica may come to know
     read: dict[str, str] = {}  # by name: the digest of what `group read --shared` showed at the end
+    told: dict[str, Told] = {}  # by name: what each knew of its own messages at the end
     failure: str = ""  # why the script did not get to its end
 
     @property

@@ -123,11 +123,22 @@ def leaked(kind: str) -> Change:
     return change
 
 
-NEVER, MANY, ORDER, ASLEEP, BLIND = (
+def told_of_ada(**changes: Any) -> Change:
+    """What the first member knows of its own messages."""
+
+    def change(found: Found) -> Found:
+        known = found[0].told
+        return told(told={**known, "ada": msgspec.structs.replace(known["ada"], **changes)})(found)
+
+    return change
+
+
+NEVER, MANY, ORDER, ASLEEP, KNOWN, BLIND = (
     "never more than two awake",
     "as many commits and messages as said",
     "one order that all feeds share",
     "decided while its author slept",
+    "senders know who has their messages",
     "the replicas know nobody and nothing",
 )
 
@@ -140,6 +151,10 @@ DIFFERENCES: list[tuple[str, Change]] = [
     (ORDER, all_another_order),
     (ORDER, told(read={})),
     (ASLEEP, told(outages=())),
+    (KNOWN, told(told={})),
+    (KNOWN, told_of_ada(messages=0)),
+    (KNOWN, told_of_ada(stored_at=1)),
+    (KNOWN, told_of_ada(delivered=0)),
     (BLIND, lambda found: (*found[:2], ())),
     (BLIND, replica(item_count=0)),
     (BLIND, replica(damage="it cannot be read")),
