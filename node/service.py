@@ -66,6 +66,7 @@ class NodeService(ContactService, InviteService, TokenService, AddingService):
             replicas=self._node.publishing.status(),
             finding=tuple(map(views.finding_kind, self._node.finding.tallies)),
             rendezvous_count=None if self._node.point is None else len(self._node.point),
+            relaying=views.relaying(self._context.transport.relays),
         )
 
     async def identity(self, request: schema.Nothing) -> schema.Identity:  # noqa: ARG002

@@ -55,6 +55,11 @@ class Relays(Protocol):
         """Whether there is a reservation, as far as is known here."""
         ...
 
+    @property
+    def lent(self) -> tuple[int, int] | None:
+        """Places and circuits that others have here now; None where this node is no relay."""
+        ...
+
     def reached_through(self, addresses: tuple[str, ...]) -> None:
         """From now on these, which lead through relays, are among our own addresses."""
         ...

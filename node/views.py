@@ -23,6 +23,7 @@ from node.peer_id import PeerId
 from node.policy_words import model_word
 from node.session import Session
 from node.store_rows import GroupRow
+from node.transport_relay import Relays
 from ordering import Committee, Model, Policy, survival
 
 
@@ -119,6 +120,12 @@ def finding_kind(tally: Tally) -> schema.FindingKind:
         failed_at=tally.failed_ms / 1000 if tally.failures else None,
         counters=dict(tally.counters),
     )
+
+
+def relaying(relays: Relays | None) -> schema.Relaying | None:
+    """What this node carries for others."""
+    lent = None if relays is None else relays.lent
+    return None if lent is None else schema.Relaying(places=lent[0], circuits=lent[1])
 
 
 NO_SURVIVAL: Final = schema.Survival(

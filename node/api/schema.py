@@ -338,6 +338,13 @@ class PackageReplica(Reply, frozen=True, kw_only=True):
     is_current: bool  # it has all that is to be handed out
 
 
+class Relaying(Reply, frozen=True, kw_only=True):
+    """What a relay carries for others."""
+
+    places: int  # nodes that are reached through this one
+    circuits: int  # connections it carries now
+
+
 class NodeStatus(Reply, frozen=True, kw_only=True):
     """The daemon at one glance."""
 
@@ -358,6 +365,7 @@ class NodeStatus(Reply, frozen=True, kw_only=True):
     packages: tuple[PackagePool, ...] = ()  # by which others add this node
     replicas: tuple[PackageReplica, ...] = ()
     rendezvous_count: int | None = None  # peers registered here; absent when this node is no rendezvous point
+    relaying: Relaying | None = None  # absent when this node is no relay
 
 
 class Member(Reply, frozen=True, kw_only=True):

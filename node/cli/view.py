@@ -191,17 +191,23 @@ def finding_facts(now: "NodeStatus") -> "Iterator[tuple[str, str]]":
         yield "finding", "at known addresses only; see [discovery] in the settings"
     else:
         yield from map(finding_fact, now.finding)
+    if now.relaying is not None:
+        places, circuits = count(now.relaying.places, "node"), count(now.relaying.circuits, "connection")
+        yield "serving", f"as a relay, {places} reached through this one, {circuits}"
     if now.rendezvous_count is not None:
         yield "serving", f"as a rendezvous point, {count(now.rendezvous_count, 'peer')} registered"
 
 
 def finding_fact(kind: "FindingKind") -> tuple[str, str]:
     """One way of finding peers, and what it failed at lately."""
+    is_relay = kind.name == "relay"  # which finds nobody
     text = f"{kind.name}: {kind.found} found, {kind.reached} reached"
+    if is_relay:
+        text = f"by others through {count(kind.counters.get('places', 0), 'relay')}"
     ago_s = None if kind.failed_at is None else time.time() - kind.failed_at
     if ago_s is not None and ago_s < FAILURE_SHOWN_S:
         text += f"; failed {lasting(max(0.0, ago_s))} ago: {kind.failure}"
-    return "finding", text
+    return "reached" if is_relay else "finding", text
 
 
 def print_groups(groups: "tuple[GroupSummary, ...]") -> None:

@@ -51,6 +51,12 @@ class Relay:
         self._reserved: dict[PeerId, float] = {}  # until when
         self._circuits: Counter[PeerId] = Counter()  # by each of their two ends
 
+    @property
+    def lent(self) -> tuple[int, int]:
+        """Places and circuits."""
+        now_s = trio.current_time()
+        return sum(until_s > now_s for until_s in self._reserved.values()), self._circuits.total() // 2
+
     def gone(self, peer: PeerId) -> None:
         """Its last connection is: so is its reservation."""
         self._reserved.pop(peer, None)

@@ -64,6 +64,7 @@ class Libp2pWire:
         self._swarm.notifees = [Arrivals(self._connected)]  # identify's own would run in unguarded system tasks
         self._mesh = Mesh(self._faults, self._mesh_arrived, self._host)
         self._circuits = Circuits(self.open_stream, nursery)
+        self._visited: Counter[PeerId] = Counter()  # relays that are connected for the sake of so many circuits
         self._relay: Relay | None = None
         self._table: Table | None = None
         for protocol, serve in (
@@ -124,23 +125,34 @@ class Libp2pWire:
         """Over a relay, which is connected for it and not kept afterwards."""
         relay_address, target = split_relayed(address)
         relay = peer_of(relay_address)
-        was_there = relay in self._of_peer
-        await self.transport.connect(relay_address)
-        socket = self._adopt(await self._circuits.call(relay, target), is_relayed=True)
-        if not was_there:
-            self._nursery.start_soon(self._leave_after, relay, socket)
+        if relay in self._visited or relay not in self._of_peer:
+            self._visited[relay] += 1
+        socket: Socket | None = None
         try:
+            await self.transport.connect(relay_address)
+            socket = self._adopt(await self._circuits.call(relay, target), is_relayed=True)
             await self._swarm.upgrade_outbound_raw_conn(RawConnection(socket, True), ID.from_base58(target))
-        except Exception as error:  # libp2p's own
-            socket.close_now()
+        except BaseException as error:
+            if socket is not None:
+                socket.close_now()
+            self._leave(relay)
+            if isinstance(error, DialError) or not isinstance(error, Exception):
+                raise
             raise DialError(f"cannot connect to {address}: {root_of(error)}") from error
-        except BaseException:
-            socket.close_now()
-            raise
+        self._nursery.start_soon(self._leave_after, socket, relay)
 
-    async def _leave_after(self, relay: PeerId, socket: Socket) -> None:
+    async def _leave_after(self, socket: Socket, relay: PeerId) -> None:
         await socket.ended.wait()
-        await self.transport.disconnect(relay)
+        self._leave(relay)
+
+    def _leave(self, relay: PeerId) -> None:
+        """A circuit is over; so is the visit to its relay, if we were there for circuits only and this was the last."""
+        if relay in self._visited:
+            self._visited[relay] -= 1
+            if not self._visited[relay]:
+                del self._visited[relay]
+                if not self._circuits.has_place(relay):
+                    self.hang_up(relay)
 
     def nearest_s(self, peer: PeerId) -> float | None:
         known = [taken for socket in self._of_peer.get(peer, ()) if (taken := socket.nearest_s()) is not None]
@@ -264,6 +276,11 @@ class Libp2pWire:
     def has_place(self, relay: PeerId) -> bool:
         """See `Relays.has_place`."""
         return self._circuits.has_place(relay)
+
+    @property
+    def lent(self) -> tuple[int, int] | None:
+        """See `Relays.lent`."""
+        return None if self._relay is None else self._relay.lent
 
     def reached_through(self, addresses: tuple[str, ...]) -> None:
         """See `Relays.reached_through`."""

@@ -26,7 +26,7 @@ from node.transport_kademlia import (
 from node.transport_libp2p import open_libp2p
 from node.transport_libp2p.kademlia import REFRESH_DIALS_MAX
 from node.transport_libp2p.kademlia_host import KADEMLIA, TOLD_ADDRESSES_MAX, TOLD_PEERS_MAX, Told
-from node.transport_libp2p.kademlia_words import ASK_SIZE_MAX, with_length
+from node.transport_libp2p.kademlia_words import ANSWER_SIZE_MAX, ASK_SIZE_MAX, with_length
 from node.transport_streams import StreamTransport
 from tests.node.transport_worlds import QUICK, until
 
@@ -35,6 +35,11 @@ def rank(key: str, value: bytes) -> int | None:
     """A value names its key and how new it is."""
     name, _, serial = value.partition(b"=")
     return int(serial) if key == f"/conclave/{name.decode()}" and serial.isdigit() else None
+
+
+def put(key: str, value: bytes) -> Any:
+    path = f"/conclave/{key}".encode()
+    return Message(type=Message.PUT_VALUE, key=path, record=Record(key=path, value=value))
 
 
 class Line:
@@ -236,6 +241,30 @@ async def test_who_names_thousands_of_peers_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"\xff" * 100, id="a length without end"),
+        pytest.param(with_length(b"\xff" * 100), id="no message"),
+        pytest.param(with_length(b""), id="an empty one"),
+        pytest.param(with_length(put("ada", b"ada=garbage").SerializeToString()), id="an answer to something else"),
+        pytest.param(b"\x7f", id="one that is not finished"),
+        pytest.param(bytes((0x81, 0x80 | (ANSWER_SIZE_MAX >> 7) & 0x7F, ANSWER_SIZE_MAX >> 14)), id="too much"),
+    ],
+)
+async def test_whatever_a_node_answers_others_are_heard(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.transport_libp2p.kademlia.LOOK_UP_S", 2.0)
+    async with open_line(2) as line, open_libp2p(QUICK, b"c" * 32) as asker:
+        await line.tables[0].put("ada", b"ada=7")
+
+        async def lie(_peer: str, stream: Any, _upper: Any) -> None:
+            await stream.write(answer)
+            await trio.sleep_forever()
+
+        line.tables[1].answer = lie
+        assert await table_of(asker, *(node.addresses[0] for node in line.nodes)).get("ada") == b"ada=7"
+
+
+@pytest.mark.parametrize(
     ("is_private", "texts", "kept"),
     [
         pytest.param(
@@ -281,11 +310,6 @@ def table_of(asker: StreamTransport, *entries: str) -> Any:
 async def raw_stream(asker: StreamTransport, node: StreamTransport) -> Any:
     wire: Any = asker._wire
     return await wire.open_stream(node.peer_id, KADEMLIA)
-
-
-def put(key: str, value: bytes) -> Any:
-    path = f"/conclave/{key}".encode()
-    return Message(type=Message.PUT_VALUE, key=path, record=Record(key=path, value=value))
 
 
 async def told(asker: StreamTransport, node: StreamTransport, message: Any) -> bytes | None:

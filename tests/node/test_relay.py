@@ -138,6 +138,23 @@ async def test_who_is_not_there_is_not_reached() -> None:
         ):
             with pytest.raises(DialError):
                 await scene.bob.connect(wrong)
+        assert not scene.bob.peers()
+
+
+async def test_a_relay_is_left_with_the_last_circuit_through_it() -> None:
+    async with open_scene() as scene, open_libp2p(HIDDEN, b"c" * 32) as cyn:
+        for node in (scene.ada, cyn):
+            await scene.reserve(node)
+            await scene.bob.connect(through(scene.relay.addresses[0], node.peer_id))
+        await scene.bob.disconnect(scene.ada.peer_id)
+        assert await scene.relay.request(scene.bob.peer_id, "echo", b"still") == b"still"
+        assert cyn.peer_id in scene.bob.peers()
+        await scene.bob.disconnect(cyn.peer_id)
+        await until(lambda: not scene.bob.peers())
+        await cyn.connect(scene.address)  # from a node with a place there, which it keeps
+        await cyn.disconnect(scene.ada.peer_id)
+        await until(lambda: scene.ada.peer_id not in cyn.peers())
+        assert scene.relay.peer_id in cyn.peers()
 
 
 async def test_a_relay_that_does_not_serve_says_so() -> None:

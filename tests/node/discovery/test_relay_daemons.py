@@ -64,6 +64,9 @@ def test_two_that_cannot_reach_each_other_chat_through_a_relay(tmp_path: Path) -
                 until(lambda node=node: len(node.texts(GROUP)) == 2)  # type: ignore[misc]
             assert is_through(relay, *[a for peer in bob.ask("peers")["peers"] for a in peer["addresses"]])
 
+            assert "by others through 1 relay" in ada.say("status")
+            assert "as a relay, 2 nodes reached through this one, 1 connection\n" in relay.say("status")
+
             needles = [shape for each in (*NAMES, GROUP, TEXT) for shape in shapes_of(each.encode())]
             os.kill(relay.pid, signal.SIGSTOP)
             try:
