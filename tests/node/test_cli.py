@@ -86,6 +86,20 @@ def test_a_client_command_loads_no_engine(data_dir: Path) -> None:
     assert not loaded_by("--data-dir", str(data_dir), "status") & set(HEAVY)
 
 
+def cpu_s(*words: str) -> float:
+    """What a command costs."""
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "node.cli", *words], stdout=subprocess.DEVNULL, timeout=60, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+@pytest.mark.parametrize(("words", "limit_s"), [(("--help",), 0.2), (("status",), 0.3)], ids=["help", "call"])
+def test_a_command_is_cheap(node: CannedNode, data_dir: Path, words: tuple[str, ...], limit_s: float) -> None:
+    """At its best of several: a busy machine makes everything dearer."""
+    assert any(cpu_s("--data-dir", str(data_dir), *words) <= limit_s for _ in range(8))
+
+
 @pytest.mark.parametrize("words", [(), *commands(root)], ids=" ".join)
 def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     """And takes the global options, after its name too; every list of commands shows whole sentences."""

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from http.client import HTTPConnection
 from pathlib import Path
@@ -50,6 +52,15 @@ async def test_until_there_is_a_node_every_operation_says_so() -> None:
     assert await refusal(entry, "identity") is ErrorCode.SHUTTING_DOWN
     with pytest.raises(AttributeError):
         _ = entry.no_such_operation
+
+
+def test_nothing_heavy_is_read_before_the_api_answers() -> None:
+    """Half a second is soon spent."""
+    program = "import sys, node.cli.root, node.process, node.opening, node.vault; print(' '.join(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    heavy = {"libp2p", "mls", "ordering", "cryptography", "apsw", "structlog", "rich", "multiaddr", "msgpack"}
+    assert not heavy & {name.partition(".")[0] for name in found.stdout.split()}
 
 
 @pytest.fixture
