@@ -48,7 +48,8 @@ def page() -> str:
     parts.append("| code | status | |\n|---|---|---|\n")
     meanings = _comments(errors, "ErrorCode")
     parts += [f"| `{code}` | {http_status(code)} | {meanings.get(code.name, '')} |\n" for code in ErrorCode]
-    parts.append("\n## Exit codes of the command line\n\nWith `--json` the problem is printed on standard error.\n\n")
+    parts.append("\n## Exit codes of the command line\n\nThe message is printed on standard error with the code in")
+    parts.append(" brackets and the hint below it; with `--json` the problem, and `exit`.\n\n")
     parts.append("| code | |\n|---|---|\n")
     parts += [f"| {int(code)} | {meaning} |\n" for code, meaning in MEANINGS.items()]
     return "".join(parts)

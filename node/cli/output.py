@@ -29,7 +29,7 @@ def print_failure(failure: Failure, *, is_json: bool) -> None:
         problem = {"type": "about:blank", "detail": failure.message, "code": failure.code, "hint": failure.hint}
         click.echo(json.dumps({**problem, "exit": int(failure.exit)}), err=True)
         return
-    click.echo(f"Error: {safe(failure.message)}", err=True)
+    click.echo(f"Error: {safe(failure.message)} [{failure.code}]", err=True)
     if failure.hint:
         click.echo(f"  {safe(failure.hint)}", err=True)
 

@@ -383,7 +383,7 @@ def test_status_shows_health_and_the_next_step(node: CannedNode, data_dir: Path)
         (INTENT, (), 0, "added bob (epoch 4, 50 ms)"),
         (PENDING, (), 4, "group wait g 1111111111111111"),
         (PENDING, ("--no-wait",), 0, "group wait g 1111111111111111"),
-        (REFUSED, (), 1, "not removed: the policy does not allow it\n  ask a voter"),
+        (REFUSED, (), 1, "not removed: the policy does not allow it [refused]\n  ask a voter"),
         (
             ApiError(ErrorCode.GROUP_NOT_FOUND, "there is no group 'g'", "did you mean 'gg'?"),
             (),

@@ -79,7 +79,7 @@ def shrinks_and_grows_again(ada: Daemon, bob: Daemon, cyn: Daemon) -> None:
     until(lambda: not shown(cyn)["is_member"])
     assert cyn.texts("Mittwochsrunde") == list(TEXTS), "what was received can be read"
     code, lines = cyn.refused("group", "send", "Mittwochsrunde", "too late")
-    assert (code, lines[0]) == (1, "Error: this node was removed from the group")
+    assert (code, lines[0]) == (1, "Error: this node was removed from the group [not_member]")
     assert "removed" in cyn.say("group", "show", "Mittwochsrunde")
     bob.ask("group", "add", "Mittwochsrunde", cyn.address)
     until(lambda: shown(cyn)["is_member"] and shown(ada)["committee_size"] == 3)
