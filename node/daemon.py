@@ -111,10 +111,10 @@ class Node:
         try:
             claimed = await self.claims.claim(peer, suite, lambda data: check_package(data, peer, suite, now_s))
         except NoPackageError as error:
-            text = f"no key package of peer {peer}: {error}"
             if error.is_unreachable:
+                text = f"peer {peer} cannot be asked for a key package: {error}"
                 raise ApiError(ErrorCode.PEER_UNREACHABLE, text, "is it running and connected?") from error
-            raise ApiError(ErrorCode.NO_KEY_PACKAGE, text) from error
+            raise ApiError(ErrorCode.NO_KEY_PACKAGE, f"no key package of peer {peer}: {error}") from error
         return claimed.package
 
     async def rescue(self, session: Session, lost: tuple[PeerId, ...]) -> None:
