@@ -158,6 +158,7 @@ def _write_departure(transaction: Transaction, adoption: Adoption, epoch: int, n
     """We are no member any more, by our own wish or not."""
     after, intents = adoption.after, transaction.open_intents(adoption.after.group_id)
     transaction.forget_mailboxes(after.group_id)
+    transaction.forget_marks(after.group_id)
     has_left = is_own_leave(adoption.valid, adoption.before) and any(each.kind == LEAVE for each in intents)
     transaction.append_feed(notice_row(after, feed.GROUP, LEFT_TEXT if has_left else REMOVED_TEXT, now_ms))
     for intent in intents:

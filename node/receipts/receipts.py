@@ -132,6 +132,8 @@ class Receipts:
 
     def keep(self) -> None:
         """Make durable what was learnt."""
+        if self._agreement.is_over:
+            self._stands.clear()
         if not self._learnt and not self._stands:
             return
         learnt, stands = dict(self._learnt), self._moved()

@@ -257,6 +257,11 @@ class ReceiptWrites(ReceiptReads):
         """Insert or replace."""
         self._rows("INSERT OR REPLACE INTO releases VALUES (?, ?, ?)", group_id, mailbox, epoch)
 
+    def forget_marks(self, group_id: bytes) -> None:
+        """We are no member any more: what became of our messages stays, what was for the others goes."""
+        for table in ("heard", "marks", "standings", "releases"):
+            self._rows(f"DELETE FROM {table} WHERE group_id = ?", group_id)  # noqa: S608 - ours
+
     def prune_receipts(self, group_id: bytes, before_epoch: int) -> None:
         """Forget who has what of the epochs below `before_epoch`."""
         for table in OF_EPOCHS:

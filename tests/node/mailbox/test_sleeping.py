@@ -161,6 +161,7 @@ async def test_who_was_removed_while_asleep_is_told_so_in_a_sentence(tmp_path: P
         await trio.sleep(60)
         assert len(store.feed_of_kind(group_id, "message", 0, 10)) == 2
         assert store.topic_keys(group_id, told.epoch) is None, "no key of any topic is left"
+        assert store.standings(group_id) == {}
 
 
 async def test_what_is_at_no_mailbox_any_more_is_said(tmp_path: Path, autojump_clock: MockClock) -> None:

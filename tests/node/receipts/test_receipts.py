@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import trio
 from msgspec import structs
 from trio.testing import MockClock
@@ -179,6 +180,37 @@ async def test_nobody_says_for_another_that_it_has_a_message(tmp_path: Path, aut
         await visit.deposit(topic, Deposit((topic.seal(ItemKind.MARK, said_by_bob.encode()),)))
         await seen(lambda: who_has(ada, "hello") == {"bob"})
         assert ada.node.context.store.mailbox_fault(box.peer_id) is None
+
+
+async def test_marks_without_number_are_remembered_up_to_a_bound(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them count, the rest is looked at again after a start; nothing else is held up."""
+    monkeypatch.setattr("node.receipts.receipts.MARKS_KNOWN_MAX", 3)
+    async with open_world(tmp_path) as world:
+        (box,) = await mailboxes(world, "box")
+        ada, bob, _ = await three(world)
+        await bob.stop()
+        for number in range(6):
+            await ada.session.send(f"number {number}.")
+        await until(lambda: stored(ada, "number 5.") == 1)
+        store, group_id, epoch, bobs = ada.node.context.store, ada.session.group_id, ada.epoch, identity_of(bob)
+        row = store.topic_keys(group_id, epoch)
+        assert row is not None
+        topic, leaf = Topic(TopicKeys(row.seed, row.seal_key)), ada.session.agreement.own_leaf
+        (spoken,) = store.spoken(group_id, epoch, epoch)
+        first = spoken.generations[0][0]
+        told = [
+            seal_section(row.seal_key, group_id, epoch, bobs.public_key, {leaf: ((number, number),)})
+            for number in range(first, first + 6)
+        ]
+        marks = [Mark.sign(bobs, group_id, epoch, (each,)).encode() for each in told]
+        visit = Visit(ada.node.context.transport, box.address, os.urandom(32))
+        await visit.deposit(topic, Deposit(tuple(topic.seal(ItemKind.MARK, mark) for mark in marks)))
+        await seen(lambda: all(who_has(ada, f"number {number}.") >= {"bob"} for number in range(6)))
+        assert len(store.mark_items(group_id, epoch)) <= 3
+        await ada.session.send("on it goes")
+        await until(lambda: stored(ada, "on it goes") == 1)
 
 
 def identity_of(member: Member) -> Identity:
