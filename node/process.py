@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from node.vault import StoreKey
 
 NAMES: Final = frozenset(operation.name for operation in OPERATIONS)
+GARBAGE_MIN: Final = 10_000  # objects made and not gone before cycles are looked for; a decision makes thousands
 
 
 class Entry:
@@ -115,6 +116,8 @@ def _import_node() -> None:
     lazy_logs.set_up_now()
     for name in ("node.daemon", "node.service", "node.transport_libp2p"):
         import_module(name)
+    gc.freeze()  # code stays; no group and no key has been read yet
+    gc.set_threshold(GARBAGE_MIN, 10, 10)
 
 
 def _set_up_logs(config: Config) -> None:
