@@ -38,6 +38,7 @@ from node.transport_socket import Socket
 from node.transport_streams import KEPT_PROTOCOL, OPEN_TIMEOUT_S, StreamTransport
 
 HANDSHAKES_MAX = 64  # accepted connections that have not said who they are
+RELAYED_HANDSHAKES_MAX = 16  # of them through relays, which would have places for nobody else
 CONNECTIONS_PER_PEER_MAX = 3  # two nodes may dial each other at once
 
 _log = structlog.get_logger()
@@ -54,6 +55,7 @@ class Libp2pWire:
         self._sockets: set[Socket] = set()
         self._of_peer: dict[PeerId, set[Socket]] = {}
         self._handshakes = 0
+        self._relayed_handshakes = 0
         self._stopping = False
         self._swarm = make_swarm(
             key_seed, config.connections_max + HANDSHAKES_MAX, CONNECTIONS_PER_PEER_MAX, self._faults, self._adopt
@@ -172,11 +174,13 @@ class Libp2pWire:
         return socket
 
     async def _accept(self, stream: trio.SocketStream, *, is_relayed: bool = False) -> None:
-        if self._handshakes >= HANDSHAKES_MAX:
+        is_too_many = is_relayed and self._relayed_handshakes >= RELAYED_HANDSHAKES_MAX
+        if is_too_many or self._handshakes >= HANDSHAKES_MAX:
             self._counters["connections_refused"] += 1
             stream.socket.close()
             return
         self._handshakes += 1
+        self._relayed_handshakes += is_relayed
         socket: Socket | None = None
         try:
             socket = self._adopt(stream, is_relayed=is_relayed)
@@ -188,6 +192,7 @@ class Libp2pWire:
                 socket.close_now()
         finally:
             self._handshakes -= 1
+            self._relayed_handshakes -= is_relayed
         if socket is not None:
             await socket.ended.wait()
 

@@ -14,8 +14,19 @@ from trio.testing import MockClock
 
 from node.transport import DialError, PeerId
 from node.transport_libp2p import open_libp2p
-from node.transport_libp2p.circuit_words import CIRCUIT_WORD_SIZE_MAX, HOP, OK, STOP, Talk, hop_connect, hop_reserve
+from node.transport_libp2p.circuit_words import (
+    CIRCUIT_WORD_SIZE_MAX,
+    HOP,
+    OK,
+    STOP,
+    Talk,
+    hop_connect,
+    hop_reserve,
+    limit_of,
+    stop_connect,
+)
 from node.transport_libp2p.relay import Pace
+from node.transport_libp2p.wire import RELAYED_HANDSHAKES_MAX
 from node.transport_relay import RelayError, RelayLimits, split_relayed, through
 from node.transport_streams import StreamTransport
 from tests.node.transport_worlds import QUICK, until, until_peers
@@ -192,6 +203,18 @@ async def test_nobody_pushes_circuits_at_a_node_that_did_not_ask() -> None:
         wire._relay._reserved[scene.ada.peer_id] = float("inf")
         with pytest.raises(DialError, match="did not answer"):
             await scene.bob.connect(scene.address)
+
+
+async def test_a_relay_cannot_take_all_handshakes() -> None:
+    """Whom a node chose as its relay may send it callers who say nothing; those who dial it have room all the same."""
+    async with open_scene() as scene, open_libp2p(QUICK, b"c" * 32) as cyn:
+        await scene.reserve(cyn)
+        for _ in range(RELAYED_HANDSHAKES_MAX + 8):
+            talk = Talk(await scene.relay._wire.open_stream(cyn.peer_id, STOP))
+            await talk.say(stop_connect(scene.bob.peer_id, limit_of(60)))
+        await until(lambda: cyn.counters["connections_refused"] >= 8)
+        assert cyn._wire._handshakes <= RELAYED_HANDSHAKES_MAX  # type: ignore[attr-defined]
+        assert await scene.bob.connect(cyn.addresses[0]) == cyn.peer_id
 
 
 async def test_a_relay_lends_so_much_and_no_more() -> None:
