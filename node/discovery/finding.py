@@ -162,27 +162,25 @@ class Finding:
     # --- looking ---
 
     def _due(self) -> list[PeerId]:
-        """Who is looked for now, within the rate; members first, for their groups wait for them."""
+        """Who is looked for now, within the rate: members first, their groups wait for them; who is overdue longest."""
         now_s, missing = self._context.now_s(), self.wanted() - self._context.transport.peers()
         for gone in [peer for peer in self._sought if peer not in missing]:
             del self._sought[gone]
-        members = set(self._members())
-        due: list[PeerId] = []
-        for peer in sorted(missing, key=lambda each: (each not in members, each)):
-            sought = self._sought.get(peer)
-            if sought is None:
-                if len(self._sought) >= SOUGHT_MAX:
-                    continue
-                sought = self._sought[peer] = _Sought(now_s + (MISSING_S if self._has_addresses(peer) else 0.0))
-            if now_s < sought.due_s:
-                continue
+        for peer in missing:
+            if peer not in self._sought and len(self._sought) < SOUGHT_MAX:
+                self._sought[peer] = _Sought(now_s + (MISSING_S if self._has_addresses(peer) else 0.0))
+        members, due = set(self._members()), [peer for peer, each in self._sought.items() if now_s >= each.due_s]
+        due.sort(key=lambda peer: (peer not in members, self._sought[peer].due_s))
+        taken: list[PeerId] = []
+        for peer in due:
             if self._rate.wait_s(1.0, now_s) > 0:
                 break
             self._rate.owed += 1.0
+            sought = self._sought[peer]
             sought.due_s = now_s + sought.pause_s * self._chance.uniform(0.75, 1.25)
             sought.pause_s = min(LOOK_AGAIN_MAX_S, 2 * sought.pause_s)
-            due.append(peer)
-        return due
+            taken.append(peer)
+        return taken
 
     def _has_addresses(self, peer: PeerId) -> bool:
         row = self._context.store.peer(peer)

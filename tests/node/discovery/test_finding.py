@@ -10,8 +10,9 @@ import trio
 from trio.testing import MockClock
 
 from node.discovery import finding
+from node.discovery.finding import LOOK_UPS_BURST_MAX, LOOK_UPS_PER_S
 from node.discovery.port import FOUND_ADDRESSES_MAX, Discovery, DiscoveryError, Found
-from node.discovery.reaching import FAILED_ADDRESSES_MAX
+from node.discovery.reaching import FAILED_ADDRESSES_MAX, WAITING_ADDRESSES_MAX
 from node.discovery.signposts import Signpost, make_signpost
 from node.discovery.tally import DIALS_BURST_MAX, DIALS_PER_S, FOUND_BURST_MAX
 from node.transport import DialError
@@ -119,6 +120,21 @@ async def test_a_silent_contact_is_asked_for_less_and_less_often(
         assert 6 <= len(kind.asked) <= 9
 
 
+async def test_many_who_are_missing_are_looked_for_at_a_rate_members_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    kind, crowd = Told(), sorted((Somebody(f"person {n}") for n in range(80)), key=lambda each: each.peer_id)
+    async with finders(tmp_path, monkeypatch, kind) as (ada, _):
+        monkeypatch.setattr(ada.member.node.finding, "_members", lambda: (crowd[-1].peer_id,))
+        began_s = trio.current_time()
+        for somebody in crowd:
+            ada.member.node.contacts.take_in(somebody.card(), None)
+        await until(lambda: crowd[-1].peer_id in kind.asked)
+        assert len(kind.asked) <= LOOK_UPS_BURST_MAX
+        await until(lambda: {each.peer_id for each in crowd} <= set(kind.asked), timeout_s=600)
+        assert len(kind.asked) <= LOOK_UPS_BURST_MAX + LOOK_UPS_PER_S * (trio.current_time() - began_s) + 1
+
+
 async def test_strangers_and_the_blocked_are_never_dialled_whatever_a_kind_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
@@ -147,6 +163,8 @@ async def test_a_kind_that_lies_costs_a_bounded_number_of_dials_and_delays_no_ot
             lies = [f"/ip4/192.0.2.{n}/tcp/{1 + number % 60_000}/p2p/{bob.peer_id}" for n in range(20)]
             liar.say(Found.at(bob.peer_id, lies))
         assert liar.counters["too_many"] == 10_000 - FOUND_BURST_MAX
+        waiting = ada.member.node.finding._reaching["liar"]._waiting
+        assert [len(addresses) for addresses in waiting.values()] == [WAITING_ADDRESSES_MAX]
         began_s = trio.current_time()
         for second in range(300):
             lies = [f"/ip4/192.0.2.{n}/tcp/{1 + second}/p2p/{bob.peer_id}" for n in range(20)]

@@ -106,6 +106,8 @@ async def test_strangers_are_told_where_a_node_is_and_not_which() -> None:
         (first,) = air.radios
         assert Announcement.read(first.text) is not None
         assert HERE.encode() in first.text
+        await air.hear(first.text)
+        assert air.mdns.counters["heard"] == 0, "what comes back is our own"
         for told in (air.me.peer_id.encode(), air.me.identity.public_key, air.me.identity.public_key.hex().encode()):
             assert told not in first.text
             assert told not in first.name.encode()

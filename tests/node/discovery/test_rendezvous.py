@@ -176,6 +176,7 @@ async def test_points_that_lie_are_seen_through_counted_and_made_up_for(
         assert not is_connected(ada, bob)  # bob has not registered anywhere
         peers = ada.member.node.context.transport.peers()
         assert eve.peer_id not in peers
+        assert counter(ada, "strangers") == 0
 
         await bob.member.stop()
         bob.member.config = bob.member.config.__class__(

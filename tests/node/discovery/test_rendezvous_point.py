@@ -17,7 +17,7 @@ from node.discovery.rendezvous_point import (
     TTL_S,
     RendezvousPoint,
 )
-from node.discovery.signposts import SIGNPOST_SIZE_MAX
+from node.discovery.signposts import LIFETIME_S, SIGNPOST_SIZE_MAX
 from node.transport import RefusedError
 from ordering import MalformedError
 from tests.node.discovery.cards import NOW_S, Somebody
@@ -64,6 +64,15 @@ async def test_who_registers_is_found_by_who_knows_the_peer_id_until_its_time_is
     await trio.sleep(TTL_S + 1)
     assert not await point.find(ada)
     assert len(point) == 0
+
+
+async def test_a_signpost_that_expires_first_is_gone_first(autojump_clock: MockClock) -> None:
+    point, ada, bob = Point(), Somebody("ada"), Somebody("bob")
+    await point.take(ada)
+    assert await point.take(bob, now_s=NOW_S + 60 - LIFETIME_S) == 60
+    await trio.sleep(61)
+    assert await point.find(ada)
+    assert not await point.find(bob)
 
 
 async def test_a_day_later_it_is_found_by_that_days_tag(autojump_clock: MockClock) -> None:

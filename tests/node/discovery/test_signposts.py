@@ -5,7 +5,7 @@ import os
 import msgspec
 import pytest
 
-from mls import suite
+from mls import aead_seal, suite
 from node.contacts.cards import (
     ADDRESS_SIZE_MAX,
     ADDRESSES_MAX,
@@ -19,6 +19,7 @@ from node.contacts.cards import (
 from node.discovery.signposts import (
     CLOCK_SKEW_S,
     LIFETIME_S,
+    SEAL_LABEL,
     SIGNPOST_LIFETIME_MAX,
     SIGNPOST_SIZE_MAX,
     Signpost,
@@ -26,6 +27,7 @@ from node.discovery.signposts import (
     make_signpost,
     open_signpost,
 )
+from ordering import digest
 from tests.node.discovery.cards import NOW_S, Somebody
 
 HERE = "/ip4/192.0.2.7/tcp/4840"
@@ -77,6 +79,12 @@ def test_a_card_of_somebody_else_inside_is_none() -> None:
     eve.inbox = ada.inbox
     foreign = msgspec.structs.replace(ada.signpost(HERE), sealed_card=eve.signpost(HERE).sealed_card)
     assert foreign.card(ada.inbox.public) is None
+
+    content = eve.card(HERE).encode()
+    padded = (len(content).to_bytes(2, "big") + content).ljust(512, b"\0")
+    key, nonce = digest(SEAL_LABEL, ada.inbox.public), bytes(12)
+    sealed = nonce + aead_seal(key, nonce, padded, ada.identity.public_key)
+    assert msgspec.structs.replace(foreign, sealed_card=sealed).card(ada.inbox.public) is None
 
 
 @pytest.mark.parametrize("sealed", [b"", b"short", bytes(28), bytes(600)])
