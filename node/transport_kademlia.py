@@ -55,6 +55,7 @@ class Kademlia(Protocol):
         """Hand a value to the nodes that are to keep it for a day; how many took it.
 
         :raises KademliaError: nobody could be asked.
+        :raises ValueError: by its rank it does not belong there.
         """
         ...
 

@@ -103,12 +103,19 @@ class Table:
             await dht.get_value(path_of(key), quorum=QUORUM)
 
         with trio.move_on_after(LOOK_UP_S):
-            await self._as_nobody(judge, ask)
+            try:
+                await self._as_nobody(judge, ask)
+            except KademliaError:
+                if judge.best is None:
+                    raise
         return judge.best
 
     async def put(self, key: str, value: bytes) -> int:
         """See `Kademlia.put`."""
-        told = 0
+        Judge(self._rank).validate(path_of(key), value)
+        told, kept = 0, self._values is not None
+        if self._values is not None:
+            self._values.take(path_of(key).encode(), value)
         with trio.move_on_after(TOLD_S):
 
             async def tell(dht: KadDHT) -> None:
@@ -119,11 +126,12 @@ class Table:
                 finally:
                     told = values.told
 
-            await self._as_nobody(Judge(self._rank), tell)
-        if self._values is not None:
-            self._values.take(path_of(key).encode(), value)
-            told += 1
-        return told
+            try:
+                await self._as_nobody(Judge(self._rank), tell)
+            except KademliaError:
+                if not kept:
+                    raise
+        return told + kept
 
     async def _as_nobody(self, judge: Judge, work: Callable[[KadDHT], Awaitable[None]]) -> None:
         async with self._open_throwaway(self._random(PERSONA_SIZE)) as throwaway:

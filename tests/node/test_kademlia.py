@@ -79,6 +79,15 @@ async def test_a_value_is_found_from_afar() -> None:
         assert await line.tables[3].get("bob") is None
 
 
+async def test_the_first_node_of_a_table_is_one() -> None:
+    """It has nobody to ask, and keeps what it announces for those to come."""
+    async with open_line(1) as line:
+        assert await line.tables[0].put("ada", b"ada=1") == 1
+        assert await line.tables[0].get("ada") == b"ada=1"
+        with pytest.raises(KademliaError):
+            await line.tables[0].get("bob")
+
+
 async def test_who_only_asks_keeps_nothing() -> None:
     async with open_line(2) as line, open_libp2p(QUICK, b"c" * 32) as asker:
         table = table_of(asker, line.nodes[1].addresses[0])
