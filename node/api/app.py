@@ -65,8 +65,10 @@ def endpoint(
         try:
             grant = granted(operation, request)
             asked = await read_request(operation, request)
-            if operation.is_stream and wants_stream(request):
-                return EventStream(method, with_resume(asked, request), stop_event, grant)
+            if operation.is_stream:
+                asked = with_resume(asked, request)
+                if wants_stream(request):
+                    return EventStream(method, asked, stop_event, grant)
             return reply(await call(operation, method, asked, request, stop_event))
         except ApiError as error:
             return refusal(error)
@@ -150,8 +152,8 @@ def wants_stream(request: Request) -> bool:
 
 def with_resume(asked: Any, request: Request) -> Any:
     """The request of a stream, moved on by the header an EventSource sends when it comes back."""
-    last = request.headers.get("last-event-id", "")
-    if not last:
+    last = request.headers.get("last-event-id")
+    if last is None:
         return asked
     if not (last.isascii() and last.isdecimal() and len(last) <= 18):
         raise ApiError(ErrorCode.BAD_REQUEST, "Last-Event-ID is not a sequence number")

@@ -43,6 +43,7 @@ SETTINGS = {
     "mailbox.quota_mb": "How much a mailbox here keeps in all.",
     "mailbox.topic_quota_mb": "How much of it for one group.",
     "mailbox.retention_days": "How long at most.",
+    "mailbox.admit": "For whom notes are kept, when serving: anyone or contacts.",
     "mailbox.use": "Mailboxes of this node, multiaddrs with peer ids, separated by commas.",
     "discovery.mdns": "Find contacts on the local network, and be found there.",
     "discovery.rendezvous": "Nodes to ask where others are, multiaddrs with peer ids, separated by commas.",

@@ -410,6 +410,10 @@ def test_events_can_be_asked_for_page_by_page(node: CannedNode, socket_path: Pat
     batch = Client(socket_path).call(op.EVENTS, schema.EventsRequest(since=3, limit=1, wait_s=0))
 
     assert (batch.events, batch.last_seq) == ((happened(5),), 5)
+    head = b"GET /v1/events?wait_s=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: application/json\r\n"
+    resumed = raw(socket_path, head + b"Last-Event-ID: 5\r\n\r\n")
+    assert json.loads(resumed.partition(b"\r\n\r\n")[2])["last_seq"] == 8
+    assert raw(socket_path, head + b"Last-Event-ID: x\r\n\r\n").split()[1] == b"400"
 
 
 def test_a_stream_speaks_at_once_and_is_never_silent_for_long(
@@ -455,7 +459,7 @@ def test_following_a_daemon_that_is_gone_ends(socket_path: Path, monkeypatch: py
         next(Client(socket_path).follow(schema.EventsRequest()))
 
 
-@pytest.mark.parametrize("bad", ["x", "-1", "1.5", "٣", "9" * 30])
+@pytest.mark.parametrize("bad", ["", "x", "-1", "1.5", "٣", "9" * 30])
 def test_a_bad_last_event_id_is_refused(node: CannedNode, socket_path: Path, bad: str) -> None:
     """Silence would look like "nothing happened"."""
     request = f"GET /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nLast-Event-ID: {bad}\r\n\r\n".encode()

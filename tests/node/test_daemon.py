@@ -91,7 +91,7 @@ def mistakes_are_explained(ada: Daemon, cyn: Daemon) -> None:
     for words, code, said, hint in (
         (("group", "show", "Mittwochsrunda"), 1, "there is no group 'Mittwochsrunda'", "did you mean"),
         (("group", "add", "Mittwochsrunde", "dan"), 2, "no peer 'dan' is known here", "address"),
-        (("group", "add", "Mittwochsrunde", stranger), 1, "cannot be asked", "is it running"),
+        (("group", "add", "Mittwochsrunde", stranger), 1, "it is not connected", "is it running"),
         (("group", "add", "Mittwochsrunde", f"/ip4/127.0.0.1/tcp/1/p2p/{stranger}"), 1, "cannot connect", ""),
         (("connect", "127.0.0.1:4840"), 2, "127.0.0.1:4840", "/ip4/"),
         (("group", "remove", "Mittwochsrunde", "nobody"), 1, "there is no member 'nobody'", ""),
