@@ -26,7 +26,6 @@ from node.context import NodeContext
 from node.conversation import Conversation
 from node.delivering import Deliveries
 from node.electorate import RuleError
-from node.errors import NodeError
 from node.holding import FROZEN, SUPERSEDED, Holding
 from node.inbox import Answer, FrameIn, HintIn, Inbox, Item, PeerIn, Stepped, Wish
 from node.instance_setup import fingerprint
@@ -213,8 +212,6 @@ class Session:
             if not self._is_retired:
                 self.context.running.discard(self.group_id)
                 self.context.turns.end(self.group_id, self.context.now_s())
-                with suppress(NodeError):  # the disk's complaint is being told already
-                    self.receipts.keep()
 
     @property
     def is_sound(self) -> bool:
