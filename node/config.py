@@ -98,7 +98,7 @@ class DiscoverySection(msgspec.Struct, frozen=True, kw_only=True):
     relay_serve: Literal["no", "contacts", "anyone"] = "no"
     relay_reservations: Annotated[int, Meta(ge=1, le=10_000)] = 64
     relay_circuits: Annotated[int, Meta(ge=1, le=10_000)] = 64
-    relay_kbytes_per_s: Annotated[int, Meta(ge=64, le=1_000_000)] = 1_024
+    relay_kbytes_per_s: Annotated[int, Meta(ge=128, le=1_000_000)] = 1_024
     relay_minutes: Annotated[int, Meta(ge=1, le=10_080)] = 60
     kademlia: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
     kademlia_serve: bool = False

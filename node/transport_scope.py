@@ -34,3 +34,8 @@ async def open_background() -> AsyncIterator[trio.Nursery]:
 
 def _only(group: BaseExceptionGroup[BaseException], wanted: Exception) -> bool:
     return group.split(lambda error: error is wanted)[1] is None
+
+
+def shielded_for(seconds: float) -> trio.CancelScope:
+    """For what has to be tidied up whatever happens, but not at any price."""
+    return trio.CancelScope(deadline=trio.current_time() + seconds, shield=True)

@@ -23,8 +23,9 @@ from node.transport_libp2p.circuit_words import (
     reason,
     stop_status,
 )
-from node.transport_libp2p.relay import WORD_TIMEOUT_S
+from node.transport_libp2p.relay import CLOSE_TIMEOUT_S, WORD_TIMEOUT_S
 from node.transport_relay import RESERVED_S, RelayError
+from node.transport_scope import shielded_for
 
 COPY_SIZE = 32 * 1024
 PAIR_SIZE = 32 * 1024
@@ -58,7 +59,7 @@ class Circuits:
                     await talk.say(hop_reserve())
                     answer = await talk.hear_hop()
                 finally:
-                    with trio.CancelScope(shield=True):
+                    with shielded_for(CLOSE_TIMEOUT_S):
                         await stream.close()
         except (FrameError, BrokenStreamError, trio.TooSlowError) as error:
             raise RelayError(f"peer {relay} does not serve as a relay: {error or 'no answer'}") from error
@@ -89,7 +90,7 @@ class Circuits:
             raise DialError(f"no way through relay {relay}: {error}") from error
         finally:
             if not agreed:
-                with trio.CancelScope(shield=True):
+                with shielded_for(CLOSE_TIMEOUT_S):
                     await stream.reset()
 
     async def answer(self, relay: PeerId, stream: ByteStream) -> trio.SocketStream | None:
@@ -104,7 +105,7 @@ class Circuits:
                 await talk.say(stop_status(Status.PERMISSION_DENIED))
         except (FrameError, BrokenStreamError, trio.TooSlowError):
             pass
-        with trio.CancelScope(shield=True):
+        with shielded_for(CLOSE_TIMEOUT_S):
             await stream.reset()
         return None
 
@@ -139,6 +140,6 @@ async def _copy(talk: Talk, far: trio.SocketStream) -> None:
                 pass
             nursery.cancel_scope.cancel()
     finally:
-        with trio.CancelScope(shield=True):
+        with shielded_for(CLOSE_TIMEOUT_S):
             await far.aclose()
             await talk.stream.reset()

@@ -43,6 +43,8 @@ from node.transport_kademlia import (
 from node.transport_libp2p.kademlia_host import Asked, TableHost
 from node.transport_libp2p.kademlia_values import NearestValues, ToldValues
 from node.transport_libp2p.kademlia_words import Judge, PutError, checked_request, read_message
+from node.transport_libp2p.relay import CLOSE_TIMEOUT_S
+from node.transport_scope import shielded_for
 from node.transport_streams import OPEN_TIMEOUT_S, StreamTransport
 
 SERVE_TIMEOUT_S: Final = 10.0  # for one message of a peer, from its first byte to our answer
@@ -229,7 +231,7 @@ class Table:
                 await dht.handle_stream(self._host.served(request, stream, upper))
         except (FrameError, BrokenStreamError, PutError, trio.TooSlowError):
             self.counters["kademlia_refused"] += 1
-            with trio.CancelScope(shield=True):
+            with shielded_for(CLOSE_TIMEOUT_S):
                 await stream.reset()
         finally:
             self._serving[peer] -= 1

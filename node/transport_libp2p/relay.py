@@ -30,7 +30,9 @@ from node.transport_libp2p.circuit_words import (
     stop_connect,
 )
 from node.transport_relay import BURST_S, IDLE_S, RESERVED_S, Admits, RelayLimits
+from node.transport_scope import shielded_for
 
+CLOSE_TIMEOUT_S = 1.0  # for a stream to be given up: its connection may take no more
 WORD_TIMEOUT_S = 5.0  # for the other end to say what it has to
 
 
@@ -76,7 +78,7 @@ class Relay:
         except (FrameError, BrokenStreamError, trio.TooSlowError):
             self._counters["relay_failed"] += 1
         finally:
-            with trio.CancelScope(shield=True):
+            with shielded_for(CLOSE_TIMEOUT_S):
                 await stream.close()
 
     async def _reserve(self, peer: PeerId, talk: Talk) -> None:
@@ -110,7 +112,7 @@ class Relay:
                 with trio.move_on_after(limits.duration_s):
                     await self._carry(talk, onward)
             finally:
-                with trio.CancelScope(shield=True):
+                with shielded_for(CLOSE_TIMEOUT_S):
                     await onward.stream.reset()
                     await talk.stream.reset()
         finally:
@@ -132,7 +134,7 @@ class Relay:
             return None
         finally:
             if stream is not None and not agreed:
-                with trio.CancelScope(shield=True):
+                with shielded_for(CLOSE_TIMEOUT_S):
                     await stream.reset()
 
     async def _carry(self, one: Talk, other: Talk) -> None:
