@@ -25,7 +25,7 @@ from node.settling import wake
 
 BATCH_MAX: Final = 128  # peers added together
 CLAIMS_AT_ONCE_MAX: Final = 8  # of all groups; each has connections of its own
-CLAIM_S: Final = 20.0  # for one claim, whatever its replicas do
+CLAIM_S: Final = 30.0  # for one claim; what its parts may take, `node.key_packages.claiming`, is less
 BATCH_ID_SIZE: Final = 8
 READDS_MAX: Final = 3  # of one newcomer whose Welcome was for a key package that it does not have any more
 LOOK_S: Final = 2.0  # between two looks for what is due

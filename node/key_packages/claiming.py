@@ -38,7 +38,9 @@ from node.transport import PERSONA_SIZE, RequestError, RequestFailure, Transport
 from ordering import MalformedError
 
 TRIES_MAX: Final = 3  # packages that one claim tries to get, when others are quicker or one is no good
-TIMEOUT_S: Final = 8.0  # for one question to one replica
+TIMEOUT_S: Final = 8.0  # for what all replicas have to offer, and for one question to one of them
+GRANTS_S: Final = 6.0  # for all tries to have one granted: who keeps us waiting leaves time for what comes after
+DIAL_S: Final = 6.0  # for finding the owner
 SLOW_S: Final = 1.0  # how long the slower replicas are waited for once enough have answered
 DIALS_MAX: Final = 4  # addresses of an owner that are tried
 
@@ -105,7 +107,9 @@ class Claims:
         if replicas is not None:
             attempt = await self._offers(public_key_of(peer), replicas, suite)
             is_unreachable = is_unreachable and not attempt.offers
-            package = await self._of_replicas(attempt, check)
+            package = None
+            with trio.move_on_after(GRANTS_S):
+                package = await self._of_replicas(attempt, check)
             if package is not None:
                 return Claimed(package, Source.REPLICAS)
             reasons.append(attempt.why)
@@ -139,12 +143,13 @@ class Claims:
         """Be connected to it, if it answers at an address that is known."""
         transport, known = self._context.transport, self._context.store.peer(peer)
         addresses = dict.fromkeys((*(card.dial if card else ()), *(known.addresses if known else ())))
-        for address in list(addresses)[:DIALS_MAX]:
-            try:
-                if await transport.connect(address) == peer:
-                    return True
-            except TransportError:
-                continue
+        with trio.move_on_after(DIAL_S):
+            for address in list(addresses)[:DIALS_MAX]:
+                try:
+                    if await transport.connect(address) == peer:
+                        return True
+                except TransportError:
+                    continue
         return peer in transport.peers()
 
     def _card(self, peer: PeerId) -> Card | None:
@@ -178,6 +183,7 @@ class Claims:
                 scope.cancel()
 
         async with trio.open_nursery() as nursery:
+            nursery.cancel_scope.deadline = trio.current_time() + TIMEOUT_S
             for place in replicas.places:
                 nursery.start_soon(one, place, nursery.cancel_scope)
         return attempt
@@ -195,9 +201,9 @@ class Claims:
         attempt.why = "its replicas have no one-time key package left for this cipher suite"
         for digest in common[:TRIES_MAX]:
             holders = [key for key, offered in attempt.offers.items() if digest in offered.digests]
+            attempt.why = "too few of its replicas have granted a key package"
             package = await self._granted(attempt, digest, holders)
             if package is None:
-                attempt.why = "too few of its replicas have granted a key package"
                 continue
             reasons: list[str] = []
             if _passes(check, package, reasons):

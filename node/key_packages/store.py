@@ -73,7 +73,7 @@ class ReplicaStore:
             present = self._rows("SELECT replicas, serial FROM owners WHERE owner = ?", owner)
             if present and manifest.serial <= present[0][1]:
                 return None
-            if not present and self.owner_count >= OWNERS_MAX:
+            if not present and self._has_many_owners(is_known=is_known):
                 raise FullError("this replica serves as many owners as it can")
             if present and present[0][0] != manifest.replicas:  # what another set may have granted is not ours to grant
                 self._withdraw(owner, set(), now_s)
@@ -157,6 +157,11 @@ class ReplicaStore:
             OWNER_COST,
             ENTRY_COST,
         )
+
+    def _has_many_owners(self, *, is_known: bool) -> bool:
+        """Whether there is no place for another one: strangers have their share of the places, as of the room."""
+        strangers = self._rows("SELECT count(*) FROM owners WHERE is_known = 0")[0][0]
+        return self.owner_count >= OWNERS_MAX or (not is_known and strangers >= OWNERS_MAX // STRANGERS_SHARE)
 
     def _check_room(self, owner: bytes) -> None:
         """Raises `FullError`; nobody else's packages give way."""

@@ -96,7 +96,13 @@ class Receipts:
     def holds_the_same(self, peer: PeerId, first: int, last: int) -> None:
         """A member holds what we hold of these epochs, both included."""
         for row in self._context.store.spoken(self._group_id, first, min(last, EPOCH_MAX)):
-            self._learn(row, peer, row.generations)
+            if self._is_kept(row):
+                self._learn(row, peer, row.generations)
+
+    def _is_kept(self, row: SpokenRow) -> bool:
+        """Whether all our messages of an epoch are here still: holding the same says nothing of what is forgotten."""
+        kept = self._context.store.own_kept_count(self._group_id, row.epoch, self._context.identity.peer_id)
+        return kept >= sum(last - first + 1 for first, last in row.generations)
 
     def lists(self, peer: PeerId, epoch: int, ids: Sequence[bytes]) -> None:
         """A member names messages of an epoch that it holds."""
@@ -230,10 +236,10 @@ class Receipts:
                 log.info("mark dropped", group=short(self._group_id), reason=str(error))
                 junk.append(item)
         if known:
+            self.keep()  # first: what is remembered as known is not fetched again
             with self._context.store.transaction() as transaction:
                 for item, ref in known:
                     transaction.put_mark(self._group_id, epoch, item, ref, None, MARKS_KNOWN_MAX)
-            self.keep()
         return tuple(junk)
 
     def _take_mark(self, epoch: int, mark: Mark) -> None:

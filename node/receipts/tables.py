@@ -134,6 +134,14 @@ class ReceiptReads:
         )
         return tuple((id, body) for id, body in rows)
 
+    def own_kept_count(self, group_id: bytes, epoch: int, own: str) -> int:
+        """How many messages of ours in an epoch are kept for the others."""
+        sql = (
+            "SELECT count(*) FROM messages WHERE group_id = ?1 AND epoch = ?2 AND message_id IN (SELECT message_id"
+            " FROM feed WHERE group_id = ?1 AND kind = 'message' AND epoch = ?2 AND sender = ?3)"
+        )
+        return int(self._rows(sql, group_id, epoch, own)[0][0])
+
     def own_message_ids(self, group_id: bytes, own: str, limit: int) -> tuple[tuple[bytes, int], ...]:
         """The newest messages of ours: id and feed number."""
         rows = self._rows(

@@ -9,8 +9,10 @@ from trio.testing import MockClock
 
 from node.api.errors import ApiError, ErrorCode
 from node.data_dir import DataDir
+from node.key_packages.adding import CLAIM_S
 from node.key_packages.checking import check_package
 from node.key_packages.claiming import Claimed, NoPackageError, Source
+from node.key_packages.messages import CLAIM_PROTOCOL
 from node.store import Store, open_store
 from node.store_rows import KEY_PACKAGE_AVAILABLE, KEY_PACKAGE_CLAIMED, KEY_PACKAGE_LAST_RESORT, KEY_PACKAGE_RETIRED
 from tests.node.contacts.people import Person
@@ -117,6 +119,24 @@ async def test_a_quorum_is_needed_and_the_last_resort_helps_where_there_is_none(
         with pytest.raises(ApiError) as told:
             await ada.node.key_package_of(bob.peer_id, SUITE)
         assert told.value.code is ErrorCode.PEER_UNREACHABLE
+
+
+async def test_a_replica_that_keeps_claims_waiting_leaves_the_last_resort(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """It says what it has and then nothing more: within the time of one claim the others' last resort is used."""
+    async with open_world(tmp_path) as world:
+        boxes = await replicas(world, "one", "two", "three")
+        ada, bob = await acquainted(world, "ada", "bob")
+        await bob.stop()
+
+        async def wait(_peer: str, _payload: bytes) -> bytes:
+            await trio.sleep_forever()
+            raise AssertionError
+
+        boxes[0].node.context.transport.handle(CLAIM_PROTOCOL, wait)
+        with trio.fail_after(CLAIM_S):
+            assert (await claimed(ada, bob)).source is Source.LAST_RESORT
 
 
 async def test_other_replicas_get_other_packages(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -148,6 +148,22 @@ def test_room_is_bounded_and_nobody_gives_way(tmp_path: Path) -> None:
         assert (store.size, store.owner_count) == (0, 0)
 
 
+def test_strangers_without_number_leave_places_for_who_is_known(
+    replica: ReplicaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Owners cost a stranger nothing: of their number, too, half is for the operator's contacts."""
+    monkeypatch.setattr("node.key_packages.store.OWNERS_MAX", 8)
+    for number in range(4):
+        assert replica.publish(Owner(number).manifest(()), NOW) is not None
+    with pytest.raises(FullError):
+        replica.publish(Owner(4).manifest(()), NOW)
+    for number in range(5, 9):
+        assert replica.publish(Owner(number).manifest(()), NOW, is_known=True) is not None
+    with pytest.raises(FullError):
+        replica.publish(Owner(9).manifest(()), NOW, is_known=True)
+    assert replica.owner_count == 8
+
+
 class Replicas(RuleBasedStateMachine):
     """Real stores and as many liars as there may be; packages published, withdrawn, claimed; restarts at any time."""
 

@@ -1,7 +1,7 @@
 """Sealed, stored, delivered: what the sender of a message learns of who has it, and that it never learns too much."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,10 @@ from node.mailbox.sealing import ItemKind, Topic, TopicKeys
 from node.mailbox.visiting import Visit
 from node.one_order import messages_after
 from node.receipts.marks import Mark, seal_section
+from node.receipts.receipts import Receipts
 from node.receipts.showing import message_receipt
 from node.setup import read_identity
-from node.store import open_store
+from node.store import StoreError, open_store
 from ordering import Policy
 from tests.node.mailbox.world import mailboxes, stored
 from tests.node.test_session import message_count
@@ -213,6 +214,43 @@ async def test_marks_without_number_are_remembered_up_to_a_bound(
         await until(lambda: stored(ada, "on it goes") == 1)
 
 
+async def test_a_crash_while_a_mark_is_taken_in_loses_nothing_of_it(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says is durable before it is remembered as known: a mark that is known is not fetched again."""
+    taken: list[int] = []
+    take_marks, keep = Receipts.take_marks, Receipts.keep
+
+    def take(self: Receipts, epoch: int, marks: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+        taken.append(len(marks))
+        return take_marks(self, epoch, marks)
+
+    def fail(self: Receipts) -> None:
+        if taken:
+            raise StoreError("the disk is full")
+        keep(self)
+
+    async with open_world(tmp_path) as world:
+        await mailboxes(world, "box")
+        ada, bob, _ = await three(world)
+        await bob.stop()
+        await ada.session.send("hello")
+        await until(lambda: stored(ada, "hello") == 1 and not ada.session.mailboxes.backlog)
+        await ada.stop()
+        await bob.start(alone=True)
+        await until(lambda: message_count(bob) == 1 and has_marked(bob))
+        await until(lambda: not bob.session.mailboxes.backlog)
+        await bob.stop()
+        with monkeypatch.context() as patched:
+            patched.setattr(Receipts, "take_marks", take)
+            patched.setattr(Receipts, "keep", fail)
+            await ada.start(alone=True)
+            await until(lambda: bool(taken))
+            await ada.stop()
+        await ada.start(alone=True)
+        await seen(lambda: who_has(ada, "hello") >= {"bob"})
+
+
 def identity_of(member: Member) -> Identity:
     """Of a member that does not run."""
     with open_store(DataDir(member.config.data_dir).store_path, member.key.value) as store:
@@ -230,3 +268,24 @@ async def test_who_catches_up_tells_it_epoch_by_epoch(tmp_path: Path, autojump_c
         await bob.start()
         await until(lambda: bob.epoch == ada.epoch)
         await seen(lambda: all(who_has(ada, f"number {number}.") == {"bob"} for number in range(SYNC_EPOCHS + 4)))
+
+
+async def test_what_is_not_kept_any_more_is_not_counted_for_who_missed_it(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Bob was away for longer than messages are kept: both have nothing of that epoch then, which says nothing."""
+    async with open_world(tmp_path) as world:
+        ada, bob = await world.group_of("ada", "bob", committee=1)
+        await bob.stop()
+        await ada.session.send("too late")
+        assert (await ada.update()).state in HOLDS
+        store, group_id = ada.node.context.store, ada.session.group_id
+        with store.transaction() as transaction:
+            transaction.prune_messages(group_id, ada.epoch, ada.node.context.now_ms() + 1)
+        await ada.session.send("in time")
+        await bob.start()
+        await until(lambda: bob.epoch == ada.epoch)
+        await seen(lambda: who_has(ada, "in time") == {"bob"})
+        await trio.sleep(120)
+        assert message_count(bob) == 1
+        assert who_has(ada, "too late") == set()
