@@ -50,8 +50,9 @@ class FeedSignal:
                 await self._grown.wait()
 
 
-async def _nothing_anew(_group_id: bytes, _peer: PeerId) -> None:
+async def _nothing_anew(_group_id: bytes, _peer: PeerId) -> bool:
     """Nobody is added before the node runs."""
+    return False
 
 
 async def _no_notes(_peer: PeerId, _kind: "NoteKind", _body: bytes) -> int:
@@ -86,7 +87,7 @@ class NodeContext:
     refused_groups: dict[bytes, str] = field(default_factory=dict)  # on the disk, not opened by this version, and why
     with_mailboxes: set[bytes] = field(default_factory=set)  # groups that have any (`node.mailbox.using`)
     leave_note: Callable[[PeerId, "NoteKind", bytes], Awaitable[int]] = _no_notes  # for a contact (`node.mailbox.post`)
-    add_anew: Callable[[bytes, PeerId], Awaitable[None]] = _nothing_anew  # whose Welcome is of no use (`key_packages`)
+    add_anew: Callable[[bytes, PeerId], Awaitable[bool]] = _nothing_anew  # whose Welcome is of no use (`key_packages`)
     stir_packages: Callable[[], None] = lambda: None  # set by the daemon: one of our key packages was used
     start_group: Callable[[bytes], None] = lambda _: None  # set by the daemon: a group came into the store by itself
     intent_ended: dict[bytes, dict[bytes, trio.Event]] = field(default_factory=dict)  # by group: those waited for

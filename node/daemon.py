@@ -170,10 +170,9 @@ class Node:
         publics = (session.holding.public for session in self.sessions.values())
         return [int(public.suite.id) for public in publics if public is not None]
 
-    async def _add_anew(self, group_id: bytes, peer: PeerId) -> None:
+    async def _add_anew(self, group_id: bytes, peer: PeerId) -> bool:
         session = self.sessions.get(group_id)
-        if session is not None:
-            await self.adding.add_anew(session, peer)
+        return session is not None and await self.adding.add_anew(session, peer)
 
     # --- groups ---
 

@@ -86,17 +86,16 @@ class Deliveries:
         elif reply:
             self.context.waiting.discard(waits)
         is_over = expired or reply in (JOINED, ALREADY_IN, DECLINED, NO_KEYS)
+        if reply == DECLINED:  # what follows from the answer is durable before the row that has it asked goes
+            is_over = await self._take_out(peer) or expired
+        elif reply == NO_KEYS and self._is_ours(payload):
+            is_over = await self.context.add_anew(self.group_id, peer) or expired
         if is_over:
             with self.context.store.transaction() as transaction:
                 transaction.delete_outbox([row_id])
                 if reply == DECLINED:
                     self._tell_declined(transaction.append_feed, peer)
-            if reply == DECLINED:
-                self.context.feed.grew()
-                await self._take_out(peer)
-            elif reply == NO_KEYS and self._is_ours(payload):
-                log.info("added anew", group=short(self.group_id), peer=peer)
-                await self.context.add_anew(self.group_id, peer)
+            self.context.feed.grew()
         else:
             await trio.sleep((WAITING_RETRY_MS if reply == WAITING else RETRY_MS) / 1000)
         self._under_way.discard(row_id)
@@ -113,10 +112,12 @@ class Deliveries:
         epoch = self.agreement.holding.epoch
         append(FeedRow(self.group_id, GROUP, epoch, peer, None, NoticeBody(text).encode(), self.context.now_ms()))
 
-    async def _take_out(self, peer: PeerId) -> None:
-        """Nobody stays a member who never came in."""
+    async def _take_out(self, peer: PeerId) -> bool:
+        """Nobody stays a member who never came in. Whether that is taken care of: false where it cannot be just now."""
         try:
             if peer in self.agreement.roster:
                 await self._submit(REMOVE, RemoveBody(peer).encode())
         except ApiError as error:
             log.info("who declined stays a member", group=short(self.group_id), peer=peer, reason=error.message)
+            return False
+        return True

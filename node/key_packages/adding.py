@@ -75,16 +75,27 @@ class Adding:
                 )
             transaction.prune_wanted_packages(session.group_id)
 
-    async def add_anew(self, session: Session, peer: PeerId) -> None:
-        """A newcomer cannot open its Welcome, since the key package is gone: claim another, and add it anew."""
+    async def add_anew(self, session: Session, peer: PeerId) -> bool:
+        """A newcomer cannot open its Welcome, since the key package is gone: claim another, and add it anew.
+
+        Whether that is durable, or tried often enough: false where it cannot be wanted just now.
+        """
         key = (session.group_id, peer)
         if self._anew.get(key, 0) >= READDS_MAX or peer not in session.agreement.roster:
-            return
-        self._anew[key] = self._anew.get(key, 0) + 1
+            return True
+        if any(
+            each.kind == READD and AddBody.decode(each.body).peer == peer
+            for each in self._context.store.open_intents(session.group_id)
+        ):
+            return True  # since before a restart
         try:
             await self.begin(session, (peer,), READD)
         except ApiError as error:
             log.info("not added anew", group=short(session.group_id), peer=peer, reason=error.message)
+            return False
+        self._anew[key] = self._anew.get(key, 0) + 1
+        log.info("added anew", group=short(session.group_id), peer=peer)
+        return True
 
     # --- the work ---
 

@@ -17,6 +17,7 @@ from node.store import Store, open_store
 from node.store_rows import KEY_PACKAGE_AVAILABLE, KEY_PACKAGE_CLAIMED, KEY_PACKAGE_LAST_RESORT, KEY_PACKAGE_RETIRED
 from tests.node.contacts.people import Person
 from tests.node.key_packages.world import OWN, POOL, configured, lent, packages, published, replicas
+from tests.node.test_delivering import waiting_welcomes
 from tests.node.world import SUITE, Member, World, open_world, until
 
 
@@ -195,6 +196,30 @@ async def test_a_welcome_for_keys_that_are_gone_makes_the_adder_claim_others(
         await until(lambda: bool(bob.node.sessions))
         await until(lambda: bob.epoch == ada.epoch > 1)
         assert len(ada.session.agreement.roster.others) == 1
+
+
+async def test_who_cannot_be_added_anew_just_now_is_later(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The Welcome that told so lies there until the wish to add the newcomer anew is durable: a crash loses nothing."""
+    async with open_world(tmp_path) as world:
+        await replicas(world, "one", "two", "three")
+        ada, bob = await acquainted(world, "ada", "bob")
+        await bob.stop()
+        await Person(ada).found()
+        with open_store_of(bob) as store:
+            store._rows("DELETE FROM key_packages")
+        assert (await Person(ada).add(Person(bob))).state == "certified"
+        context, waiting = ada.node.context, list[int]()
+        add_anew = context.add_anew
+
+        async def busy_at_first(group_id: bytes, peer: str) -> bool:
+            waiting.append(waiting_welcomes(ada))
+            return len(waiting) > 1 and await add_anew(group_id, peer)
+
+        context.add_anew = busy_at_first
+        await bob.start()
+        await until(lambda: bool(bob.node.sessions))
+        await until(lambda: bob.epoch == ada.epoch > 1)
+        assert waiting == [1, 1]
 
 
 def open_store_of(member: Member) -> AbstractContextManager[Store]:
