@@ -4,6 +4,7 @@ A node that listens on every interface has addresses nobody can dial; they are r
 """
 
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 
@@ -63,13 +64,21 @@ def is_loopback(address: str) -> bool:
 
 
 def is_far(address: str) -> bool:
-    """Whether it may lead to another machine, and to one only; a name may lead anywhere."""
+    """Whether it may lead to another machine, and to one only; a name may lead anywhere.
+
+    It has to name one place: of `/ip4/192.0.2.7/ip4/127.0.0.1/tcp/22`, or with the port in front, others read the rest.
+    """
+    if not _ONE_PLACE.fullmatch(address):
+        return False
     if not address.startswith(("/ip4/", "/ip6/")):
         return True
     ip = _ip(address)
     return ip is not None and not (ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip == _EVERYBODY)
 
 
+_ONE_PLACE = re.compile(
+    r"/((ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/[0-9]{1,5}|(dnsaddr|memory)/[^/]+)(/p2p/[^/]+(/p2p-circuit(/p2p/[^/]+)?)?)?"
+)
 _EVERYBODY = ipaddress.IPv4Address("255.255.255.255")
 
 

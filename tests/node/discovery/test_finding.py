@@ -203,10 +203,16 @@ async def test_addresses_that_lead_back_here_or_to_names_of_others_choosing_are_
         made = dials(ada, monkeypatch)
         await trio.sleep(finding.WANTED_S + 1)
         hosts = ("/ip4/127.0.0.1", "/ip4/0.0.0.0", "/ip6/::1", "/ip4/224.0.0.1", "/dns4/tell.example.org")
-        kind.say(Found.at(bob.peer_id, [f"{host}/tcp/22/p2p/{bob.peer_id}" for host in hosts]))
+        bent = (
+            "/tcp/22/ip4/127.0.0.1",
+            "/ip4/192.0.2.7/ip4/127.0.0.1/tcp/22",
+            "/ip4/192.0.2.7/dns4/tell.example.org/tcp/1",
+        )
+        places = (*(f"{host}/tcp/22" for host in hosts), *bent)
+        kind.say(Found.at(bob.peer_id, [f"{place}/p2p/{bob.peer_id}" for place in places]))
         await trio.sleep(60)
         assert made == []
-        assert kind.counters["addresses_refused"] == len(hosts)
+        assert kind.counters["addresses_refused"] == len(places)
 
 
 async def test_a_newer_card_comes_by_a_signpost_and_an_older_one_does_not(

@@ -228,6 +228,12 @@ def test_tunnels_and_loopback_are_no_local_networks(monkeypatch: pytest.MonkeyPa
         ("/ip6/::ffff:127.0.0.1/tcp/1/p2p/x", False),
         ("/ip6/2001:db8::1/tcp/1/p2p/x", True),
         ("/ip4/not-an-address/tcp/1/p2p/x", False),
+        ("/ip4/192.0.2.7/tcp/1/p2p/r/p2p-circuit/p2p/x", True),
+        ("/tcp/22/ip4/127.0.0.1/p2p/x", False),  # libp2p dials it
+        ("/ip4/192.0.2.7/ip4/127.0.0.1/tcp/22/p2p/x", False),  # likewise, the second
+        ("/ip4/192.0.2.7/dns4/example.org/tcp/1/p2p/x", False),
+        ("/ip4/192.0.2.7/tcp/1/p2p/r/p2p-circuit/ip4/127.0.0.1/tcp/22/p2p/x", False),
+        ("/sni/x/dns4/example.org/tcp/1/p2p/x", False),
     ],
 )
 def test_what_leads_back_to_us_or_to_many_is_not_far(address: str, is_far: bool) -> None:
