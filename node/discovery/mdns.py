@@ -21,6 +21,8 @@ from node.discovery.port import DiscoveryError, Found
 from node.discovery.signposts import Signpost
 from node.mailbox.rates import Bucket
 from node.peer_id import PeerId, public_key_of
+from node.transport_relay import is_relayed
+from node.transport_scope import open_background
 
 LANS_MAX: Final = 8  # local networks spoken to
 LAN_CHECK_S: Final = 15.0  # how often it is seen whether they have changed
@@ -63,6 +65,7 @@ class Mdns:
         self._open_radio = open_radio
         self._lans = lans
         self._texts: deque[tuple[bytes, bool]] = deque(maxlen=WAITING_TEXTS_MAX)
+        self._news = trio.Event()  # there are some
         self._remembered: dict[bytes, _Remembered] = {}  # by nonce, the latest last
         self._radios: list[Radio] = []
         self._asked_s = float("-inf")
@@ -74,10 +77,12 @@ class Mdns:
             lans = self._present_lans()
             radios = self._radios = []
             try:
-                await self._open(lans, radios, found)
-                with trio.move_on_after(ROTATE_S):
-                    while self._present_lans() == lans:  # noqa: ASYNC110 - nobody tells when interfaces change
-                        await trio.sleep(LAN_CHECK_S)
+                await self._open(lans, radios)
+                async with open_background() as nursery:
+                    nursery.start_soon(self._listen, found)
+                    with trio.move_on_after(ROTATE_S):
+                        while self._present_lans() == lans:  # noqa: ASYNC110 - nobody tells when interfaces change
+                            await trio.sleep(LAN_CHECK_S)
             finally:
                 self._radios = []
                 with trio.move_on_after(CLOSE_TIMEOUT_S) as scope:
@@ -104,9 +109,16 @@ class Mdns:
     def _present_lans(self) -> dict[str, tuple[str, ...]]:
         return dict(sorted(self._lans(self._context.addresses()).items())[:LANS_MAX])
 
-    async def _open(
-        self, lans: dict[str, tuple[str, ...]], radios: list[Radio], found: Callable[[Found], None]
-    ) -> None:
+    async def _listen(self, found: Callable[[Found], None]) -> None:
+        """Look at what was heard; everybody else has a turn between two texts."""
+        while True:
+            self._news = trio.Event()
+            while self._texts:
+                self._hear(*self._texts.popleft(), found)
+                await trio.lowlevel.checkpoint()
+            await self._news.wait()
+
+    async def _open(self, lans: dict[str, tuple[str, ...]], radios: list[Radio]) -> None:
         """A radio for each network; when none can be opened, that is an error."""
         token = trio.lowlevel.current_trio_token()
         identity, end = self._context.identity, f"/p2p/{self._context.identity.peer_id}"
@@ -115,11 +127,10 @@ class Mdns:
         def heard(text: bytes, is_over: bool) -> None:
             self._texts.append((text, is_over))
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(look, idempotent=True)
+                token.run_sync_soon(tell, idempotent=True)
 
-        def look() -> None:
-            while self._texts:
-                self._hear(*self._texts.popleft(), found)
+        def tell() -> None:
+            self._news.set()
 
         async def one(lan: str, addresses: tuple[str, ...]) -> None:
             nonce = self._context.random(NONCE_SIZE)
@@ -176,7 +187,8 @@ _key_of = lru_cache(KEYS_MAX)(public_key_of)
 
 
 def _found(peer: PeerId, *announcements: Announcement) -> Found:
-    return Found.at(peer, (f"{address}/p2p/{peer}" for one in announcements for address in one.addresses))
+    addresses = (f"{address}/p2p/{peer}" for one in announcements for address in one.addresses)
+    return Found.at(peer, (address for address in addresses if not is_relayed(address)))  # relays are strangers
 
 
 def _port(address: str) -> int:

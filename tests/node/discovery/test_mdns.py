@@ -87,6 +87,30 @@ async def test_who_is_looked_for_is_recognised_and_nobody_else() -> None:
         assert air.found == [Found(ada.peer_id, (f"{THERE}/p2p/{ada.peer_id}",))]
 
 
+async def test_what_breaks_over_a_text_ends_this_way_of_finding_and_not_the_node() -> None:
+    """Its caller shows it and starts it again; raised in a callback of the loop it would be the end of everything."""
+
+    def broken() -> tuple[str, ...]:
+        raise ZeroDivisionError
+
+    async def listen() -> None:
+        async with on_air(broken) as air:
+            await air.hear(words(Somebody(), THERE))
+            await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await listen()
+    assert caught.value.split(ZeroDivisionError)[1] is None
+
+
+async def test_a_neighbour_cannot_send_us_to_a_relay_of_its_own() -> None:
+    """The relay would be dialled as well, and be told who dials it."""
+    ada, relay = Somebody(), Somebody()
+    async with on_air(lambda: (ada.peer_id,)) as air:
+        await air.hear(words(ada, f"/ip4/192.0.2.7/tcp/1/p2p/{relay.peer_id}/p2p-circuit", THERE))
+        assert air.found == [Found(ada.peer_id, (f"{THERE}/p2p/{ada.peer_id}",))]
+
+
 async def test_who_becomes_wanted_later_was_heard_already() -> None:
     ada = Somebody()
     async with on_air(tuple) as air:
