@@ -69,7 +69,7 @@ def endpoint(
                 asked = with_resume(asked, request)
                 if wants_stream(request):
                     return EventStream(method, asked, stop_event, grant)
-            return reply(await call(operation, method, asked, request, stop_event))
+            return reply(await call(operation, method, asked, request, stop_event, grant))
         except ApiError as error:
             return refusal(error)
         except ClientDisconnect:
@@ -161,12 +161,21 @@ def with_resume(asked: Any, request: Request) -> Any:
 
 
 async def call(
-    operation: Operation[Any, Any], method: Method, asked: Any, request: Request, stop_event: trio.Event
+    operation: Operation[Any, Any], method: Method, asked: Any, request: Request, stop_event: trio.Event, grant: Grant
 ) -> msgspec.Struct:
-    """The Service's reply, unless the client leaves or the daemon stops first."""
+    """The Service's reply, unless the client leaves, its token ends or the daemon stops first."""
     answer: msgspec.Struct | ApiError | None = None
+    is_over = False
 
     async with trio.open_nursery() as nursery:
+
+        async def until_over() -> None:
+            nonlocal is_over
+            await grant.until_over()
+            is_over = True
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(until_over)
         nursery.start_soon(until_gone, request.receive, nursery.cancel_scope)
         if operation is not SHUTDOWN:
             nursery.start_soon(until_set, stop_event, nursery.cancel_scope)
@@ -183,6 +192,8 @@ async def call(
         raise ApiError(
             ErrorCode.SHUTTING_DOWN, "the daemon is stopping", "a change it has accepted goes on when it runs again"
         )
+    if is_over:
+        raise ApiError(ErrorCode.UNAUTHORIZED, "the token of this call has ended", "a change it has accepted goes on")
     raise ClientDisconnect
 
 

@@ -83,6 +83,9 @@ class JoinRequest(Request, frozen=True, kw_only=True):
     wait: bool = True
     timeout_s: WaitS = 30.0
 
+    def __repr__(self) -> str:
+        return "JoinRequest()"  # likewise
+
 
 # Replies
 
@@ -150,6 +153,9 @@ class Invite(Reply, frozen=True, kw_only=True):
     is_expired: bool
     expires_at: float
     created_at: float
+
+    def __repr__(self) -> str:
+        return f"Invite({self.invite_id})"  # who has the link may come in
 
 
 class InviteList(Reply, frozen=True, kw_only=True):

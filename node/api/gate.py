@@ -38,6 +38,11 @@ class Grant:
     ended: trio.Event | None = None  # the token is revoked
     left_s: float = float("inf")
 
+    async def until_over(self) -> None:
+        """Until it is no longer good."""
+        with trio.move_on_after(self.left_s):
+            await (trio.Event() if self.ended is None else self.ended).wait()
+
 
 class Keyring(Protocol):
     """Knows the tokens that were given out."""

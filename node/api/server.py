@@ -25,6 +25,7 @@ from node.api.service import Service
 from node.lazy_logs import LazyLogger
 
 CONNECTIONS_MAX = 128  # open at once at each place; later ones are closed at once
+REFUSED_SAID_S = 60.0  # at most so often the log says that there is no room: any local process can make us refuse it
 GRACE_S = 0.5  # for replies under way when the stop event comes; then whoever does not read is cut off
 LAST_LOOK_S = 0.1  # for what lies in the socket of a connection that is about to be closed for its silence
 
@@ -108,6 +109,8 @@ class Door:
         self._may_enter = may_enter
         self._context = WorkerContext(None)
         self._streams: set[trio.SocketStream] = set()
+        self._refused = 0  # since that was said
+        self._refused_said_s = float("-inf")
         self._config = Config()
         self._config.include_server_header = False
         self._config.accesslog = None
@@ -133,7 +136,7 @@ class Door:
     async def _answer(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end. Whatever is wrong with it stays in it."""
         if len(self._streams) >= CONNECTIONS_MAX or not self._may_enter(stream):
-            log.warning("api connection refused", open_count=len(self._streams))
+            self._say_refused()
             await trio.aclose_forcefully(stream)
             return
         self._streams.add(stream)
@@ -150,6 +153,12 @@ class Door:
             await trio.aclose_forcefully(stream)
         finally:
             self._streams.discard(stream)
+
+    def _say_refused(self) -> None:
+        self._refused += 1
+        if trio.current_time() >= self._refused_said_s + REFUSED_SAID_S:
+            log.warning("api connections refused", count=self._refused, open_count=len(self._streams))
+            self._refused, self._refused_said_s = 0, trio.current_time()
 
     async def _cut_off(self) -> None:
         """End what is left: a reader that stopped reading is beyond cancelling, since hypercorn shields its sends."""

@@ -56,9 +56,7 @@ class EventStream(Response):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(until_gone, receive, nursery.cancel_scope)
             nursery.start_soon(until_set, self._stop_event, nursery.cancel_scope)
-            if self._grant.ended is not None:
-                nursery.start_soon(until_set, self._grant.ended, nursery.cancel_scope)
-            nursery.cancel_scope.deadline = trio.current_time() + self._grant.left_s
+            nursery.start_soon(until_over, self._grant, nursery.cancel_scope)
             await self._pump(first, send)
             nursery.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -106,4 +104,10 @@ async def until_gone(receive: Receive, scope: trio.CancelScope) -> None:
 async def until_set(event: trio.Event, scope: trio.CancelScope) -> None:
     """Cancel a scope when the daemon stops."""
     await event.wait()
+    scope.cancel()
+
+
+async def until_over(grant: Grant, scope: trio.CancelScope) -> None:
+    """Cancel a scope when its caller's token is no longer good."""
+    await grant.until_over()
     scope.cancel()

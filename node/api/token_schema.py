@@ -34,6 +34,9 @@ class Token(Reply, frozen=True, kw_only=True):
     expires_at: float | None
     is_expired: bool
 
+    def __repr__(self) -> str:
+        return f"Token({self.token_id}, {self.name!r})"  # who has its text may call
+
 
 class TokenList(Reply, frozen=True, kw_only=True):
     """Those given out, oldest first."""

@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 import trio
 
-from node.api import schema
+from node.api import contact_schema, schema, server
 from node.api.app import build_app
 from node.api.gate import Grant
 from node.api.listener import SocketError, bound_on_loopback
@@ -20,7 +23,7 @@ from node.api.operation import SCOPES
 from node.api.operations import OPERATIONS, Operation
 from node.api.service import Service
 from node.client import Client, encode
-from tests.node.api_world import CannedNode, happened, running
+from tests.node.api_world import INVITE, TOKEN, CannedNode, happened, running
 from tests.node.test_api_server import REQUESTS, until
 
 
@@ -269,6 +272,56 @@ def test_a_stream_ends_when_its_token_expires(node: CannedNode) -> None:
             pass
 
     assert 0.25 < time.monotonic() - began_s < 10
+
+
+@pytest.mark.parametrize("is_revoked", [True, False])
+def test_a_call_that_waits_ends_with_its_token(node: CannedNode, is_revoked: bool) -> None:
+    """Else one who was shut out would be told of what happens for ten minutes more."""
+    assert isinstance(node.keyring, Keys)
+    ended = trio.Event()
+    node.keyring.grants["read"] = Grant("read", ended, float("inf") if is_revoked else 0.3)
+    said: list[Any] = []
+
+    def wait() -> None:
+        json_only = {"Accept": "application/json", **bearer("read")}
+        response, problem = call(node, "GET", "/v1/events?since=0&wait_s=600", json_only)
+        said.append((response.status, problem["code"]))
+
+    waiting = Thread(target=wait)
+    waiting.start()
+    until(lambda: node.asked)
+    if is_revoked:
+        node.do(ended.set)
+    waiting.join(14)
+    node.tell(happened(1))
+
+    assert said == [(401, "unauthorized")]
+
+
+def test_what_lets_somebody_in_is_in_no_repr() -> None:
+    """What is printed by mistake is a log line soon."""
+    text, link = "conclave-SECRET", "conclave:invite:SECRET"
+    answers = (
+        msgspec.structs.replace(TOKEN, text=text),
+        msgspec.structs.replace(INVITE, link=link),
+        contact_schema.JoinRequest(link=link),
+    )
+    for each in answers:
+        assert "SECRET" in str(msgspec.json.encode(each))
+        assert "SECRET" not in f"{each!r}{each}{(each,)}"
+
+
+def test_a_local_process_cannot_fill_the_log(node: CannedNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may connect makes us refuse it as often as it likes."""
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr(server, "log", SimpleNamespace(warning=lambda _, **words: said.append(words)))
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 0)
+    place = urlsplit(node.url)
+    for _ in range(30):
+        with socket.create_connection((place.hostname or "", place.port or 0), timeout=15) as refused:
+            assert refused.recv(1) == b""
+
+    assert said == [{"count": 1, "open_count": 0}]
 
 
 def test_strangers_cannot_take_the_owners_place(
