@@ -29,6 +29,7 @@ MISSING_S: Final = 10.0  # a peer with known addresses is redialled for so long 
 LOOK_AGAIN_MIN_S: Final = 30.0
 LOOK_AGAIN_MAX_S: Final = 3600.0
 LOOK_UPS_AT_ONCE_MAX: Final = 4  # peers being looked for
+LOOK_UPS_WAITING_MAX: Final = 32  # those included; of the others who are due, the turn comes later
 LOOK_UPS_PER_S: Final = 0.5
 LOOK_UPS_BURST_MAX: Final = 32  # look-ups before the rate counts
 SOUGHT_MAX: Final = 8192  # missing peers whose look-ups are remembered
@@ -69,6 +70,7 @@ class Finding:
         self._wanted_at_s = float("-inf")
         self._rate = Bucket(LOOK_UPS_PER_S, LOOK_UPS_BURST_MAX)
         self._room = trio.CapacityLimiter(LOOK_UPS_AT_ONCE_MAX)
+        self._looking = 0  # look-ups under way, or waiting for that
         self._signpost: Signpost | None = None
         self._signpost_serial = 0
         self._signpost_at_s = float("-inf")  # when it was last seen whether it is still so
@@ -95,22 +97,23 @@ class Finding:
         """Find, and be found, for as long as the node runs."""
         async with trio.open_nursery() as nursery:
             for kind in self._kinds:
-                nursery.start_soon(self._reaching[kind.name].run)
-                nursery.start_soon(self._run_kind, kind)
+                nursery.start_soon(self._keep_running, kind, self._reaching[kind.name].run)
+                nursery.start_soon(self._keep_running, kind, partial(kind.run, partial(self._take, kind)))
                 nursery.start_soon(self._announce, kind)
             while True:
                 for peer in self._due():
+                    self._looking += 1
                     nursery.start_soon(self._look_up, peer)
                 await trio.sleep(LOOK_PERIOD_S * self._chance.uniform(0.75, 1.25))
 
     # --- one kind ---
 
-    async def _run_kind(self, kind: Discovery) -> None:
-        """Keep it running; one that fails is started again, later and later."""
+    async def _keep_running(self, kind: Discovery, work: Callable[[], object]) -> None:
+        """What it does, or the dials for it; what fails is started again, later and later."""
         pause_s = RETRY_MIN_S
         while True:
             began_s = self._context.now_s()
-            if await self._guarded(kind, partial(kind.run, partial(self._take, kind))):
+            if await self._guarded(kind, work):
                 return
             if self._context.now_s() - began_s > RETRY_MAX_S:
                 pause_s = RETRY_MIN_S
@@ -173,7 +176,7 @@ class Finding:
         due.sort(key=lambda peer: (peer not in members, self._sought[peer].due_s))
         taken: list[PeerId] = []
         for peer in due:
-            if self._rate.wait_s(1.0, now_s) > 0:
+            if self._looking + len(taken) >= LOOK_UPS_WAITING_MAX or self._rate.wait_s(1.0, now_s) > 0:
                 break
             self._rate.owed += 1.0
             sought = self._sought[peer]
@@ -191,6 +194,7 @@ class Finding:
         async with self._room, trio.open_nursery() as nursery:
             for kind in self._kinds:
                 nursery.start_soon(self._ask, kind, peer)
+        self._looking -= 1
 
     async def _ask(self, kind: Discovery, peer: PeerId) -> None:
         async def ask() -> None:

@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from node.discovery import finding
-from node.discovery.finding import LOOK_UPS_BURST_MAX, LOOK_UPS_PER_S
+from node.discovery.finding import LOOK_UPS_BURST_MAX, LOOK_UPS_PER_S, LOOK_UPS_WAITING_MAX
 from node.discovery.port import FOUND_ADDRESSES_MAX, Discovery, DiscoveryError, Found
 from node.discovery.reaching import FAILED_ADDRESSES_MAX, WAITING_ADDRESSES_MAX
 from node.discovery.signposts import Signpost, make_signpost
@@ -248,6 +248,50 @@ async def test_a_kind_that_fails_or_breaks_is_shown_and_ends_nothing(
         assert shown["failing"].failures >= 2
         assert shown["broken"].failure == "ZeroDivisionError in this kind of finding"
         assert shown["honest"].failures == 0
+
+
+async def test_a_disk_that_is_full_when_a_peer_was_reached_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """Where it was reached cannot be written down; the next one can."""
+    kind = Told()
+    async with finders(tmp_path, monkeypatch, kind) as (ada, bob):
+        await until(lambda: bob.peer_id in kind.asked)
+
+        def full(*_: object) -> None:
+            raise OSError("the disk is full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("node.discovery.reaching.PeerRow", full)
+            kind.say(at(bob))
+            await until(lambda: is_connected(ada, bob))
+            await trio.sleep(1)
+        (shown,) = (await ada.service.status(NOTHING)).finding
+        assert shown.failure == "ExceptionGroup in this kind of finding"
+        await ada.member.node.context.transport.disconnect(bob.peer_id)
+        await trio.sleep(60)
+        kind.say(at(bob))
+        await until(lambda: is_connected(ada, bob))
+        await until(lambda: ada.member.node.context.store.peer(bob.peer_id) is not None)
+
+
+async def test_look_ups_that_take_long_do_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """Four at once, twenty seconds each, are fewer than become due where many are missing."""
+    kind = Told()
+
+    async def never(peer: str) -> None:
+        kind.asked.append(peer)
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(kind, "look_up", never)
+    async with finders(tmp_path, monkeypatch, kind) as (ada, _):
+        missing = frozenset(Somebody().peer_id for _ in range(400))
+        monkeypatch.setattr(ada.member.node.finding, "wanted", lambda: missing)
+        await trio.sleep(3000)
+        assert len(kind.asked) > 400, "all have their turn"
+        assert ada.member.node.finding._room.statistics().tasks_waiting <= LOOK_UPS_WAITING_MAX
 
 
 async def test_where_we_are_is_told_at_the_start_when_it_changes_and_before_it_expires(
