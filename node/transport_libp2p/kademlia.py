@@ -40,7 +40,7 @@ from node.transport_kademlia import (
     Rank,
     path_of,
 )
-from node.transport_libp2p.kademlia_host import Asked, TableHost
+from node.transport_libp2p.kademlia_host import Asked, TableHost, is_private
 from node.transport_libp2p.kademlia_values import NearestValues, ToldValues
 from node.transport_libp2p.kademlia_words import Judge, PutError, checked_request, read_message
 from node.transport_libp2p.relay import CLOSE_TIMEOUT_S
@@ -204,6 +204,9 @@ class Table:
     async def _refresh(self, dht: KadDHT) -> None:
         """Know, and be known to, the nodes near us and some far away."""
         self._host.asked = Asked(REFRESH_DIALS_MAX)
+        if not self._entries:  # the first of a table: it is a private one if this node is reached privately only
+            own = self._host.addresses()
+            self._host.may_dial_private = bool(own) and all(map(is_private, own))
         for address in self._entries:
             if peer_of(address) not in self._transport.peers():
                 with suppress(TransportError):

@@ -61,7 +61,6 @@ class TableHost:
     ) -> None:
         self.asked = asked
         self.addresses: Callable[[], Sequence[str]] = tuple
-        self.may_dial_private = may_dial_private
         self._transport = transport
         self._open_stream = open_stream
         self._id = peer_id
@@ -69,6 +68,14 @@ class TableHost:
         self._told = Told(may_dial_private)
         self._entered: dict[PeerId, None] = {}
         self._dialled: dict[PeerId, None] = {}  # connections made for this only, oldest first
+
+    @property
+    def may_dial_private(self) -> bool:
+        return self._told.may_dial_private
+
+    @may_dial_private.setter
+    def may_dial_private(self, may: bool) -> None:
+        self._told.may_dial_private = may
 
     # --- for libp2p ---
 
@@ -156,7 +163,7 @@ class Told(PeerStore):
 
     def __init__(self, may_dial_private: bool) -> None:
         super().__init__(max_records=TOLD_PEERS_MAX, max_peers=TOLD_PEERS_MAX)
-        self._may_dial_private = may_dial_private
+        self.may_dial_private = may_dial_private
 
     def add_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int = 0) -> None:
         bare = list(dict.fromkeys(text for each in addrs[: 2 * TOLD_ADDRESSES_MAX] if (text := self._usable(each))))
@@ -190,7 +197,7 @@ class Told(PeerStore):
                 return ""
             if len(parts) not in (5, 7) or (len(parts) == 7 and parts[5] != "p2p"):
                 return ""
-            is_open = ipaddress.ip_address(parts[2]).is_global or self._may_dial_private
+            is_open = ipaddress.ip_address(parts[2]).is_global or self.may_dial_private
             return "/".join(parts[:5]) if is_open and int(parts[4]) else ""
         except (ValueError, IndexError):
             return ""

@@ -303,6 +303,21 @@ def test_only_such_addresses_are_kept_as_may_be_dialled(is_private: bool, texts:
     assert told.dialled(peer) == kept
 
 
+@pytest.mark.parametrize(
+    ("own", "is_private"),
+    [("/ip4/8.8.8.8/tcp/1", False), ("/ip4/192.168.1.7/tcp/1", True), ("", False)],
+)
+async def test_the_first_of_a_public_table_is_not_sent_into_its_own_network(own: str, is_private: bool) -> None:
+    """It has no entries that say which kind of table it is; its own addresses do."""
+    async with open_libp2p(QUICK, b"f" * 32) as node:
+        table = table_of(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(table.serve, KademliaLimits(), lambda: (own,) if own else ())
+            await until(lambda: table._dht is not None)
+            assert table._is_private is is_private
+            nursery.cancel_scope.cancel()
+
+
 def test_so_many_peers_are_remembered() -> None:
     told = Told(False)
     for number in range(TOLD_PEERS_MAX + 50):
