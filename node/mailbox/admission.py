@@ -35,7 +35,8 @@ class Admission:
         return topic in self._topics
 
     def _look(self) -> None:
-        cards = {row.card for row in self._context.store.contacts() if row.card is not None and not row.blocked}
+        rows = self._context.store.contacts()  # those without a name are acquaintances
+        cards = {row.card for row in rows if row.petname and row.card is not None and not row.blocked}
         self._keys = {card: self._keys.get(card) or _inbox_key(card) for card in cards}
         inboxes = {*self._keys.values(), OwnCard(self._context).inbox_key.public}
         week = week_of(self._context.now_ms())

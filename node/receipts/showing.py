@@ -41,7 +41,7 @@ class Receipts:
     def __init__(self, context: NodeContext, session: Session | None) -> None:
         self._store: StoreReads = context.store
         self._epochs: dict[tuple[bytes, int], _Epoch | None] = {}
-        if session is not None:
+        if session is not None and session.is_sound:
             session.receipts.keep()
 
     def of(self, row: FeedRow) -> Receipt | None:
