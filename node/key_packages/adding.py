@@ -118,6 +118,7 @@ class Adding:
         for row in store.packages_waiting():
             intent = store.intent(row.intent_id)
             if intent is None or intent.state != OPEN:
+                self._missed.discard(row.intent_id)
                 over.append(row)
                 continue
             has_come = row.intent_id in self._missed and row.peer in connected

@@ -20,7 +20,7 @@ ASK_PROTOCOL: Final = "/conclave/packages/ask/1"
 CLAIM_PROTOCOL: Final = "/conclave/packages/claim/1"
 
 NONCE_SIZE: Final = 16
-ENTRIES_MAX: Final = 512  # packages that one owner publishes at a replica
+ENTRIES_MAX: Final = 768  # packages that one owner publishes at a replica: the largest pools, for all suites
 PACKAGE_SIZE_MAX: Final = 24 * KIB  # one of them
 PUT_MAX: Final = 64  # of them brought at once
 PUT_SIZE_MAX: Final = 512 * KIB  # bytes of them together; one always fits

@@ -270,7 +270,7 @@ class Receipts:
 
     @property
     def passed(self) -> int:
-        """Every member is past the epochs below this one, and needs nothing of them.
+        """Every member is past the epochs below this one, and needs nothing of them but what was said late in them.
 
         Who was removed lately and may not know it yet counts too: what leads it to its removal is kept for it.
         """

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from node.key_packages.messages import OFFERED_MAX, Manifest, Outcome
+from mls import supported_suites
+from node.config import KeyPackagesSection
+from node.key_packages.messages import ENTRIES_MAX, OFFERED_MAX, Manifest, Outcome, Published
+from node.key_packages.pool import OWN_SHARE, SUITES_MAX
 from node.key_packages.quorum import faults_of, quorum_of
 from node.key_packages.store import (
     GRANTS_PER_OWNER_MAX,
@@ -146,6 +150,22 @@ def test_room_is_bounded_and_nobody_gives_way(tmp_path: Path) -> None:
             assert store.grant(stranger.claim(0, nonce(1)), NOW).outcome is Outcome.GRANTED
         assert not store.expire(LATER + 1)
         assert (store.size, store.owner_count) == (0, 0)
+
+
+def test_the_largest_pools_are_published_whole(replica: ReplicaStore) -> None:
+    """For as many suites as pools are made for, last resorts and what is just being claimed besides."""
+    largest = msgspec.convert({"pool": 200}, KeyPackagesSection).pool
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"pool": largest + 1}, KeyPackagesSection)
+    lent = SUITES_MAX * (largest - largest // OWN_SHARE)
+    assert lent + len(supported_suites()) + GRANTS_PER_OWNER_MAX <= ENTRIES_MAX
+    ada = Owner()
+    manifest = ada.manifest(range(ENTRIES_MAX))
+    assert Manifest.decode(manifest.encode()) == manifest
+    published = replica.publish(manifest, NOW)
+    assert published is not None
+    assert Published.decode(published.encode()).missing == published.missing
+    assert len(published.missing) == ENTRIES_MAX
 
 
 def test_strangers_without_number_leave_places_for_who_is_known(
