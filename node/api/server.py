@@ -83,9 +83,14 @@ def _is_ours(stream: trio.SocketStream) -> bool:
 
 
 class Connection(TCPServer):
-    """One client's, over as soon as the client is gone: else its idle timer would hold its place for five seconds."""
+    """One client's, over as soon as the client is gone: else its idle timer would hold its place for five seconds.
+
+    It speaks HTTP/1.1. In HTTP/2, which hypercorn would go over to, who has no token could keep a place for ever: by a
+    stream whose window leaves no room for its refusal.
+    """
 
     async def _read_data(self) -> None:
+        self.protocol.protocol._check_protocol = _stay  # type: ignore[union-attr, method-assign]
         await super()._read_data()
         await self.idle_task.stop()
 
@@ -99,6 +104,10 @@ class Connection(TCPServer):
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=True):
             await self._initiate_server_close()
+
+
+async def _stay(request: object) -> None:
+    """Whatever a request says of other protocols."""
 
 
 class Door:

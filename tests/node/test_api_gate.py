@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from threading import Thread
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 import trio
+from hypercorn.config import Config
 
 from node.api import contact_schema, schema, server
 from node.api.app import build_app
@@ -337,6 +339,30 @@ def test_strangers_cannot_take_the_owners_place(
     finally:
         for each in silent:
             each.close()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0",
+        b"GET /v1/status HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAQAAAAA\r\n",
+        b"POST /v1/shutdown HTTP/1.1\r\nContent-Length: 9\r\n",
+        b"GET /v1/status HTTP/1.1\r\n",
+    ],
+    ids=["preface", "upgrade", "body that never comes", "kept"],
+)
+def test_who_has_no_token_keeps_no_place(node: CannedNode, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused in HTTP/1.1 and its connection ends, whatever else it would rather speak, or has not said yet."""
+    monkeypatch.setattr(Config, "keep_alive_timeout", 0.3)
+    place = urlsplit(node.url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=15) as connection:
+        connection.sendall(said if said.startswith(b"PRI") else said + f"Host: {place.netloc}\r\n\r\n".encode())
+        seen = b""
+        with suppress(ConnectionResetError):
+            while piece := connection.recv(65536):
+                seen += piece
+    assert seen.split()[:2] in ([b"HTTP/1.1", b"400"], [b"HTTP/1.1", b"401"], [b"HTTP/1.1", b"421"])
+    assert node.asked == []
 
 
 def is_answered(node: CannedNode) -> bool:
